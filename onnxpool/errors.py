@@ -1,0 +1,35 @@
+"""Everything that onnxpool raises on purpose.
+
+    OnnxpoolError               one line for the user; the command line prints it and exits 2
+    ├── ModelError              the input is not a model that can be used
+    ├── ExternalDataError       weights outside the model file are missing or not allowed
+    ├── OutputError             the result cannot be written
+    ├── ArgumentError           an option or argument does not fit
+    └── CheckError              a rewritten region differs from its reference; exit 1
+
+Each message says which file, node or argument, what was found, what was wanted and what to do.
+"""
+
+
+class OnnxpoolError(Exception):
+    exit_status = 2
+
+
+class ModelError(OnnxpoolError):
+    pass
+
+
+class ExternalDataError(OnnxpoolError):
+    pass
+
+
+class OutputError(OnnxpoolError):
+    pass
+
+
+class ArgumentError(OnnxpoolError):
+    pass
+
+
+class CheckError(OnnxpoolError):
+    exit_status = 1

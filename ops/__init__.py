@@ -1,0 +1,32 @@
+"""The dialect: the ops of domain `onnxpool`, version 1, one op per file."""
+
+import onnx
+
+from onnxpool.ops.adaptive_average_pool import AdaptiveAveragePool
+from onnxpool.ops.adaptive_max_pool import AdaptiveMaxPool
+from onnxpool.ops.gem_pool import GeMPool
+from onnxpool.ops.op import DOMAIN, KEEP, VERSION, InvalidOp, Op
+from onnxpool.ops.pyramid_pool import PyramidPool
+
+DIALECT: tuple[type[Op], ...] = (AdaptiveAveragePool, AdaptiveMaxPool, GeMPool, PyramidPool)
+
+__all__ = [
+    "DIALECT",
+    "DOMAIN",
+    "KEEP",
+    "VERSION",
+    "AdaptiveAveragePool",
+    "AdaptiveMaxPool",
+    "GeMPool",
+    "InvalidOp",
+    "Op",
+    "PyramidPool",
+    "register_schemas",
+]
+
+
+def register_schemas() -> None:
+    """Make onnx's checker and shape inference know the dialect; safe to call again."""
+    for op in DIALECT:
+        if not onnx.defs.has(op.op_type(), DOMAIN):
+            onnx.defs.register_schema(op.schema)

@@ -1,0 +1,141 @@
+"""What every op of the dialect is: attributes, shape rule, NumPy reference, ONNX schema."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import onnx
+from numpy.typing import NDArray
+from onnx.defs import OpSchema
+
+DOMAIN = "onnxpool"
+VERSION = 1
+
+KEEP = -1
+"""In an output size: this axis keeps its input size (PyTorch's ``None``)."""
+
+FLOAT_TYPES = ("tensor(float)", "tensor(double)", "tensor(float16)", "tensor(bfloat16)")
+
+Array = NDArray[Any]
+Dim = int | str | None
+"""A known size, a symbol, or nothing known."""
+Shape = tuple[Dim, ...]
+
+
+class InvalidOp(ValueError):
+    """Attributes or input shapes that an op of the dialect does not take."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Op(abc.ABC):
+    """One op of the dialect; the dataclass fields are its ONNX attributes (None: absent).
+
+    Inputs pool over their last k axes, after one leading axis ``(C, D1, …, Dk)`` or two
+    ``(N, C, D1, …, Dk)``, as PyTorch's pooling does; k is 1, 2 or 3.
+    """
+
+    schema: ClassVar[OpSchema]
+
+    @classmethod
+    def op_type(cls) -> str:
+        return str(cls.schema.name)
+
+    @classmethod
+    def from_attributes(cls, attributes: Mapping[str, Any]) -> Self:
+        """Build the op from a node's attributes.
+
+        Raises:
+            InvalidOp: an attribute is missing, unknown, or has a value that the op does not take.
+        """
+        fields = dataclasses.fields(cls)
+        if unknown := set(attributes) - {field.name for field in fields}:
+            raise InvalidOp(f"{cls.op_type()} has no attribute {sorted(unknown)[0]!r}")
+        for field in fields:
+            if field.default is dataclasses.MISSING and field.name not in attributes:
+                raise InvalidOp(f"{cls.op_type()} needs the attribute {field.name!r}")
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in attributes.items()}
+        return cls(**values)
+
+    def attributes(self) -> dict[str, Any]:
+        """The attributes as an ONNX node carries them."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {
+            k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if v is not None
+        }
+
+    @abc.abstractmethod
+    def output_shapes(self, x: Shape, outputs: int = 1) -> tuple[Shape, ...]:
+        """The shapes of the first `outputs` outputs for an X of shape `x`.
+
+        Raises:
+            InvalidOp: the rank of `x` does not fit.
+        """
+
+    @abc.abstractmethod
+    def reference(self, *inputs: Array) -> tuple[Array, ...]:
+        """Compute every output with NumPy: the definition that all implementations are tested on.
+
+        Sums are accumulated in float64 and rounded once to the dtype of X.
+        """
+
+
+def pooled_shape(op: str, x: Shape, output_size: Sequence[int]) -> Shape:
+    """`x` with its last axes replaced by `output_size`, where `KEEP` keeps an axis."""
+    k = len(output_size)
+    if len(x) not in (k + 1, k + 2):
+        raise InvalidOp(
+            f"{op} with output_size {list(output_size)} takes an input of rank {k + 1} or {k + 2}, "
+            f"found rank {len(x)}"
+        )
+    spatial = zip(x[-k:], output_size, strict=True)
+    return (*x[:-k], *(dim if size == KEEP else size for dim, size in spatial))
+
+
+def kept(size: int, length: int) -> bool:
+    """Whether an axis of `length` pooled to `size` is as it was."""
+    return size in (KEEP, length)
+
+
+def check_output_size(op: str, output_size: Sequence[int]) -> None:
+    if not 1 <= len(output_size) <= 3 or any(size < 1 and size != KEEP for size in output_size):
+        raise InvalidOp(
+            f"{op} takes an output_size of 1 to 3 sizes, each at least 1 or {KEEP} (keep), "
+            f"found {list(output_size)}"
+        )
+
+
+def float_type_constraint() -> list[tuple[str, Sequence[str], str]]:
+    return [("T", FLOAT_TYPES, "Floating-point tensors.")]
+
+
+def with_shape_inference(cls: type[Op]) -> type[Op]:
+    """Class decorator: derive the schema's shape inference from the op's own shape rule."""
+
+    def infer(context: Any) -> None:
+        x = context.get_input_type(0)
+        names = [f.name for f in dataclasses.fields(cls)]
+        attributes = {n: context.get_attribute(n) for n in names}
+        op = cls.from_attributes(
+            {n: onnx.helper.get_attribute_value(a) for n, a in attributes.items() if a is not None}
+        )
+        shape = tuple(_dim(d) for d in x.tensor_type.shape.dim)
+        known = x.tensor_type.HasField("shape")
+        outputs = context.get_num_outputs()
+        shapes = op.output_shapes(shape, outputs) if known else (None,) * outputs
+        for index, inferred in enumerate(shapes):
+            elem_type = x.tensor_type.elem_type
+            if cls.schema.outputs[min(index, len(cls.schema.outputs) - 1)].type_str != "T":
+                elem_type = onnx.TensorProto.INT64
+            context.set_output_type(index, onnx.helper.make_tensor_type_proto(elem_type, inferred))
+
+    cls.schema.set_type_and_shape_inference_function(infer)
+    return cls
+
+
+def _dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:
+    if dim.HasField("dim_value"):
+        return int(dim.dim_value)
+    return str(dim.dim_param) or None

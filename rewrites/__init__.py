@@ -1,0 +1,1 @@
+"""The passes: lift exporter forms into the dialect, lower the dialect to standard ops."""
