@@ -1,0 +1,1 @@
+"""PyTorch sources of the pooling constructs, as published, one family per file."""
