@@ -1,0 +1,266 @@
+"""A model file: loaded without its external weights, changed where asked, saved without loss."""
+
+from __future__ import annotations
+
+import contextlib
+import filecmp
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError, EncodeError
+
+from onnxpool.errors import ExternalDataError, ModelError, OutputError
+from onnxpool.external_data import DataFolder, is_external, locations, tensors_of_model
+from onnxpool.scope import Scope, default_opset, import_scopes
+from onnxpool.skeleton import for_checker, thin_model
+from onnxpool.splice import splice
+
+__all__ = ["ModelFile", "Progress", "Scope"]
+
+Progress = Callable[[str, int, int], None]
+"""Called while a file is copied, with its name, the bytes copied so far and all bytes."""
+
+_CHUNK = 1 << 24
+
+
+class ModelFile:
+    """A model, its graphs to work on, and the way back to a file.
+
+    Attributes:
+        proto: the model; its external tensors are references.
+        scopes: the graphs of the model, bodies of control flow before what is around them, and
+            functions before the main graph, which is last.
+        folder: where the external data is.
+    """
+
+    def __init__(self, proto: onnx.ModelProto, path: Path, original: bytes | None) -> None:
+        """Use `ModelFile.load` or `ModelFile.from_proto`."""
+        self.proto = proto
+        self.folder = DataFolder(path)
+        self._original = original
+        self.check()
+        self.folder.check(tensors_of_model(proto))
+        self.scopes = import_scopes(proto, self.folder)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> ModelFile:
+        """Read the model at `path`; external weights are checked to be there, not read.
+
+        Raises:
+            ModelError: there is no such file, or it is not a valid model.
+            ExternalDataError: external data is missing, too short or outside of the folder.
+        """
+        path = Path(path)
+        data = _read(path)
+        proto = onnx.ModelProto()
+        try:
+            proto.ParseFromString(data)
+        except DecodeError as error:
+            raise ModelError(f"{path} is not an ONNX model, or is truncated") from error
+        return cls(proto, path, data)
+
+    @classmethod
+    def from_proto(cls, proto: onnx.ModelProto, folder: Path | None = None) -> ModelFile:
+        """Take a copy of `proto`, whose external data is in `folder`.
+
+        Raises:
+            ModelError: it is not a valid model.
+            ExternalDataError: external data is missing, too short or outside of the folder; or
+                there is some and `folder` is not given.
+        """
+        if folder is None and any(is_external(tensor) for tensor in tensors_of_model(proto)):
+            raise ExternalDataError("the model has external data; say in which folder, or its path")
+        copy = onnx.ModelProto()
+        copy.CopyFrom(proto)
+        return cls(copy, (folder or Path()) / "model", None)
+
+    @property
+    def path(self) -> Path:
+        """Where the model came from, for messages and for external data."""
+        return self.folder.model
+
+    @property
+    def main(self) -> Scope:
+        return self.scopes[-1]
+
+    @property
+    def opset(self) -> int:
+        """Version of the default domain in the main graph."""
+        return self.main.opset
+
+    def check(self) -> None:
+        """Let onnx check the model, weights aside.
+
+        Raises:
+            ModelError: the model is not valid.
+        """
+        _check_header(self.proto, self.path)
+        copy = thin_model(self.proto, for_checker)
+        for value in (*copy.graph.input, *copy.graph.output):
+            # The checker wants a shape here, even an empty one; runtimes do not.
+            if value.type.HasField("tensor_type"):
+                value.type.tensor_type.shape.SetInParent()
+        try:
+            onnx.checker.check_model(copy)
+        except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
+            raise ModelError(f"{self.path} is not a valid model: {_one_line(error)}") from error
+
+    def splice(self) -> bool:
+        """Put the changes of the scopes into `proto`; return whether there were any."""
+        changed = splice(self.proto, self.scopes)
+        if changed:
+            self._original = None
+        return changed
+
+    def save(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
+        """Write the model to `path`, and its external data beside it; all of it or nothing.
+
+        A model that was not changed is written as the bytes that it was read from.
+
+        Raises:
+            OutputError: `path` cannot be written, or a data file of another model is in the way.
+        """
+        target = Path(path)
+        _check_target(target)
+        try:
+            with _Output() as output:
+                for source, copy in self._data_to_copy(target):
+                    output.copy(source, copy, progress)
+                output.write(self._serialize(), target)
+                output.publish()
+        except OSError as error:
+            raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
+
+    def _serialize(self) -> bytes:
+        if self._original is not None:
+            return self._original
+        try:
+            return bytes(self.proto.SerializeToString())
+        except (EncodeError, ValueError) as error:
+            raise OutputError(
+                "the model is larger than a file can hold (2 GiB); save its weights as external "
+                "data first"
+            ) from error
+
+    def _data_to_copy(self, target: Path) -> Iterator[tuple[Path, Path]]:
+        """The data files that are not at `target` yet, and where they go."""
+        out = DataFolder(target)
+        for location in locations(self.proto):
+            source, copy = self.folder.find(location), out.place(location)
+            if not os.path.lexists(copy):
+                yield source, copy
+            elif copy.exists() and out.holds(copy) and _same_content(source, copy):
+                continue
+            elif location in _locations_at(target):
+                yield source, copy
+            else:
+                raise OutputError(
+                    f"{copy} exists and {target} does not use it; the weights of the result go "
+                    "there, so choose another folder or move that file away"
+                )
+
+
+class _Output:
+    """Files that appear under their names together, when all of them are complete."""
+
+    def __init__(self) -> None:
+        self._complete: list[tuple[Path, Path]] = []
+        self._created: list[Path] = []
+        self._published = False
+
+    def __enter__(self) -> _Output:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._published:
+            return
+        for temporary, _target in self._complete:
+            temporary.unlink(missing_ok=True)
+        for path in reversed(self._created):
+            with contextlib.suppress(OSError):
+                path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
+
+    def write(self, data: bytes, target: Path) -> None:
+        self._temporary(target).write_bytes(data)
+
+    def copy(self, source: Path, target: Path, progress: Progress | None) -> None:
+        for folder in reversed([f for f in target.parents if not f.exists()]):
+            folder.mkdir()
+            self._created.append(folder)
+        size, done = source.stat().st_size, 0
+        with source.open("rb") as reader, self._temporary(target).open("wb") as writer:
+            while chunk := reader.read(_CHUNK):
+                writer.write(chunk)
+                done += len(chunk)
+                if progress:
+                    progress(target.name, done, size)
+
+    def _temporary(self, target: Path) -> Path:
+        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+        self._complete.append((temporary, target))
+        return temporary
+
+    def publish(self) -> None:
+        for temporary, target in self._complete:
+            if target.exists():
+                shutil.copymode(target, temporary)
+            else:
+                self._created.append(target)
+            temporary.replace(target)
+        self._published = True
+
+
+def _read(path: Path) -> bytes:
+    if path.is_dir():
+        raise ModelError(f"{path} is a folder, wanted an ONNX file")
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: no such file") from error
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+    if not data:
+        raise ModelError(f"{path} is empty, wanted an ONNX model")
+    return data
+
+
+def _check_header(proto: onnx.ModelProto, path: Path) -> None:
+    if not proto.HasField("graph"):
+        raise ModelError(f"{path} holds no graph; it is not an ONNX model, or is truncated")
+    if not proto.graph.node:
+        raise ModelError(f"{path}: the graph has no nodes")
+    opset, newest = default_opset(proto.opset_import), onnx.defs.onnx_opset_version()
+    if opset is None:
+        raise ModelError(f"{path} does not say its opset (no opset_import for the default domain)")
+    if not 1 <= opset <= newest:
+        raise ModelError(
+            f"{path} has opset {opset}; onnx {onnx.__version__} knows 1 to {newest}: "
+            "upgrade onnx or convert the model"
+        )
+
+
+def _check_target(target: Path) -> None:
+    if target.is_dir():
+        raise OutputError(f"{target} is a folder, wanted the name of a file")
+    if not target.parent.is_dir():
+        raise OutputError(f"{target} cannot be written: there is no folder {target.parent}")
+
+
+def _same_content(source: Path, copy: Path) -> bool:
+    return source.samefile(copy) or filecmp.cmp(source, copy, shallow=False)
+
+
+def _locations_at(path: Path) -> tuple[str, ...]:
+    """The data files of the model that is at `path`, if there is one."""
+    try:
+        return locations(onnx.load(path, load_external_data=False))
+    except (OSError, DecodeError, ExternalDataError):
+        return ()
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
