@@ -38,7 +38,8 @@ _GENERATED_SYMBOL = "unk__"
 def infer(model_file: ModelFile) -> None:
     """Fill in `shape` and `dtype` of the variables of all scopes where they are not declared.
 
-    A declared size stays, right or wrong; `model_file.proto` is not changed. A function that is called with different shapes has none inside; `Scope.shape_note` says so.
+    A declared size stays, right or wrong; `model_file.proto` is not changed. In a function that
+    is called with different shapes, shapes stay unknown; `Scope.shape_note` says so.
     """
     _Inference(model_file).run()
 
@@ -346,7 +347,7 @@ def _merge(declared: Shape | None, inferred: Shape | None) -> Shape | None:
         return declared
     return tuple(
         inferred_dim
-        if dim is None or isinstance(inferred_dim, int) and isinstance(dim, str)
+        if dim is None or (isinstance(inferred_dim, int) and isinstance(dim, str))
         else dim
         for dim, inferred_dim in zip(declared, inferred, strict=True)
     )
