@@ -125,8 +125,8 @@ class ModelFile:
             OutputError: `path` cannot be written, or a data file of another model is in the way.
         """
         target = Path(path)
-        _check_target(target)
         try:
+            _check_target(target)
             with _Output() as output:
                 for source, copy in self._data_to_copy(target):
                     output.copy(source, copy, progress)
@@ -200,7 +200,7 @@ class _Output:
                     progress(target.name, done, size)
 
     def _temporary(self, target: Path) -> Path:
-        temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.tmp")
+        temporary = target.with_name(f".{uuid.uuid4().hex}.tmp")
         self._complete.append((temporary, target))
         return temporary
 
@@ -215,12 +215,12 @@ class _Output:
 
 
 def _read(path: Path) -> bytes:
-    if path.is_dir():
-        raise ModelError(f"{path} is a folder, wanted an ONNX file")
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
         raise ModelError(f"{path}: no such file") from error
+    except IsADirectoryError as error:
+        raise ModelError(f"{path} is a folder, wanted an ONNX file") from error
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from error
     if not data:
