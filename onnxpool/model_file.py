@@ -100,10 +100,7 @@ class ModelFile:
         """
         _check_header(self.proto, self.path)
         copy = thin_model(self.proto, for_checker)
-        for value in (*copy.graph.input, *copy.graph.output):
-            # The checker wants a shape here, even an empty one; runtimes do not.
-            if value.type.HasField("tensor_type"):
-                value.type.tensor_type.shape.SetInParent()
+        _complete(copy.graph)
         try:
             onnx.checker.check_model(copy)
         except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
@@ -241,6 +238,16 @@ def _check_header(proto: onnx.ModelProto, path: Path) -> None:
             f"{path} has opset {opset}; onnx {onnx.__version__} knows 1 to {newest}: "
             "upgrade onnx or convert the model"
         )
+
+
+def _complete(graph: onnx.GraphProto) -> None:
+    """Declare what the checker insists on and runtimes infer: types and shapes of the outputs."""
+    for value in graph.output:
+        if value.type.WhichOneof("value") is None:
+            value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    for value in (*graph.input, *graph.output):
+        if value.type.HasField("tensor_type"):
+            value.type.tensor_type.shape.SetInParent()
 
 
 def _check_target(target: Path) -> None:
