@@ -6,6 +6,7 @@ import contextlib
 import filecmp
 import os
 import shutil
+import textwrap
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -78,6 +79,10 @@ class ModelFile:
         copy.CopyFrom(proto)
         return cls(copy, (folder or Path()) / "model", None)
 
+    def reimported(self) -> ModelFile:
+        """The same model with new graphs, made from what `proto` holds now."""
+        return ModelFile(self.proto, self.path, self._original)
+
     @property
     def path(self) -> Path:
         """Where the model came from, for messages and for external data."""
@@ -146,8 +151,11 @@ class ModelFile:
     def _data_to_copy(self, target: Path) -> Iterator[tuple[Path, Path]]:
         """The data files that are not at `target` yet, and where they go."""
         out = DataFolder(target)
-        for location in locations(self.proto):
-            source, copy = self.folder.find(location), out.place(location)
+        places = {out.place(location): location for location in locations(self.proto)}
+        for copy, location in places.items():
+            source = self.folder.find(location)
+            if copy == target or (target.exists() and source.samefile(target)):
+                raise OutputError(f"{target} holds the weights of the model; choose another name")
             if not os.path.lexists(copy):
                 yield source, copy
             elif copy.exists() and out.holds(copy) and _same_content(source, copy):
@@ -270,4 +278,4 @@ def _locations_at(path: Path) -> tuple[str, ...]:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    return textwrap.shorten(str(error), 400, placeholder=" …")

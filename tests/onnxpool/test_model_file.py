@@ -139,6 +139,16 @@ def test_from_proto_leaves_the_proto_alone():
     assert [n.op_type for n in model_file.proto.graph.node] == ["Relu", "Neg"]
 
 
+def test_reimported_shows_what_the_proto_holds_now(tmp_path):
+    loaded = ModelFile.load(save_external(tmp_path / "in.onnx"))
+    replace_last_node(loaded)
+    again = loaded.reimported()
+    assert again.proto is loaded.proto
+    assert [n.op for n in again.main.graph.nodes] == ["Neg"]
+    again.save(tmp_path / "out.onnx")
+    assert [n.op_type for n in onnx.load(tmp_path / "out.onnx").graph.node] == ["Neg"]
+
+
 def test_outputs_without_a_shape_are_valid():
     proto = model()
     proto.graph.output[0].type.tensor_type.ClearField("shape")
@@ -404,6 +414,15 @@ class TestExternalData:
         (tmp_path / "b").mkdir()
         loaded.save(tmp_path / "b" / "out.onnx")
         assert files(tmp_path / "b") == ["out.onnx"]
+
+    def test_is_not_overwritten_by_the_model(self, tmp_path):
+        loaded = ModelFile.load(save_external(tmp_path / "a" / "in.onnx"))
+        (tmp_path / "b").mkdir()
+        for folder in ("a", "b"):
+            with pytest.raises(OutputError, match=r"holds the weights of the model"):
+                loaded.save(tmp_path / folder / "weights.bin")
+        assert (tmp_path / "a" / "weights.bin").read_bytes() == WEIGHTS.tobytes()
+        assert files(tmp_path / "b") == []
 
 
 class TestSave:
