@@ -34,7 +34,7 @@ class GeM(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         p = self.exponent()
-        return self.mean(x.clamp(min=self.epsilon).pow(p)).pow(1 / p)
+        return self.mean(x.clamp(min=self.epsilon).pow(p)).pow(1.0 / p)
 
 
 class GeMFullWindow(GeM):
