@@ -85,8 +85,9 @@ class Reference:
             ExternalDataError: the location is missing, or the range is not one.
         """
         entries = {entry.key: entry.value for entry in tensor.external_data}
-        location = entries.get("location", "")
-        if not location:
+        location = entries.get("location")
+        # Protobuf gives text that is not UTF-8 as bytes.
+        if not location or not isinstance(location, str):
             raise ExternalDataError(f"tensor {tensor.name!r} is external but names no file")
         offset = _natural(tensor, "offset", entries.get("offset", "0"))
         length = _natural(tensor, "length", entries["length"]) if "length" in entries else None

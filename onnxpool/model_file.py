@@ -104,9 +104,9 @@ class ModelFile:
             ModelError: the model is not valid.
         """
         _check_header(self.proto, self.path)
-        copy = thin_model(self.proto, for_checker)
-        _complete(copy.graph)
         try:
+            copy = thin_model(self.proto, for_checker)
+            _complete(copy.graph)
             onnx.checker.check_model(copy)
         except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
             raise ModelError(f"{self.path} is not a valid model: {_one_line(error)}") from error

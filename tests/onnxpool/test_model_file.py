@@ -12,6 +12,7 @@ from onnx import TensorProto, parser
 
 from onnxpool.errors import ExternalDataError, ModelError, OutputError
 from onnxpool.model_file import ModelFile
+from onnxpool.shapes import infer
 from onnxpool.splice import unique_name
 
 TEXT = """
@@ -117,6 +118,27 @@ def test_refuses_paths_that_are_no_file(tmp_path):
         ModelFile.load(tmp_path / "file" / "in.onnx")
 
 
+def test_damaged_files_are_refused_in_one_line_or_saved_as_they_are(tmp_path):
+    rng = np.random.default_rng(0)
+    path = save_external(tmp_path / "in.onnx")
+    sound = [path.read_bytes(), model(TestScopes.TEXT).SerializeToString()]
+    outcomes = set()
+    for number in range(400):
+        data = bytearray(sound[number % 2])
+        for place in rng.integers(len(data), size=rng.integers(1, 4)):
+            data[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(data)
+        try:
+            loaded = ModelFile.load(path)
+        except (ModelError, ExternalDataError) as error:
+            outcomes.add("refused" if "\n" not in str(error) else str(error))
+        else:
+            infer(loaded)
+            loaded.save(tmp_path / "out.onnx")
+            outcomes.add((tmp_path / "out.onnx").read_bytes() == data)
+    assert outcomes == {"refused", True}
+
+
 def test_an_unchanged_model_is_saved_as_the_bytes_it_came_as(tmp_path):
     # Protobuf would not write these bytes: the unknown field 1000 comes before field 1.
     data = b"\xc2\x3e\x01\x07" + model().SerializeToString()
@@ -217,6 +239,12 @@ class TestScopes:
             attribute = scope.name.split()[0]
             assert main.graph.nodes[1].attrs[attribute] is scope.graph
             assert bodies[attribute] is scope.proto
+
+    def test_the_graphs_are_those_of_graphsurgeon(self, model_file):
+        theirs = gs.import_onnx(model(self.TEXT))
+        assert theirs == model_file.main.graph
+        (function,) = theirs.functions
+        assert function == model_file.scopes[0].graph
 
     def test_captured_tensors_are_those_of_the_outer_graph(self, model_file):
         _, then, inner, deepest, _, main = model_file.scopes
