@@ -247,7 +247,12 @@ class _Importer:
     def _body(
         self, proto: GraphProto, name: str, outer: Scope, owner: gs.Node | None, visible: _Tensors
     ) -> gs.Graph:
-        graph = gs.Graph(name=proto.name, opset=outer.opset, import_domains=outer.opset_import)
+        graph = gs.Graph(
+            name=proto.name,
+            opset=outer.opset,
+            import_domains=outer.opset_import,
+            functions=outer.graph.functions,
+        )
         scope = self._scope(name, graph, proto, outer.opset_import, outer, owner)
         self._fill(scope, visible)
         return graph
