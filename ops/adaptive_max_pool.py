@@ -103,4 +103,4 @@ def _first_maximum(values: Array) -> Array:
     nan = np.isnan(values)
     last_nan = len(values) - 1 - nan[::-1].argmax(axis=0)
     first = np.where(nan, -np.inf, values).argmax(axis=0)
-    return np.where(nan.any(axis=0), last_nan, first)[None]
+    return np.asarray(np.where(nan.any(axis=0), last_nan, first))[None]

@@ -1,0 +1,222 @@
+"""The command line. Exit status: 0 done, 1 a check failed, 2 the call cannot be used."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+)
+
+import onnxpool
+from onnxpool.errors import ArgumentError, OnnxpoolError, OutputError
+from onnxpool.report import Report
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Make pooling in exported ONNX models right, portable and fast.",
+)
+
+
+class Strategy(StrEnum):
+    AUTO = "auto"
+    MATMUL = "matmul"
+    SLICE = "slice"
+    POOL = "pool"
+
+
+class Check(StrEnum):
+    REGIONS = "regions"
+    FULL = "full"
+    NONE = "none"
+
+
+StrategyOption = Annotated[
+    Strategy,
+    typer.Option(
+        help="What averages and maxima are built of: the fastest form (auto), MatMul with "
+        "constant matrices, Slice with ReduceMean or ReduceMax, or Slice with AveragePool or "
+        "MaxPool (the most portable)."
+    ),
+]
+CheckOption = Annotated[
+    Check,
+    typer.Option(
+        help="Run every changed region before and after (regions), the whole model as well "
+        "(full, reads the weights), or nothing (none)."
+    ),
+]
+JsonOption = Annotated[
+    Path | None,
+    typer.Option("--json", metavar="FILE", help="Write the report as JSON too; - prints it."),
+]
+
+
+@app.command()
+def rewrite(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="IN... OUT",
+            help="A model and the file to write; or models, or a folder of them, and a folder.",
+            show_default=False,
+        ),
+    ],
+    strategy: StrategyOption = Strategy.AUTO,
+    check: CheckOption = Check.REGIONS,
+    json_file: JsonOption = None,
+) -> None:
+    """Find the pooling of a model and write it as standard ONNX ops."""
+    from onnxpool import batch
+
+    if len(paths) < 2:
+        raise ArgumentError(f"where should {paths[0]} go? Give IN and OUT")
+    pairs = batch.pair_paths(paths[:-1], paths[-1])
+    work = functools.partial(_rewrite_file, strategy=strategy.value, check=check.value)
+    if len(paths) > 2 or paths[0].is_dir():
+        _run_many(work, pairs, json_file)
+        return
+    with _copy_progress() as progress:
+        report = work(*pairs[0], progress=progress)
+    _tell([report], json_file)
+    if not report.rewritten:
+        source, target = pairs[0]
+        _console(json_file).print(f"nothing to rewrite: {target} is a copy of {source}")
+
+
+@app.command()
+def inspect(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="IN...", help="Models, or folders of them.", show_default=False),
+    ],
+    strategy: StrategyOption = Strategy.AUTO,
+    json_file: JsonOption = None,
+) -> None:
+    """Say what pooling is in a model, in which form, and what `rewrite` would make of it."""
+    from onnxpool import batch
+
+    work = functools.partial(_inspect_file, strategy=strategy.value)
+    if len(paths) > 1 or paths[0].is_dir():
+        _run_many(work, batch.pair_paths(paths, Path()), json_file)
+    else:
+        _tell([work(paths[0], None)], json_file)
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"onnxpool {onnxpool.__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line: a user's mistake is one line on stderr and exit status 2."""
+    try:
+        status = app(standalone_mode=False)
+    except OnnxpoolError as error:
+        _fail(str(error), error.exit_status)
+    except typer.TyperException as error:
+        _fail(error.format_message(), 2)
+    except (typer.Abort, KeyboardInterrupt):
+        _fail("interrupted; nothing was written", 130)
+    else:
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+def _fail(message: str, status: int) -> None:
+    sys.stderr.write(f"onnxpool: {' '.join(message.split())}\n")
+    sys.exit(status)
+
+
+def _rewrite_file(
+    source: Path, target: Path, *, strategy: str, check: Any, progress: Any = None
+) -> Report:
+    from onnxpool.pipeline import rewrite
+
+    result = rewrite(source, strategy=strategy, check=check)
+    result.save(target, progress)
+    return result.report
+
+
+def _inspect_file(source: Path, _target: Path | None, *, strategy: str) -> Report:
+    from onnxpool.pipeline import inspect
+
+    return inspect(source, strategy=strategy)
+
+
+def _run_many(
+    work: Callable[..., Report], pairs: Sequence[tuple[Path, Path]], json_file: Path | None
+) -> None:
+    from onnxpool import batch
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    outcomes = []
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("models", total=len(pairs))
+        for outcome in batch.run(work, pairs):
+            outcomes.append(outcome)
+            progress.advance(task)
+    outcomes.sort(key=lambda outcome: outcome.source)
+    _tell([o.report for o in outcomes if o.report is not None], json_file)
+    for outcome in outcomes:
+        if outcome.error:
+            sys.stderr.write(f"onnxpool: {outcome.error}\n")
+    raise typer.Exit(max(outcome.exit_status for outcome in outcomes))
+
+
+def _tell(reports: Sequence[Report], json_file: Path | None) -> None:
+    from onnxpool import display
+
+    console = _console(json_file)
+    for report in reports:
+        display.show(report, console)
+    if json_file is None:
+        return
+    facts = [report.to_json() for report in reports]
+    text = json.dumps(facts[0] if len(facts) == 1 else facts, indent=2, ensure_ascii=False)
+    if str(json_file) == "-":
+        sys.stdout.write(text + "\n")
+        return
+    try:
+        json_file.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{json_file} cannot be written: {error.strerror}") from error
+
+
+def _console(json_file: Path | None) -> Console:
+    """Where human output goes: not between the JSON."""
+    return Console(stderr=str(json_file) == "-")
+
+
+@contextlib.contextmanager
+def _copy_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar per external data file, shown once its copy starts."""
+    columns = (TextColumn("copying {task.description}"), BarColumn(), DownloadColumn())
+    tasks: dict[str, TaskID] = {}
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+
+        def update(name: str, done: int, size: int) -> None:
+            if name not in tasks:
+                tasks[name] = bars.add_task(name, total=size)
+            bars.update(tasks[name], completed=done)
+
+        yield update

@@ -1,0 +1,172 @@
+"""The passes in order: lift, verify, lower, splice, check."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Iterator
+from typing import Literal, get_args
+
+import onnx
+import onnx_graphsurgeon as gs
+
+from onnxpool import report, shapes
+from onnxpool.check import Probe, check_whole_model
+from onnxpool.errors import ArgumentError
+from onnxpool.model_file import ModelFile, Progress
+from onnxpool.report import Action, Finding, Report, Summary
+from onnxpool.rewrites import lift, lower
+from onnxpool.rewrites.plan import plan
+from onnxpool.rewrites.verify import verify
+from onnxpool.scope import bodies
+
+Check = Literal["regions", "full", "none"]
+Model = str | os.PathLike[str] | onnx.ModelProto
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """A rewritten model, not yet written.
+
+    Attributes:
+        report: what was found and done.
+    """
+
+    report: Report
+    _file: ModelFile
+
+    @property
+    def model(self) -> onnx.ModelProto:
+        """The model; its external tensors refer to files in the folder of the input."""
+        return self._file.proto
+
+    def save(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
+        """Write the model, and its external data beside it; all of it or nothing.
+
+        Raises:
+            OutputError: `path` cannot be written.
+        """
+        self._file.save(path, progress)
+
+
+def inspect(model: Model, *, strategy: str = "auto") -> Report:
+    """Find the pooling of a model, change nothing.
+
+    Args:
+        model: a path or a model.
+        strategy: how `rewrite` would lower it: one of "auto", "matmul", "slice", "pool".
+
+    Raises:
+        OnnxpoolError: the model or an argument cannot be used.
+    """
+    _check_choice("strategy", strategy, lower.STRATEGIES)
+    file = _load(model)
+    findings: list[Finding] = []
+    for scope in file.scopes:
+        constructs, declined = lift.find(scope.graph, scope.opset)
+        for construct in constructs:
+            planned = plan(construct, scope.opset, strategy)
+            action: Action = "rewritable" if planned.better else "left"
+            findings.append(report.of_construct(scope.name, construct, action, planned.detail))
+        findings += [report.of_declined(scope.name, region) for region in declined]
+    summary = _summary(file.proto)
+    return Report(_name(model), file.opset, tuple(findings), summary, summary, _notes(file))
+
+
+def rewrite(model: Model, *, strategy: str = "auto", check: Check = "regions") -> Result:
+    """Rewrite the pooling of a model as standard ONNX ops.
+
+    Args:
+        model: a path or a model; a model is not changed.
+        strategy: "auto" takes the fastest form (see rewrites/lower); "matmul", "slice" and "pool"
+            name the ops that averages are built of.
+        check: "regions" runs every changed region before and after, "full" the whole model too.
+
+    Raises:
+        CheckError: a region is not what it should be after the rewrite.
+        OnnxpoolError: the model or an argument cannot be used.
+    """
+    _check_choice("strategy", strategy, lower.STRATEGIES)
+    _check_choice("check", check, get_args(Check))
+    file = _load(model)
+    before = _summary(file.proto)
+    jobs: list[_Job] = []
+    findings: list[Finding] = []
+    for number, scope in enumerate(file.scopes):
+        constructs, declined = lift.find(scope.graph, scope.opset)
+        nodes: list[gs.Node] = []
+        for construct in constructs:
+            planned = plan(construct, scope.opset, strategy)
+            action: Action = "rewritten" if planned.better else "left"
+            findings.append(report.of_construct(scope.name, construct, action, planned.detail))
+            if planned.better:
+                probe = Probe(construct, scope.opset) if check != "none" else None
+                jobs.append(_Job(number, len(findings) - 1, probe))
+                nodes.append(lift.replace(scope.graph, construct))
+        verify(scope.graph)
+        for node in nodes:
+            lower.lower(scope.graph, node, scope.opset, strategy)
+        findings += [report.of_declined(scope.name, region) for region in declined]
+    if file.splice():
+        _check(file, jobs, findings)
+        if check == "full":
+            check_whole_model(model, file)
+    after = _summary(file.proto)
+    made = Report(_name(model), file.opset, tuple(findings), before, after, _notes(file))
+    return Result(made, file)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """A construct that was rewritten: the number of its scope and of its finding."""
+
+    scope: int
+    finding: int
+    probe: Probe | None
+
+
+def _check(file: ModelFile, jobs: list[_Job], findings: list[Finding]) -> None:
+    """Import the result anew, as a runtime would, and compare every changed region."""
+    result = ModelFile.from_proto(file.proto, file.folder.model.parent)
+    shapes.infer(result)
+    for job in jobs:
+        if job.probe is not None:
+            scope = result.scopes[job.scope]
+            errors = job.probe.compare(scope.graph, scope.opset)
+            findings[job.finding] = dataclasses.replace(
+                findings[job.finding], error_before=errors.before, error_after=errors.after
+            )
+
+
+def _load(model: Model) -> ModelFile:
+    if isinstance(model, onnx.ModelProto):
+        file = ModelFile.from_proto(model)
+    else:
+        file = ModelFile.load(model)
+    shapes.infer(file)
+    return file
+
+
+def _name(model: Model) -> str:
+    return "" if isinstance(model, onnx.ModelProto) else os.fspath(model)
+
+
+def _summary(model: onnx.ModelProto) -> Summary:
+    nodes = [*model.graph.node, *(n for f in model.functions for n in f.node)]
+    return Summary.of(node.op_type for node in _with_bodies(nodes))
+
+
+def _with_bodies(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    for node in nodes:
+        yield node
+        for body in bodies(node):
+            yield from _with_bodies(body.node)
+
+
+def _notes(file: ModelFile) -> tuple[str, ...]:
+    return tuple(f"{s.name}: {s.shape_note}" for s in file.scopes if s.shape_note)
+
+
+def _check_choice(name: str, value: str, choices: Iterable[str]) -> None:
+    if value not in choices:
+        raise ArgumentError(f"unknown {name} {value!r}; use {', '.join(choices)}")

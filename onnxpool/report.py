@@ -1,0 +1,124 @@
+"""What was found in a model, what was done with it, and why: for people and for programs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from onnxpool.ops.op import Shape
+from onnxpool.rewrites.lift.construct import Construct, Declined, shape_of
+from onnxpool.rewrites.lift.region import Region
+
+Action = Literal["rewritten", "rewritable", "left"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One pooling construct of a model.
+
+    Attributes:
+        scope: the graph that it is in, such as "main graph".
+        node: name of the node that computes its (first) output.
+        tensors: names of its outputs.
+        op: the op of the dialect that it is; empty where it is none.
+        shape: the shapes of X and of the outputs, such as "1x8x13x13 → 1x8x6x6".
+        form: the op types that spell it in the input model.
+        action: "rewritten", "rewritable" (by `inspect`) or "left".
+        detail: the strategy, or why it was left.
+        error_before, error_after: greatest error of the region against the float64 reference on
+            random inputs, relative to the greatest output; None where it was not run.
+    """
+
+    scope: str
+    node: str
+    tensors: tuple[str, ...]
+    op: str
+    shape: str
+    form: str
+    action: Action
+    detail: str
+    error_before: float | None = None
+    error_after: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """Size and op types of a model, its bodies and functions included."""
+
+    nodes: int
+    ops: dict[str, int]
+
+    @classmethod
+    def of(cls, op_types: Iterable[str]) -> Summary:
+        ops = dict(sorted(Counter(op_types).items()))
+        return cls(sum(ops.values()), ops)
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """The facts about one call.
+
+    Attributes:
+        model: where the model came from; empty for a model in memory.
+        opset: version of the default domain.
+        findings: in graph order.
+        before, after: the model as it came and as it is now.
+        notes: what kept the tool from looking closer, such as unknown shapes.
+    """
+
+    model: str
+    opset: int
+    findings: tuple[Finding, ...]
+    before: Summary
+    after: Summary
+    notes: tuple[str, ...] = ()
+
+    @property
+    def rewritten(self) -> int:
+        return sum(finding.action == "rewritten" for finding in self.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self), "rewritten": self.rewritten}
+
+
+def of_construct(scope: str, construct: Construct, action: Action, detail: str) -> Finding:
+    return Finding(
+        scope=scope,
+        node=_node_name(construct.found[0]),
+        tensors=tuple(region.y.name for region in construct.found),
+        op=construct.op.op_type(),
+        shape=_shapes(construct.found),
+        form="; ".join(dict.fromkeys(region.ops for region in construct.found)),
+        action=action,
+        detail=detail,
+    )
+
+
+def of_declined(scope: str, declined: Declined) -> Finding:
+    region = declined.region
+    return Finding(
+        scope=scope,
+        node=_node_name(region),
+        tensors=(region.y.name,),
+        op="",
+        shape=_shapes((region,)),
+        form=region.ops,
+        action="left",
+        detail=declined.reason,
+    )
+
+
+def _node_name(region: Region) -> str:
+    return str(region.y.inputs[0].name or region.y.name)
+
+
+def _shapes(regions: Iterable[Region]) -> str:
+    regions = tuple(regions)
+    outputs = dict.fromkeys(_text(shape_of(region.y)) for region in regions)
+    return f"{_text(shape_of(regions[0].x))} → {', '.join(outputs)}"
+
+
+def _text(shape: Shape | None) -> str:
+    return "?" if shape is None else "x".join("?" if dim is None else str(dim) for dim in shape)

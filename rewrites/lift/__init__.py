@@ -1,0 +1,127 @@
+"""Lift: find pooling by what it computes, and replace it by ops of the dialect.
+
+A region of one pooling node is judged from its attributes (single_node) and left alone. On every
+other region (see region.py) these rules are tried in order:
+
+    adaptive_average_pool   weighted sums
+    adaptive_max_pool       maxima, and where they stood
+    gem_pool                powers around a sum
+    unknown_size            looks like pooling, sizes not fixed: declined
+Then `adaptive_max_pool.pair` joins values with indices and `pyramid_pool.join` pools of one tensor.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import onnx_graphsurgeon as gs
+
+from onnxpool.rewrites.constants import is_constant, is_float, is_integer
+from onnxpool.rewrites.lift import (
+    adaptive_average_pool,
+    adaptive_max_pool,
+    gem_pool,
+    pyramid_pool,
+    single_node,
+    unknown_size,
+)
+from onnxpool.rewrites.lift.construct import Construct, Declined, output_names, replace, shape_of
+from onnxpool.rewrites.lift.region import Region, RegionFinder
+
+__all__ = ["RULES", "Construct", "Declined", "find", "replace"]
+
+RULES: tuple[Callable[[Region, int], Construct | Declined | None], ...] = (
+    adaptive_average_pool.judge,
+    adaptive_max_pool.judge,
+    gem_pool.judge,
+    unknown_size.judge,
+)
+
+
+def find(graph: gs.Graph, opset: int) -> tuple[list[Construct], list[Declined]]:
+    """Find the pooling of one graph, without its bodies, in graph order; changes nothing.
+
+    Args:
+        graph: with the shapes and dtypes of its Variables filled in.
+        opset: the version of the default domain.
+
+    Returns:
+        The constructs, and the regions that look like pooling but are not, with the reason.
+    """
+    return _Search(graph, opset).run()
+
+
+@dataclasses.dataclass
+class _Search:
+    graph: gs.Graph
+    opset: int
+
+    def __post_init__(self) -> None:
+        self.finder = RegionFinder(self.graph)
+        self.outputs = output_names(self.graph)
+        self.lifted: set[int] = set()
+        self.judged: set[int] = set()
+
+    def run(self) -> tuple[list[Construct], list[Declined]]:
+        constructs: list[Construct] = []
+        declined: list[Declined] = []
+        for node in reversed(self.graph.nodes):
+            for y in node.outputs:
+                if not self._is_candidate(y):
+                    continue
+                verdict = self._judge(y)
+                if isinstance(verdict, Construct):
+                    constructs.append(verdict)
+                    self.lifted.update(map(id, verdict.nodes))
+                elif verdict is not None and not self._is_inside(y, self.judged):
+                    declined.append(verdict)
+                    self.judged.update(map(id, verdict.region.nodes))
+        declined = [d for d in declined if self.lifted.isdisjoint(map(id, d.region.nodes))]
+        joined = pyramid_pool.join(adaptive_max_pool.pair(constructs))
+        return sorted(joined, key=lambda c: self.finder.position(c.found[0].y)), declined[::-1]
+
+    def _judge(self, y: gs.Variable) -> Construct | Declined | None:
+        """The verdict on the largest region that ends in `y` and pools no axis twice."""
+        best: Construct | None = None
+        declined: Declined | None = None
+        for region in self.finder.regions(y):
+            if best is not None and _pools_again(best.found[0], region):
+                break
+            verdict = self._verdict(region)
+            if isinstance(verdict, Construct):
+                best = verdict
+            elif declined is None:
+                declined = verdict
+        return best or declined
+
+    def _verdict(self, region: Region) -> Construct | Declined | None:
+        if single_node.applies(region):
+            return single_node.judge(region)
+        for rule in RULES:
+            if verdict := rule(region, self.opset):
+                return verdict
+        return None
+
+    def _is_candidate(self, y: gs.Variable) -> bool:
+        judgeable = is_float(y.dtype) or is_integer(y.dtype)
+        return (
+            judgeable
+            and not is_constant(y, self.finder.constants)
+            and not self._is_inside(y, self.lifted)
+        )
+
+    def _is_inside(self, y: gs.Variable, nodes: set[int]) -> bool:
+        """Whether `y` is computed by `nodes` for them alone."""
+        inside = bool(y.outputs) and all(id(node) in nodes for node in (*y.inputs, *y.outputs))
+        return inside and y.name not in self.outputs
+
+
+def _pools_again(inner: Region, outer: Region) -> bool:
+    """Whether what `outer` adds in front of `inner` pools an axis that `inner` pools."""
+    first, second, last = shape_of(outer.x), shape_of(inner.x), shape_of(inner.y)
+    if first is None or second is None or last is None:
+        return False
+    if not len(first) == len(second) == len(last):
+        return False
+    return any(a != b and b != c for a, b, c in zip(first, second, last, strict=True))

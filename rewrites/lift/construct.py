@@ -1,0 +1,140 @@
+"""A construct: pooling that was found in a graph, and how it is replaced by a dialect node."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from onnxpool.ops.op import DOMAIN, Op, Shape
+from onnxpool.rewrites.lift.region import Region
+
+
+@dataclasses.dataclass(frozen=True)
+class Construct:
+    """Regions of one tensor X that compute the outputs of one op of the dialect.
+
+    Attributes:
+        op: the op.
+        regions: one for each output; None where the op has an output that the graph does not use.
+        parameters: the inputs of the op after X.
+        best: why the graph's own form should stay; empty where a better one is known.
+    """
+
+    op: Op
+    regions: tuple[Region | None, ...]
+    parameters: tuple[gs.Tensor, ...] = ()
+    best: str = ""
+
+    @property
+    def found(self) -> tuple[Region, ...]:
+        return tuple(region for region in self.regions if region is not None)
+
+    @property
+    def x(self) -> gs.Variable:
+        return self.found[0].x
+
+    @property
+    def nodes(self) -> tuple[gs.Node, ...]:
+        """Every node of the regions once, in the order in which they were found."""
+        return tuple({id(n): n for region in self.found for n in region.nodes}.values())
+
+
+@dataclasses.dataclass(frozen=True)
+class Declined:
+    """A region that looks like pooling and is not, or not provably."""
+
+    region: Region
+    reason: str
+
+
+def shape_of(tensor: gs.Tensor) -> Shape | None:
+    """The shape with unnamed sizes as None; None where nothing is known."""
+    if tensor.shape is None:
+        return None
+    return tuple(d if isinstance(d, int) else (d or None) for d in tensor.shape)
+
+
+def replace(graph: gs.Graph, construct: Construct) -> gs.Node:
+    """Put a dialect node in the place of `construct` and remove what nothing reads any more.
+
+    The node stands where the first of the regions ends: X and the parameters come before.
+    """
+    ends = {id(region.y.inputs[0]) for region in construct.found}
+    position = min(index for index, node in enumerate(graph.nodes) if id(node) in ends)
+    outputs = [
+        _free(graph, region)
+        if region
+        else gs.Variable(f"{construct.x.name}/onnxpool/unused_{index}")
+        for index, region in enumerate(construct.regions)
+    ]
+    node = gs.Node(
+        construct.op.op_type(),
+        f"{construct.found[0].y.name}/{construct.op.op_type()}",
+        construct.op.attributes(),
+        inputs=[construct.x, *construct.parameters],
+        outputs=outputs,
+        domain=DOMAIN,
+    )
+    graph.nodes.insert(position, node)
+    for tensor, region in zip(outputs, construct.regions, strict=True):
+        if region is not None and tensor is not region.y:
+            graph.nodes.insert(position + 1, _drop_pooled_axes(tensor, region.y))
+    _remove_unread(graph, construct.nodes)
+    return node
+
+
+def _free(graph: gs.Graph, region: Region) -> gs.Variable:
+    """Take Y from its node; return it, or what Y is before its pooled axes are dropped."""
+    y = region.y
+    (end,) = y.inputs
+    if any(t.outputs or t.name in output_names(graph) for t in end.outputs if t is not y):
+        end = _swap_for_copy(graph, end)
+    end.outputs[[t.name for t in end.outputs].index(y.name)] = gs.Variable(
+        f"{y.name}/onnxpool/replaced"
+    )
+    lead = shape_of(y) or ()
+    pooled = len(shape_of(region.x) or ()) - len(lead)
+    if not pooled:
+        return y
+    return gs.Variable(f"{y.name}/onnxpool/pooled", y.dtype, [*lead, *[1] * pooled])
+
+
+def _swap_for_copy(graph: gs.Graph, node: gs.Node) -> gs.Node:
+    """Put a copy in the place of a node that stays but must change: the splice keeps originals."""
+    inputs, outputs = list(node.inputs), list(node.outputs)
+    node.inputs.clear()
+    node.outputs.clear()
+    copy: gs.Node = node.copy(inputs, outputs)
+    graph.nodes[:] = [copy if n is node else n for n in graph.nodes]
+    return copy
+
+
+def output_names(graph: gs.Graph) -> set[str]:
+    """Names of the outputs of a graph and of all bodies in it."""
+    graphs = (graph, *graph.subgraphs(recursive=True))
+    return {tensor.name for g in graphs for tensor in g.outputs}
+
+
+def _drop_pooled_axes(pooled: gs.Variable, y: gs.Variable) -> gs.Node:
+    """Reshape (N, C, 1, …) to (N, C): each 0 copies a size, in every opset."""
+    target = gs.Constant(f"{y.name}/onnxpool/leading_axes", np.zeros(len(y.shape), np.int64))
+    return gs.Node("Reshape", f"{y.name}/onnxpool/Reshape", inputs=[pooled, target], outputs=[y])
+
+
+def _remove_unread(graph: gs.Graph, nodes: Sequence[gs.Node]) -> None:
+    """Remove those of `nodes`, and of the nodes that only they read, that nothing reads."""
+    wanted = output_names(graph)
+    candidates = list(nodes)
+    removed: set[int] = set()
+    while candidates:
+        node = candidates.pop()
+        if id(node) in removed or any(t.outputs or t.name in wanted for t in node.outputs):
+            continue
+        removed.add(id(node))
+        candidates.extend(producer for tensor in node.inputs for producer in tensor.inputs)
+        node.inputs.clear()
+        node.outputs.clear()
+    graph.nodes[:] = [node for node in graph.nodes if id(node) not in removed]

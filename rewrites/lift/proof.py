@@ -1,0 +1,142 @@
+"""Prove by running: a region computes what an op of the dialect computes.
+
+The roles of its nodes bound what a region can be (see roles.py), and the inputs are chosen so that
+no other computation within these bounds gives the same outputs:
+
+- average: the region is affine in X. Equal outputs for random X and for -X exclude every other
+  affine map, up to rounding.
+- max: each output picks one of a set of inputs. Every position is the greatest of its window in
+  some trial, with greater and with smaller peaks in the windows around, so neither a missing nor an
+  additional position goes unseen; all values are very negative in one half of the trials.
+- generalised mean: the exponent is a constant of the region; values around 1, at both sides of
+  the clamp, and at several scales exclude other exponents and clamps.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from onnxpool.ops.op import KEEP, Array, Shape
+from onnxpool.ops.windows import windows
+from onnxpool.rewrites.constants import numpy_type
+from onnxpool.rewrites.cut import cut
+from onnxpool.rewrites.lift.region import Region
+from onnxpool.rewrites.run import RunError, Runner
+
+_MOST_ELEMENTS = 1 << 30
+_UNIT = float(np.finfo(np.float32).eps) / 2
+
+
+def prove(
+    region: Region,
+    reference: Callable[[Array], Array],
+    inputs: Iterator[Array],
+    opset: int,
+    *,
+    tolerance: float = 0.0,
+) -> str | None:
+    """Run `region` on every one of `inputs` and compare with `reference` in float64.
+
+    Args:
+        tolerance: greatest difference allowed, relative to the greatest value of the output.
+
+    Returns:
+        None if all are equal; else, in words, what differs.
+    """
+    try:
+        runner = Runner(cut((region.x,), (region.y,), opset, promote=True))
+        for x in inputs:
+            (found,) = runner({region.x.name: x})
+            wanted = reference(x.astype(np.float64))
+            if difference := _difference(found, wanted, tolerance):
+                return difference
+    except RunError as error:
+        return f"onnxruntime does not run it: {error}"
+    return None
+
+
+def _difference(found: Array, wanted: Array, tolerance: float) -> str | None:
+    if found.shape != wanted.shape:
+        wanted = wanted.reshape(found.shape) if found.size == wanted.size else wanted
+    if found.shape != wanted.shape:
+        return f"shape {list(found.shape)} instead of {list(wanted.shape)}"
+    bound = tolerance * float(np.max(np.abs(wanted), initial=0.0))
+    with np.errstate(invalid="ignore"):
+        off = np.abs(found.astype(np.float64) - wanted)
+    if np.array_equal(np.isnan(found), np.isnan(wanted)) and np.all(np.nan_to_num(off) <= bound):
+        return None
+    return f"its output differs by up to {np.nanmax(off):.2g}"
+
+
+def concrete_shapes(x: Shape) -> tuple[tuple[int, ...], ...]:
+    """Shapes to run at: `x` with its symbols replaced, twice by different sizes if it has some."""
+    if all(isinstance(dim, int) for dim in x):
+        return (tuple(int(dim) for dim in x if dim is not None),)
+    return tuple(tuple(dim if isinstance(dim, int) else size for dim in x) for size in (2, 3))
+
+
+def run_type(region: Region) -> np.dtype[np.generic]:
+    """The dtype in which a region is run: half precision is promoted."""
+    dtype = numpy_type(region.x.dtype)
+    return np.dtype(np.float64 if dtype == np.float64 else np.float32)
+
+
+def random_inputs(region: Region, shape: Shape) -> Iterator[Array]:
+    rng = np.random.default_rng(0)
+    for concrete in concrete_shapes(shape):
+        x = rng.standard_normal(concrete).astype(run_type(region))
+        yield x
+        yield -x
+
+
+def average_tolerance(shape: Shape, size: tuple[int, ...]) -> float:
+    """A few times the rounding of a float32 sum over the largest window, as a random walk."""
+    return 32 * _UNIT * math.sqrt(math.prod(_longest_windows(shape, size)))
+
+
+def peaks(region: Region, shape: Shape, size: tuple[int, ...]) -> Iterator[Array]:
+    """Inputs in which every position is the greatest of its window once; see the module's text."""
+    longest = _longest_windows(shape, size)
+    trials = list(itertools.product(itertools.product(*map(range, longest)), (False, True)))
+    lowest = float(np.finfo(numpy_type(region.x.dtype)).min)
+    for concrete in concrete_shapes(shape):
+        plane, planes = concrete[-len(size) :], math.prod(concrete[: -len(size)])
+        for first in range(0, len(trials), planes):
+            chosen = (trials[(first + i) % len(trials)] for i in range(planes))
+            stacked = [_trial(plane, longest, offset, low, lowest) for offset, low in chosen]
+            yield np.stack(stacked).reshape(concrete).astype(run_type(region))
+
+
+def _trial(
+    plane: tuple[int, ...],
+    spacing: tuple[int, ...],
+    offset: tuple[int, ...],
+    low: bool,
+    lowest: float,
+) -> Array:
+    """A plane of distinct values with peaks at `offset` and every `spacing` from there.
+
+    Peaks rise along the plane; where `low` they fall, and all values are near the lowest number.
+    """
+    rising = np.linspace(0, 1, math.prod(plane)).reshape(plane)
+    values = 1 - rising if low else rising
+    values[tuple(slice(o, None, step) for o, step in zip(offset, spacing, strict=True))] += 2
+    return lowest * (4 - values) / 8 if low else values
+
+
+def too_large_to_prove(shape: Shape, size: tuple[int, ...]) -> bool:
+    plane = math.prod(d for d in shape[-len(size) :] if isinstance(d, int))
+    return 2 * math.prod(_longest_windows(shape, size)) * plane > _MOST_ELEMENTS
+
+
+def _longest_windows(shape: Shape, size: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(
+        1
+        if bins == KEEP or not isinstance(length, int)
+        else max(w.length for w in windows(length, bins))
+        for length, bins in zip(shape[-len(size) :], size, strict=True)
+    )

@@ -1,0 +1,39 @@
+"""PyramidPool: several adaptive pools of one tensor X, whatever form each of them has.
+
+A pool that is best as it stands alone is still a level: the levels share their work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool, PyramidPool
+from onnxpool.rewrites.lift.construct import Construct
+
+_Pool = AdaptiveAveragePool | AdaptiveMaxPool
+_Level = tuple[tuple[int, ...], Construct]
+_MODES: dict[type, str] = {AdaptiveAveragePool: "average", AdaptiveMaxPool: "max"}
+
+
+def join(constructs: Iterable[Construct]) -> list[Construct]:
+    """Join the pools of one tensor into pyramids; leave what is best as it is, and the rest."""
+    joined: list[Construct] = []
+    pyramids: dict[tuple[str, type, int], list[_Level]] = {}
+    for construct in constructs:
+        op = construct.op
+        if isinstance(op, _Pool) and len(construct.regions) == 1:
+            key = (construct.x.name, type(op), len(op.output_size))
+            pyramids.setdefault(key, []).append((op.output_size, construct))
+        else:
+            joined.append(construct)
+    for (_, kind, _), levels in pyramids.items():
+        better = len(levels) > 1 and not all(level.best for _, level in levels)
+        joined += [_pyramid(_MODES[kind], levels)] if better else [level for _, level in levels]
+    return joined
+
+
+def _pyramid(mode: str, levels: list[_Level]) -> Construct:
+    levels = sorted(levels, key=lambda level: level[0])
+    sizes = tuple(bins for size, _ in levels for bins in size)
+    regions = tuple(region for _, level in levels for region in level.regions)
+    return Construct(PyramidPool(sizes, len(levels), mode), regions)

@@ -1,0 +1,88 @@
+"""Regions: the nodes between a tensor X and a later tensor Y that depends on nothing else.
+
+From Y backwards, the latest tensor of the frontier is replaced by what its node reads, constants
+left out. Whenever one tensor remains, everything of Y that is not constant comes from it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+from collections import Counter
+from collections.abc import Iterator
+
+import onnx_graphsurgeon as gs
+
+from onnxpool.rewrites.constants import constant_names, is_constant
+from onnxpool.rewrites.lift.roles import Role, role
+
+_MOST_NODES = 1000
+"""Unrolled exporter forms have some 400 nodes."""
+_NO_PRODUCER = -1
+
+
+@dataclasses.dataclass(frozen=True)
+class Region:
+    """What computes `y` from `x`: nodes in graph order, without those that compute constants."""
+
+    x: gs.Variable
+    y: gs.Variable
+    nodes: tuple[gs.Node, ...]
+    roles: Role
+
+    @property
+    def ops(self) -> str:
+        """The op types in graph order, counted, as a person would say them."""
+        counts = Counter(node.op for node in self.nodes)
+        return ", ".join(op if n == 1 else f"{n} {op}" for op, n in counts.items())
+
+
+class RegionFinder:
+    """Bounds the regions of one graph, which must not change meanwhile."""
+
+    def __init__(self, graph: gs.Graph) -> None:
+        self.constants = constant_names(graph)
+        self._position = {
+            tensor.name: index for index, node in enumerate(graph.nodes) for tensor in node.outputs
+        }
+        self._nodes = list(graph.nodes)
+        self._roles: dict[int, Role | None] = {}
+
+    def regions(self, y: gs.Variable) -> Iterator[Region]:
+        """The regions that end in `y`, the smallest first; each contains the one before."""
+        frontier = [(-self.position(y), y.name)]
+        tensors = {y.name: y}
+        indices: set[int] = set()
+        roles = Role(0)
+        while frontier and len(indices) < _MOST_NODES:
+            latest = -frontier[0][0]
+            if latest == _NO_PRODUCER or (found := self._role(latest)) is None:
+                return
+            while frontier and -frontier[0][0] == latest:
+                heapq.heappop(frontier)
+            indices.add(latest)
+            roles |= found
+            self._expand(self._nodes[latest], tensors, frontier)
+            if len(frontier) == 1:
+                x = tensors[frontier[0][1]]
+                yield Region(x, y, tuple(self._nodes[i] for i in sorted(indices)), roles)
+
+    def position(self, tensor: gs.Tensor) -> int:
+        """The place in the graph of the node that computes a tensor."""
+        return self._position.get(tensor.name, _NO_PRODUCER)
+
+    def _expand(
+        self, node: gs.Node, tensors: dict[str, gs.Variable], frontier: list[tuple[int, str]]
+    ) -> None:
+        for tensor in node.inputs:
+            if self._varies(tensor) and tensor.name not in tensors:
+                tensors[tensor.name] = tensor
+                heapq.heappush(frontier, (-self.position(tensor), tensor.name))
+
+    def _role(self, index: int) -> Role | None:
+        if index not in self._roles:
+            self._roles[index] = role(self._nodes[index], self._varies)
+        return self._roles[index]
+
+    def _varies(self, tensor: gs.Tensor) -> bool:
+        return not is_constant(tensor, self.constants)

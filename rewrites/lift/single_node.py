@@ -1,0 +1,76 @@
+"""Pooling that is one standard node already: judged from its attributes, and left alone.
+
+AveragePool, MaxPool, GlobalAveragePool, GlobalMaxPool, ReduceMean, ReduceMax
+"""
+
+from __future__ import annotations
+
+import onnx_graphsurgeon as gs
+
+from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool
+from onnxpool.ops.op import Shape
+from onnxpool.ops.windows import Window, windows
+from onnxpool.rewrites.constants import is_float
+from onnxpool.rewrites.lift.construct import Construct, Declined, shape_of
+from onnxpool.rewrites.lift.region import Region
+from onnxpool.rewrites.lift.size import output_size, size_of_dropped_axes
+
+_POOLS: dict[str, type[AdaptiveAveragePool | AdaptiveMaxPool]] = {
+    "AveragePool": AdaptiveAveragePool,
+    "GlobalAveragePool": AdaptiveAveragePool,
+    "ReduceMean": AdaptiveAveragePool,
+    "MaxPool": AdaptiveMaxPool,
+    "GlobalMaxPool": AdaptiveMaxPool,
+    "ReduceMax": AdaptiveMaxPool,
+}
+
+
+def applies(region: Region) -> bool:
+    return len(region.nodes) == 1 and is_pool(region.nodes[0]) and is_float(region.y.dtype)
+
+
+def judge(region: Region) -> Construct | Declined | None:
+    """Judge a region of one pooling node, which is `best` as it is."""
+    (node,) = region.nodes
+    x, y = shape_of(region.x), shape_of(region.y)
+    if node.op in ("AveragePool", "MaxPool") and not _is_adaptive(node, x, y):
+        return Declined(region, f"an ordinary sliding window, one {node.op} already")
+    size = output_size(x, y) or size_of_dropped_axes(x, y)
+    if x is None or size is None or (node.op.startswith("Reduce") and not _is_global(size, x)):
+        return None
+    return Construct(_POOLS[node.op](size), (region,), best=f"one {node.op} already")
+
+
+def is_pool(node: gs.Node) -> bool:
+    return node.op in _POOLS
+
+
+def _is_global(size: tuple[int, ...], x: Shape) -> bool:
+    """Whether a reduction pools whole planes; the mean over one axis may be anything."""
+    plane = zip(x[-len(size) :], size, strict=True)
+    return len(size) > 1 and all(1 in (bins, length) for length, bins in plane)
+
+
+def _is_adaptive(node: gs.Node, x: Shape | None, y: Shape | None) -> bool:
+    """Whether the sliding windows of AveragePool or MaxPool are PyTorch's adaptive windows."""
+    if x is None or y is None or not output_size(x, y):
+        return False
+    k = len(node.attrs["kernel_shape"])
+    begins = node.attrs.get("pads", [0] * k * 2)[:k]
+    counts_padding = any(node.attrs.get("pads", ())) and node.attrs.get("count_include_pad", 0)
+    dilated = any(dilation != 1 for dilation in node.attrs.get("dilations", ()))
+    if counts_padding or dilated or node.attrs.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
+        return False
+    strides = node.attrs.get("strides") or [1] * k
+    axes = zip(x[-k:], y[-k:], node.attrs["kernel_shape"], strides, begins, strict=True)
+    return all(
+        isinstance(length, int)
+        and isinstance(bins, int)
+        and _sliding(length, bins, size, stride, begin) == windows(length, bins)
+        for length, bins, size, stride, begin in axes
+    )
+
+
+def _sliding(length: int, bins: int, size: int, stride: int, begin: int) -> tuple[Window, ...]:
+    starts = (i * stride - begin for i in range(bins))
+    return tuple(Window(max(start, 0), min(start + size, length)) for start in starts)

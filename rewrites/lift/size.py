@@ -1,0 +1,56 @@
+"""The output size that the shapes of X and Y suggest."""
+
+from __future__ import annotations
+
+from onnxpool.ops.op import KEEP, Dim, Shape
+
+_LEAST_LEADING = {2: 1, 3: 1, 4: 1, 5: 2}
+"""By rank: how many leading axes are never pooled: (C, L), (C, H, W), (C, D, H, W), (N, C, …)."""
+
+
+def output_size(x: Shape | None, y: Shape | None) -> tuple[int, ...] | None:
+    """The output size that pools shape `x` to shape `y`; None where no pooling does.
+
+    An unbatched reading, in which the second axis is pooled, is taken only when every axis behind
+    it is pooled as well: ``(N, C, L)`` to ``(N, 1, L)`` is not pooling over positions.
+    """
+    if x is None or y is None or len(x) != len(y) or len(x) not in _LEAST_LEADING:
+        return None
+    changed = [
+        axis for axis, (before, after) in enumerate(zip(x, y, strict=True)) if before != after
+    ]
+    if not changed or changed[0] < _LEAST_LEADING[len(x)]:
+        return None
+    first = changed[0]
+    unbatched = len(x) > 2 and first == 1
+    if unbatched and len(changed) != len(x) - 1:
+        return None
+    k = len(x) - 1 if unbatched or len(x) == 2 else len(x) - 2
+    sizes = [_size(before, after) for before, after in zip(x[-k:], y[-k:], strict=True)]
+    return None if None in sizes else tuple(s for s in sizes if s is not None)
+
+
+def size_of_dropped_axes(x: Shape | None, y: Shape | None) -> tuple[int, ...] | None:
+    """The output size 1x…x1 where `y` is `x` without its last axes; None where it is not."""
+    if x is None or y is None or not 1 <= len(x) - len(y) <= 3 or x[: len(y)] != y:
+        return None
+    pooled = x[len(y) :]
+    fits = len(y) in (1, 2) and all(isinstance(dim, int) for dim in pooled)
+    return (1,) * len(pooled) if fits else None
+
+
+def is_unknown(x: Shape | None, y: Shape | None) -> bool:
+    """Whether a missing or symbolic size keeps `output_size` from judging."""
+    if x is None or y is None:
+        return True
+    if len(x) != len(y) or len(x) not in _LEAST_LEADING:
+        return False
+    start = max(_LEAST_LEADING[len(x)], len(x) - 2 if len(x) > 3 else 1)
+    pairs = zip(x[start:], y[start:], strict=True)
+    return any(b != a and not (isinstance(b, int) and isinstance(a, int)) for b, a in pairs)
+
+
+def _size(before: Dim, after: Dim) -> int | None:
+    if before == after:
+        return KEEP
+    return after if isinstance(before, int) and isinstance(after, int) and after > 0 else None

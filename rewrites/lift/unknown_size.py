@@ -1,0 +1,21 @@
+"""Declined: pooling whose output size cannot be read off, because a size is not fixed."""
+
+from __future__ import annotations
+
+from onnxpool.rewrites.lift.construct import Declined, shape_of
+from onnxpool.rewrites.lift.region import Region
+from onnxpool.rewrites.lift.single_node import is_pool
+from onnxpool.rewrites.lift.size import is_unknown
+
+
+def judge(region: Region, opset: int) -> Declined | None:
+    x, y = shape_of(region.x), shape_of(region.y)
+    if not is_unknown(x, y) or not any(
+        is_pool(node) or node.op == "GatherND" for node in region.nodes
+    ):
+        return None
+    return Declined(region, f"its sizes are not fixed: {_text(x)} to {_text(y)}")
+
+
+def _text(shape: tuple[int | str | None, ...] | None) -> str:
+    return "an unknown shape" if shape is None else f"[{', '.join(str(d or '?') for d in shape)}]"

@@ -1,0 +1,66 @@
+"""Run a small model in ONNX Runtime, as it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+
+from onnxpool.ops.op import Array
+from onnxpool.rewrites.cut import cut
+
+_EXTERNAL_DATA_FOLDER = "session.model_external_initializers_file_folder_path"
+
+
+class RunError(Exception):
+    """ONNX Runtime does not take a model; the message is one line."""
+
+
+class Runner:
+    """A model ready to run; graph optimisations are off, because some change the values."""
+
+    def __init__(self, model: onnx.ModelProto | str, folder: Path | None = None) -> None:
+        """Load a model, or a file; `folder` holds the external data of a model.
+
+        Raises:
+            RunError: ONNX Runtime refuses it.
+        """
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        if folder is not None:
+            options.add_session_config_entry(_EXTERNAL_DATA_FOLDER, str(folder))
+        source = model if isinstance(model, str) else model.SerializeToString()
+        try:
+            self._session = onnxruntime.InferenceSession(
+                source, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:
+            raise RunError(_one_line(error)) from error
+
+    def __call__(self, inputs: Mapping[str, Array]) -> tuple[Array, ...]:
+        try:
+            return tuple(np.asarray(y) for y in self._session.run(None, dict(inputs)))
+        except Exception as error:
+            raise RunError(_one_line(error)) from error
+
+
+def evaluate(constant: gs.Tensor, opset: int) -> Array:
+    """The value of a tensor that depends on constants alone, computed as the graph does it.
+
+    Raises:
+        RunError: ONNX Runtime does not run the nodes that compute it.
+    """
+    if isinstance(constant, gs.Constant):
+        return np.asarray(constant.values)
+    (value,) = Runner(cut((), (constant,), opset, promote=True))({})
+    return value
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
