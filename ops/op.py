@@ -94,7 +94,7 @@ def pooled_shape(op: str, x: Shape, output_size: Sequence[int]) -> Shape:
     return (*x[:-k], *(dim if size == KEEP else size for dim, size in spatial))
 
 
-def kept(size: int, length: int) -> bool:
+def kept(size: int, length: Dim) -> bool:
     """Whether an axis of `length` pooled to `size` is as it was."""
     return size in (KEEP, length)
 

@@ -1,0 +1,77 @@
+"""Lower the dialect to standard ONNX ops: one dialect op per file, one spelling per strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import onnx
+import onnx_graphsurgeon as gs
+
+from onnxpool.ops import DIALECT
+from onnxpool.rewrites.constants import onnx_type
+from onnxpool.rewrites.lower.adaptive_average_pool import lower_average_pool
+from onnxpool.rewrites.lower.adaptive_max_pool import lower_max_pool
+from onnxpool.rewrites.lower.builder import Builder
+from onnxpool.rewrites.lower.gem_pool import lower_gem_pool
+from onnxpool.rewrites.lower.pyramid_pool import lower_pyramid_pool
+from onnxpool.rewrites.lower.unsupported import Unsupported
+
+__all__ = ["MIN_OPSET", "STRATEGIES", "Unsupported", "lower"]
+
+STRATEGIES = ("auto", "matmul", "slice", "pool")
+MIN_OPSET = 11
+MIN_OPSET_BFLOAT16 = 13
+
+Lowering = Callable[[Builder, Any, Sequence[gs.Tensor], int, str], tuple[Sequence[gs.Tensor], str]]
+"""(builder, op, inputs, number of outputs, strategy) -> the outputs, and what was used."""
+
+LOWERINGS: dict[str, Lowering] = {
+    "AdaptiveAveragePool": lower_average_pool,
+    "AdaptiveMaxPool": lower_max_pool,
+    "GeMPool": lower_gem_pool,
+    "PyramidPool": lower_pyramid_pool,
+}
+
+
+def lower(graph: gs.Graph, node: gs.Node, opset: int, strategy: str = "auto") -> str:
+    """Replace a dialect node of `graph` by standard ops, in place.
+
+    The new nodes stand where the node stood and produce its output Variables.
+
+    Args:
+        node: of domain `onnxpool`, as `onnxpool.rewrites.verify` wants it.
+        opset: the opset of the model; the new nodes are valid in it.
+        strategy: one of `STRATEGIES`.
+
+    Returns:
+        The strategy that was used, such as "matmul" or, for GeMPool, "exp-log/slice".
+
+    Raises:
+        Unsupported: the node cannot be lowered; the graph is as it was.
+    """
+    if strategy not in STRATEGIES:
+        raise Unsupported(f"there is no strategy {strategy!r}; there are {', '.join(STRATEGIES)}")
+    _check(node, opset)
+    op = next(op for op in DIALECT if op.op_type() == node.op).from_attributes(node.attrs)
+    builder = Builder(graph, node, opset)
+    try:
+        outputs = len([output for output in node.outputs if output.name])
+        results, used = LOWERINGS[node.op](builder, op, list(node.inputs), outputs, strategy)
+    except Exception:
+        builder.discard()
+        raise
+    builder.replace(results)
+    return used
+
+
+def _check(node: gs.Node, opset: int) -> None:
+    x = node.inputs[0]
+    if opset < MIN_OPSET:
+        raise Unsupported(f"opset {opset} is below {MIN_OPSET}; convert the model first")
+    if x.shape is None:
+        raise Unsupported(f"the rank of its input {x.name!r} is not known; infer shapes first")
+    if x.dtype is None:
+        raise Unsupported(f"the type of its input {x.name!r} is not known; infer shapes first")
+    if onnx_type(x.dtype) == onnx.TensorProto.BFLOAT16 and opset < MIN_OPSET_BFLOAT16:
+        raise Unsupported(f"opset {opset} has no bfloat16; it starts at {MIN_OPSET_BFLOAT16}")

@@ -1,0 +1,137 @@
+"""AdaptiveAveragePool as standard ops.
+
+    slice:      separable Slice, ReduceMean, Concat
+    pool:       separable Slice, AveragePool, Concat; one AveragePool where the windows are equal
+    matmul:     A_1ᵀ X A_2, a product with a constant averaging matrix A per axis
+    kronecker:  one product of the flattened plane with the Kronecker product of the matrices
+
+`auto`, by benchmarks/lowering.py on ONNX Runtime 1.31 (CPU, 1 and 4 threads): to one window,
+ReduceMean; equal windows of at most 64 positions, AveragePool; else matmul. `matmul` takes the
+Kronecker form where its matrix has at most 2^14 elements, which a core's cache holds.
+
+A MatMul spreads an infinity or a NaN over its whole channel, where PyTorch keeps it in the windows
+that see it; slice and pool do as PyTorch does.
+
+Halves (float16, bfloat16) are summed in float32 and rounded once, as PyTorch does. ONNX Runtime
+has no float64 AveragePool: `pool` is `slice` there.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_graphsurgeon as gs
+from numpy.typing import DTypeLike
+
+from onnxpool.ops.adaptive_average_pool import AdaptiveAveragePool
+from onnxpool.ops.op import KEEP, Array
+from onnxpool.ops.windows import windows
+from onnxpool.rewrites.lower.builder import Builder, is_half
+from onnxpool.rewrites.lower.separable import (
+    MEAN,
+    by_pools,
+    by_slices,
+    equal_windows,
+    pooled_axes,
+    to_one,
+)
+
+LARGEST_POOL_KERNEL = 64
+LARGEST_KRONECKER = 2**14
+
+
+def lower_average_pool(
+    b: Builder, op: AdaptiveAveragePool, inputs: Sequence[gs.Tensor], outputs: int, strategy: str
+) -> tuple[list[gs.Tensor], str]:
+    (x,) = inputs
+    y, used = average(b, to_float(b, x), op.output_size, strategy)
+    return [b.cast(y, x.dtype)], used
+
+
+def to_float(b: Builder, x: gs.Tensor) -> gs.Tensor:
+    """`x` in the type that its pooling is computed in: float32 for halves."""
+    return b.cast(x, np.dtype(np.float32)) if is_half(x.dtype) else x
+
+
+def average(
+    b: Builder, x: gs.Tensor, output_size: Sequence[int], strategy: str
+) -> tuple[gs.Tensor, str]:
+    """The adaptive average of a float32 or float64 `x`, and the strategy that was used."""
+    form = choose(x, output_size, strategy)
+    if form == "matmul":
+        return by_matmul(b, x, output_size), form
+    if form == "kronecker":
+        return by_kronecker(b, x, output_size), form
+    spelling = by_pools if form == "pool" else by_slices
+    return spelling(b, x, output_size, MEAN), form
+
+
+def choose(x: gs.Tensor, output_size: Sequence[int], strategy: str) -> str:
+    """Which of the forms in this module's docstring a strategy takes."""
+    axes = pooled_axes(x.shape, output_size)
+    if strategy == "auto":
+        strategy = _fastest(x, axes)
+    if strategy == "pool" and x.dtype == np.float64:
+        return "slice"
+    if strategy != "matmul":
+        return strategy
+    plane = x.shape[-len(output_size) :]
+    if not all(isinstance(dim, int) for dim in plane):
+        return "slice"
+    elements = math.prod(plane) * math.prod(_sizes(plane, output_size))
+    return "kronecker" if len(axes) > 1 and elements <= LARGEST_KRONECKER else "matmul"
+
+
+def _fastest(x: gs.Tensor, axes: dict[int, int]) -> str:
+    if not axes or to_one(axes):
+        return "slice"
+    equal = [equal_windows(x.shape[axis], size) for axis, size in axes.items()]
+    kernel = math.prod(run.kernel if run else math.inf for run in equal)
+    return "pool" if kernel <= LARGEST_POOL_KERNEL else "matmul"
+
+
+def by_matmul(b: Builder, x: gs.Tensor, output_size: Sequence[int]) -> gs.Tensor:
+    """One product per axis: from the right on the last axis, from the left on the others."""
+    for axis, size in pooled_axes(x.shape, output_size).items():
+        length = x.shape[axis]
+        matrix = averaging_matrix(length, size, x.dtype)
+        x = multiply_axis(b, x, axis, matrix, f"average_{length}_to_{size}")
+    return x
+
+
+def by_kronecker(b: Builder, x: gs.Tensor, output_size: Sequence[int]) -> gs.Tensor:
+    k = len(output_size)
+    lead, plane = tuple(x.shape[:-k]), x.shape[-k:]
+    sizes = _sizes(plane, output_size)
+    pairs = list(zip(plane, sizes, strict=True))
+    matrix = functools.reduce(np.kron, (averaging_matrix(*pair, x.dtype) for pair in pairs))
+    name = "average_" + "_".join(f"{length}_to_{size}" for length, size in pairs)
+    flat = b.reshape(x, (*lead, math.prod(plane)), leading=len(lead))
+    return b.reshape(b.matmul(flat, b.constant(name, matrix)), (*lead, *sizes), leading=len(lead))
+
+
+def multiply_axis(b: Builder, x: gs.Tensor, axis: int, matrix: Array, name: str) -> gs.Tensor:
+    """The product along one axis of `x` with a matrix ``(length, size)``."""
+    before, after = tuple(x.shape[:axis]), tuple(x.shape[axis + 1 :])
+    if not after:
+        return b.matmul(x, b.constant(name, matrix))
+    left = b.constant(f"{name}_transposed", np.ascontiguousarray(matrix.T))
+    if len(after) == 1:
+        return b.matmul(left, x)
+    flat = b.reshape(x, (*before, x.shape[axis], math.prod(after)), leading=axis + 1)
+    return b.reshape(b.matmul(left, flat), (*before, len(left.values), *after), leading=axis + 1)
+
+
+def averaging_matrix(length: int, size: int, dtype: DTypeLike) -> Array:
+    """``(length, size)``: column i holds 1 / (end - start) in the rows that window i sees."""
+    matrix = np.zeros((length, size), dtype)
+    for column, window in enumerate(windows(length, size)):
+        matrix[window.start : window.end, column] = 1 / window.length
+    return matrix
+
+
+def _sizes(plane: Sequence[int], output_size: Sequence[int]) -> list[int]:
+    return [dim if size == KEEP else size for dim, size in zip(plane, output_size, strict=True)]

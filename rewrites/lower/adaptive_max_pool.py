@@ -1,0 +1,132 @@
+"""AdaptiveMaxPool as standard ops.
+
+    slice:  separable Slice, ReduceMax, Concat
+    pool:   separable Slice, MaxPool, Concat; one MaxPool where the windows are equal
+
+`auto`, by benchmarks/lowering.py on ONNX Runtime 1.31 (CPU, 1 and 4 threads): to one window,
+ReduceMax; equal windows, MaxPool; else slice. A maximum is no product: `matmul` means `auto`.
+
+Indices come from ArgMax along one axis after the other, and the values from GatherElements then,
+whatever the strategy.
+
+PyTorch lets a NaN win. ONNX Runtime's ReduceMax, MaxPool and ArgMax pass over NaNs, and its
+MaxPool gives the lowest finite float32 for a window that is -inf throughout.
+
+ONNX Runtime has no bfloat16 kernels: bfloat16 is compared in float32, which is exact. It has no
+float64 GlobalMaxPool: to one window, `pool` is `slice` there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+
+from onnxpool.ops.adaptive_max_pool import AdaptiveMaxPool
+from onnxpool.ops.op import Array
+from onnxpool.ops.windows import windows
+from onnxpool.rewrites.constants import onnx_type
+from onnxpool.rewrites.lower.builder import Builder
+from onnxpool.rewrites.lower.separable import (
+    MAX,
+    by_pools,
+    by_slices,
+    equal_windows,
+    pooled_axes,
+    to_one,
+)
+from onnxpool.rewrites.lower.unsupported import Unsupported
+
+
+def lower_max_pool(
+    b: Builder, op: AdaptiveMaxPool, inputs: Sequence[gs.Tensor], outputs: int, strategy: str
+) -> tuple[list[gs.Tensor], str]:
+    (x,) = inputs
+    comparable = to_comparable(b, x)
+    if outputs > 1:
+        y, indices = maximum_and_indices(b, comparable, op.output_size)
+        return [b.cast(y, x.dtype), indices], "slice"
+    y, used = maximum(b, comparable, op.output_size, strategy)
+    return [b.cast(y, x.dtype)], used
+
+
+def to_comparable(b: Builder, x: gs.Tensor) -> gs.Tensor:
+    """`x` in a type that runtimes compare in."""
+    bfloat16 = onnx_type(x.dtype) == onnx.TensorProto.BFLOAT16
+    return b.cast(x, np.dtype(np.float32)) if bfloat16 else x
+
+
+def maximum(
+    b: Builder, x: gs.Tensor, output_size: Sequence[int], strategy: str
+) -> tuple[gs.Tensor, str]:
+    """The adaptive maximum of `x`, and the strategy that was used."""
+    axes = pooled_axes(x.shape, output_size)
+    if strategy not in ("slice", "pool"):
+        equal = all(equal_windows(x.shape[axis], size) for axis, size in axes.items())
+        strategy = "pool" if equal and not to_one(axes) else "slice"
+    if strategy == "pool" and x.dtype == np.float64 and to_one(axes):
+        strategy = "slice"
+    spelling = by_pools if strategy == "pool" else by_slices
+    return spelling(b, x, output_size, MAX), strategy
+
+
+def maximum_and_indices(
+    b: Builder, x: gs.Tensor, output_size: Sequence[int]
+) -> tuple[gs.Tensor, gs.Tensor]:
+    """The adaptive maximum of `x`, and its first position in the flattened plane, int64."""
+    k, rank = len(output_size), len(x.shape)
+    axes = pooled_axes(x.shape, output_size)
+    if len(axes) == k and to_one(axes):
+        return b.reduce(MAX.reduce, x, list(axes)), _position_in_plane(b, x, k)
+    plane = x.shape[-k:]
+    if not all(isinstance(dim, int) for dim in plane):
+        raise Unsupported(
+            f"Indices need static sizes, found {list(plane)}; dynamic lowering is not available"
+        )
+    stride = {axis: math.prod(x.shape[axis + 1 :]) for axis in range(rank - k, rank)}
+    axes = axes or {rank - 1: plane[-1]}
+    indices: gs.Tensor | None = None
+    # From the last axis to the first: the first row that holds the maximum, and in it the first
+    # position, is the first in the flattened plane.
+    for axis in reversed(axes):
+        position = _position_on_axis(b, x, axis, axes[axis])
+        x = _gather_elements(b, x, position, axis)
+        offset = b.elementwise("Mul", position, b.integers([stride[axis]]))
+        if indices is not None:
+            inner = _gather_elements(b, indices, position, axis)
+            offset = b.elementwise("Add", offset, inner)
+        indices = offset
+    for axis in stride.keys() - axes.keys():
+        offsets = np.arange(x.shape[axis]) * stride[axis]
+        name = f"positions_{x.shape[axis]}_by_{stride[axis]}"
+        constant = b.constant(name, _along(offsets, axis, rank))
+        indices = b.elementwise("Add", indices, constant)
+    return x, indices
+
+
+def _position_in_plane(b: Builder, x: gs.Tensor, k: int) -> gs.Tensor:
+    lead, plane = x.shape[:-k], x.shape[-k:]
+    positions = math.prod(plane) if all(isinstance(dim, int) for dim in plane) else None
+    flat = b.reshape(x, (*lead, positions), leading=len(lead))
+    return b.reshape(b.arg_max(flat, len(lead)), (*lead, *(1,) * k), leading=len(lead))
+
+
+def _position_on_axis(b: Builder, x: gs.Tensor, axis: int, size: int) -> gs.Tensor:
+    bins = windows(x.shape[axis], size)
+    first = {w: b.arg_max(b.slice(x, axis, w.start, w.end), axis) for w in dict.fromkeys(bins)}
+    in_window = b.concat([first[window] for window in bins], axis)
+    starts = _along(np.array([window.start for window in bins]), axis, len(x.shape))
+    name = f"starts_{x.shape[axis]}_to_{size}_axis_{axis}"
+    return b.elementwise("Add", in_window, b.constant(name, starts))
+
+
+def _along(values: Array, axis: int, rank: int) -> Array:
+    """A vector shaped so that it broadcasts along `axis` of a tensor of `rank` axes."""
+    return values.astype(np.int64).reshape(-1, *(1,) * (rank - axis - 1))
+
+
+def _gather_elements(b: Builder, x: gs.Tensor, at: gs.Tensor, axis: int) -> gs.Variable:
+    return b.node("GatherElements", [x, at], at.shape, x.dtype, axis=axis)

@@ -1,0 +1,201 @@
+"""Emit standard ONNX nodes into a graph, in the form that the model's opset wants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+from numpy.typing import DTypeLike, NDArray
+
+from onnxpool.ops.op import Array, Dim, Shape
+from onnxpool.rewrites.constants import onnx_type
+
+SHARED = "onnxpool/"
+"""Constants carry names that say their content, so equal ones are one initializer of a graph."""
+
+AXES_ARE_AN_INPUT = {"ReduceMean": 18, "ReduceMax": 18, "Squeeze": 13, "Unsqueeze": 13}
+"""The opset from which the axes of an op are an input; an attribute before."""
+
+
+class Builder:
+    """Collects the nodes that replace one node of `graph`.
+
+    Every method adds a node and returns its output, a Variable with its dtype and its shape, as
+    far as they are known. Axes are counted from the front.
+    """
+
+    def __init__(self, graph: gs.Graph, node: gs.Node, opset: int) -> None:
+        self.opset = opset
+        self._graph = graph
+        self._node = node
+        self._nodes: list[gs.Node] = []
+        self._tensors: dict[str, gs.Tensor] = graph.tensors()
+        self._names = set(self._tensors) | {n.name for n in graph.nodes}
+        self._prefix = node.name or node.outputs[0].name
+
+    def node(
+        self,
+        op: str,
+        inputs: Sequence[gs.Tensor],
+        shape: Shape | None,
+        dtype: Any = None,
+        **attributes: Any,
+    ) -> gs.Variable:
+        """Add a node; its output has the dtype of the first input unless `dtype` is given."""
+        name = self._unique(f"{self._prefix}/{op}")
+        output = gs.Variable(name, dtype=inputs[0].dtype if dtype is None else dtype, shape=shape)
+        self._nodes.append(gs.Node(op, name, attributes, list(inputs), [output]))
+        return output
+
+    def replace(self, results: Sequence[gs.Tensor]) -> None:
+        """Put the collected nodes where the node stood; `results` become its outputs."""
+        outputs = list(self._node.outputs)
+        self._node.inputs.clear()
+        self._node.outputs.clear()
+        for index, (output, result) in enumerate(zip(outputs, results, strict=True)):
+            again = [o for o, r in zip(outputs[:index], results, strict=False) if r is result]
+            if again or not _is_output_of(result, self._nodes):
+                result = self.node("Identity", [*again, result][:1], result.shape)
+            _substitute(result, output)
+        index = next(i for i, node in enumerate(self._graph.nodes) if node is self._node)
+        self._graph.nodes[index : index + 1] = self._nodes
+
+    def discard(self) -> None:
+        """Leave the graph as it was: the collected nodes let go of its tensors."""
+        for node in self._nodes:
+            node.inputs.clear()
+            node.outputs.clear()
+
+    def constant(self, name: str, values: Array) -> gs.Constant:
+        """A new constant, or the one of the graph that has this name and these values."""
+        name = f"{SHARED}{name}_{values.dtype}"
+        known = self._tensors.get(name)
+        if isinstance(known, gs.Constant) and _same(known.values, values):
+            return known
+        constant = gs.Constant(self._unique(name), values)
+        self._tensors[name] = constant
+        return constant
+
+    def scalar(self, value: float, dtype: DTypeLike) -> gs.Constant:
+        return self.constant(f"{value:g}", np.asarray(value, dtype))
+
+    def integers(self, values: Sequence[int]) -> gs.Constant:
+        """An int64 vector."""
+        return self.constant("_".join(map(str, values)), np.asarray(values, np.int64))
+
+    def cast(self, x: gs.Tensor, dtype: Any) -> gs.Tensor:
+        """`x` itself where it has that type."""
+        to = onnx_type(dtype)
+        if onnx_type(x.dtype) == to:
+            return x
+        return self.node("Cast", [x], x.shape, dtype, to=to)
+
+    def slice(self, x: gs.Tensor, axis: int, start: int, end: int) -> gs.Tensor:
+        """`x` itself where the range is the whole axis."""
+        if (start, end) == (0, x.shape[axis]):
+            return x
+        bounds = [self.integers([value]) for value in (start, end, axis)]
+        return self.node("Slice", [x, *bounds], resized(x.shape, {axis: end - start}))
+
+    def concat(self, parts: Sequence[gs.Tensor], axis: int) -> gs.Tensor:
+        """The part itself where there is only one."""
+        if len(parts) == 1:
+            return parts[0]
+        total = sum(part.shape[axis] for part in parts)
+        return self.node("Concat", parts, resized(parts[0].shape, {axis: total}), axis=axis)
+
+    def gather(self, x: gs.Tensor, axis: int, positions: Sequence[int]) -> gs.Variable:
+        shape = resized(x.shape, {axis: len(positions)})
+        return self.node("Gather", [x, self.integers(positions)], shape, axis=axis)
+
+    def reduce(self, op: str, x: gs.Tensor, axes: Sequence[int]) -> gs.Tensor:
+        """ReduceMean or ReduceMax that keeps the axes; `x` itself where they have one element."""
+        if all(x.shape[axis] == 1 for axis in axes):
+            return x
+        return self._with_axes(op, x, axes, resized(x.shape, dict.fromkeys(axes, 1)), keepdims=1)
+
+    def unsqueeze(self, x: gs.Tensor, axis: int) -> gs.Variable:
+        return self._with_axes("Unsqueeze", x, [axis], (*x.shape[:axis], 1, *x.shape[axis:]))
+
+    def squeeze(self, x: gs.Tensor, axis: int) -> gs.Variable:
+        return self._with_axes("Squeeze", x, [axis], (*x.shape[:axis], *x.shape[axis + 1 :]))
+
+    def reshape(self, x: gs.Tensor, shape: Sequence[Dim], leading: int) -> gs.Variable:
+        """Reshape all but the `leading` axes, which may be symbolic; so may one of the others."""
+        sizes = [size if isinstance(size, int) else -1 for size in shape[leading:]]
+        return self.node("Reshape", [x, self.integers([0] * leading + sizes)], tuple(shape))
+
+    def matmul(self, a: gs.Tensor, b: gs.Tensor) -> gs.Variable:
+        """The product, where one of the two is a matrix."""
+        shape = (*(a.shape[:-2] or b.shape[:-2]), a.shape[-2], b.shape[-1])
+        return self.node("MatMul", [a, b], shape, b.dtype)
+
+    def pool(
+        self, op: str, x: gs.Tensor, kernel: Sequence[int], strides: Sequence[int]
+    ) -> gs.Variable:
+        """AveragePool or MaxPool of ``(N, C, D1, …, Dk)``, no padding."""
+        spatial = [
+            (dim - k) // s + 1 if isinstance(dim, int) else dim
+            for dim, k, s in zip(x.shape[2:], kernel, strides, strict=True)
+        ]
+        shape = (*x.shape[:2], *spatial)
+        return self.node(op, [x], shape, kernel_shape=list(kernel), strides=list(strides))
+
+    def arg_max(self, x: gs.Tensor, axis: int) -> gs.Variable:
+        """The position of the first maximum, int64; the axis is kept."""
+        return self.node(
+            "ArgMax", [x], resized(x.shape, {axis: 1}), np.dtype(np.int64), axis=axis, keepdims=1
+        )
+
+    def elementwise(self, op: str, *inputs: gs.Tensor) -> gs.Variable:
+        """A node whose output has the first input's shape; the others are broadcast to it."""
+        return self.node(op, inputs, inputs[0].shape)
+
+    def at_least(self, x: gs.Tensor, minimum: float) -> gs.Variable:
+        # ONNX Runtime has no kernel for Clip-11 in float64.
+        op = "Max" if self.opset < 12 and x.dtype == np.float64 else "Clip"
+        return self.elementwise(op, x, self.scalar(minimum, x.dtype))
+
+    def _with_axes(
+        self, op: str, x: gs.Tensor, axes: Sequence[int], shape: Shape, **attributes: Any
+    ) -> gs.Variable:
+        if self.opset >= AXES_ARE_AN_INPUT[op]:
+            return self.node(op, [x, self.integers(axes)], shape, **attributes)
+        return self.node(op, [x], shape, axes=list(axes), **attributes)
+
+    def _unique(self, name: str) -> str:
+        candidate, count = name, 1
+        while candidate in self._names:
+            count += 1
+            candidate = f"{name}_{count}"
+        self._names.add(candidate)
+        return candidate
+
+
+def resized(shape: Shape, sizes: dict[int, int]) -> Shape:
+    """`shape` with other sizes on some axes."""
+    return tuple(sizes.get(axis, dim) for axis, dim in enumerate(shape))
+
+
+def is_half(dtype: Any) -> bool:
+    """Whether a type has 16 bits: PyTorch computes pooling in float32 there, and so do we."""
+    return onnx_type(dtype) in (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
+
+
+def _is_output_of(tensor: gs.Tensor, nodes: Sequence[gs.Node]) -> bool:
+    # By identity: graphsurgeon compares tensors by name and nodes by content.
+    return any(output is tensor for node in nodes for output in node.outputs)
+
+
+def _substitute(tensor: gs.Variable, other: gs.Variable) -> None:
+    for producer in list(tensor.inputs):
+        producer.outputs = [other if t is tensor else t for t in producer.outputs]
+    for consumer in list(tensor.outputs):
+        consumer.inputs = [other if t is tensor else t for t in consumer.inputs]
+
+
+def _same(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    return a.dtype == b.dtype and a.shape == b.shape and bool(np.array_equal(a, b))

@@ -1,0 +1,144 @@
+"""GeMPool as standard ops: clamp to epsilon, power, average, root.
+
+    products:  X·X·…·X, where p is a constant from 4 to 8
+    exp-log:   Exp(p·Log(X)), where epsilon is positive, and X is too, then
+    pow:       Pow(X, p)
+    scaled:    m·mean((X/m)^p)^(1/p), m the greatest magnitude in the window
+
+`auto`, by benchmarks/lowering.py on ONNX Runtime 1.31: pow for a constant p of 1, 2 or 3, which
+its Pow multiplies out; else products, exp-log or pow, the first that is possible. The first two
+are 1.5 to 3 times faster than Pow. The other strategies take pow, which every runtime has.
+
+Halves (float16, bfloat16) are computed in float32. That holds x^p for every float16 x up to
+|p| = 5; beyond, and where p is not known, a float16 GeMPool is `scaled`, window by window.
+
+ONNX Runtime's Clip makes +inf the greatest finite number; the power makes it +inf again, but not
+for p up to 1.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+
+from onnxpool.ops.gem_pool import GeMPool
+from onnxpool.ops.op import Array
+from onnxpool.ops.windows import windows
+from onnxpool.rewrites.constants import numpy_type, onnx_type
+from onnxpool.rewrites.lower.adaptive_average_pool import average, to_float
+from onnxpool.rewrites.lower.builder import Builder
+from onnxpool.rewrites.lower.separable import MAX, MEAN, pooled_axes
+
+EXPONENTS_OF_POW = (1, 2, 3)
+EXPONENTS_OF_PRODUCTS = (4, 5, 6, 7, 8)
+GREATEST_EXPONENT_IN_FLOAT32 = 5
+FLOAT16_MAX = 65504.0
+TINY = 1e-30
+"""Less than any positive float16, and far from the least float32."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Exponent:
+    """p and 1/p, which broadcast to ``(C, 1, …, 1)``; `values` are those of a constant p."""
+
+    p: gs.Tensor
+    reciprocal: gs.Tensor
+    values: Array | None
+
+    @property
+    def value(self) -> float | None:
+        """p where that is one known number."""
+        return float(self.values) if self.values is not None and self.values.size == 1 else None
+
+    @property
+    def fits_float32(self) -> bool:
+        """Whether float32 holds x^p for every float16 x."""
+        greatest = math.inf if self.values is None else np.abs(self.values).max()
+        return bool(greatest <= GREATEST_EXPONENT_IN_FLOAT32)
+
+
+def lower_gem_pool(
+    b: Builder, op: GeMPool, inputs: Sequence[gs.Tensor], outputs: int, strategy: str
+) -> tuple[list[gs.Tensor], str]:
+    x, p = inputs
+    base = to_float(b, x)
+    exponent = _exponent(b, p, numpy_type(base.dtype), len(op.output_size))
+    if onnx_type(x.dtype) == onnx.TensorProto.FLOAT16 and not exponent.fits_float32:
+        y, used = _scaled(b, base, exponent, op), "scaled/slice"
+    else:
+        if op.epsilon is not None:
+            base = b.at_least(base, op.epsilon)
+        form = _form(op, exponent) if strategy == "auto" else "pow"
+        mean, averaged = average(b, _power(b, base, exponent, form), op.output_size, strategy)
+        y, used = b.elementwise("Pow", mean, exponent.reciprocal), f"{form}/{averaged}"
+    return [b.cast(y, x.dtype)], used
+
+
+def _exponent(b: Builder, p: gs.Tensor, dtype: np.dtype[Any], k: int) -> Exponent:
+    if not isinstance(p, gs.Constant):
+        column = b.node("Reshape", [b.cast(p, dtype), b.integers([-1, *(1,) * k])], None)
+        return Exponent(column, b.elementwise("Reciprocal", column), None)
+    values = p.values.astype(np.float64).reshape(-1, *(1,) * k)
+    if (values == values[0]).all():
+        values = np.asarray(values.flat[0])
+    with np.errstate(divide="ignore"):
+        reciprocal = b.constant("1_over_p", np.asarray(1 / values, dtype))
+    return Exponent(b.constant("p", values.astype(dtype)), reciprocal, values)
+
+
+def _form(op: GeMPool, exponent: Exponent) -> str:
+    if exponent.value in EXPONENTS_OF_POW:
+        return "pow"
+    if exponent.value in EXPONENTS_OF_PRODUCTS:
+        return "products"
+    return "exp-log" if op.epsilon else "pow"
+
+
+def _power(b: Builder, x: gs.Tensor, exponent: Exponent, form: str) -> gs.Tensor:
+    if form == "products":
+        return _product(b, x, int(exponent.value or 0))
+    if form == "exp-log":
+        scaled = b.elementwise("Mul", b.elementwise("Log", x), exponent.p)
+        return b.elementwise("Exp", scaled)
+    return b.elementwise("Pow", x, exponent.p)
+
+
+def _product(b: Builder, x: gs.Tensor, count: int) -> gs.Tensor:
+    if count == 1:
+        return x
+    if count % 2:
+        return b.elementwise("Mul", _product(b, x, count - 1), x)
+    half = _product(b, x, count // 2)
+    return b.elementwise("Mul", half, half)
+
+
+def _scaled(b: Builder, x: gs.Tensor, exponent: Exponent, op: GeMPool) -> gs.Tensor:
+    axes = pooled_axes(x.shape, op.output_size)
+    if op.epsilon is not None:
+        x = b.elementwise("Max", x, b.scalar(op.epsilon, x.dtype))
+
+    def each_window(part: gs.Tensor, sliced: list[int]) -> gs.Tensor:
+        if not sliced:
+            return _scaled_mean(b, part, exponent, list(axes))
+        axis, *rest = sliced
+        bins = windows(part.shape[axis], axes[axis])
+        slices = (b.slice(part, axis, window.start, window.end) for window in bins)
+        return b.concat([each_window(each, rest) for each in slices], axis)
+
+    return each_window(x, [axis for axis, size in axes.items() if size > 1])
+
+
+def _scaled_mean(b: Builder, x: gs.Tensor, exponent: Exponent, axes: list[int]) -> gs.Tensor:
+    """The generalised mean of `x` over `axes`, without a power that overflows or vanishes."""
+    greatest = b.reduce(MAX.reduce, b.elementwise("Abs", x), axes)
+    for op, bound in (("Max", TINY), ("Min", FLOAT16_MAX)):
+        greatest = b.elementwise(op, greatest, b.scalar(bound, x.dtype))
+    power = b.elementwise("Pow", b.elementwise("Div", x, greatest), exponent.p)
+    root = b.elementwise("Pow", b.reduce(MEAN.reduce, power, axes), exponent.reciprocal)
+    return b.elementwise("Mul", root, greatest)
