@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -27,9 +28,12 @@ _ROUNDINGS = 32
 
 @dataclasses.dataclass(frozen=True)
 class Errors:
-    """Greatest errors of a region against the float64 reference, relative to its output."""
+    """Greatest errors of a region against the float64 reference, relative to its output.
 
-    before: float
+    `before` is None where nothing runs the region as it was: a node of the dialect.
+    """
+
+    before: float | None
     after: float
 
 
@@ -37,15 +41,13 @@ class Probe:
     """A construct as it was, ready to be compared with what takes its place."""
 
     def __init__(self, construct: Construct, opset: int) -> None:
-        """Take what is needed from the graph before it changes.
-
-        Raises:
-            RunError: ONNX Runtime does not run the region.
-        """
+        """Take what is needed from the graph before it changes."""
         self._construct = construct
         self._shape = shape_of(construct.x) or ()
         self._parameters = [evaluate(p, opset).astype(np.float64) for p in construct.parameters]
-        self._before = _Region(construct.x, [r.y for r in construct.found], opset)
+        self._before: _Region | None = None
+        with contextlib.suppress(RunError):
+            self._before = _Region(construct.x, [r.y for r in construct.found], opset)
 
     def compare(self, graph: gs.Graph, opset: int) -> Errors:
         """Run the region as it was, and as it is in `graph` now, on seeded random inputs.
@@ -57,22 +59,30 @@ class Probe:
         try:
             tensors = {t.name: t for node in graph.nodes for t in (*node.inputs, *node.outputs)}
             x, outputs = tensors[self._construct.x.name], [tensors[name] for name in names]
-            after = _Region(x, outputs, opset)
-            errors = [
-                Errors(self._error(self._before, x), self._error(after, x)) for x in self._inputs()
-            ]
+            worst = self._worst(_Region(x, outputs, opset))
         except (RunError, KeyError) as error:
             raise CheckError(
                 f"the rewritten region of tensor {names[0]!r} does not run: {error}; "
                 "nothing was written"
             ) from error
-        worst = Errors(max(e.before for e in errors), max(e.after for e in errors))
-        if not worst.after <= max(self._bound(), worst.before):
+        if not worst.after <= max(self._bound(), worst.before or 0.0):
+            before = "" if worst.before is None else f", the input model by {worst.before:.2g}"
             raise CheckError(
                 f"the rewritten region of tensor {names[0]!r} is off by {worst.after:.2g} of its "
-                f"greatest output, the input model by {worst.before:.2g}; nothing was written"
+                f"greatest output{before}; nothing was written"
             )
         return worst
+
+    def _worst(self, after: _Region) -> Errors:
+        errors: list[Errors] = []
+        for x in self._inputs():
+            wanted = self._construct.op.reference(x.astype(np.float64), *self._parameters)
+            regions = self._construct.regions
+            used = [w for w, r in zip(wanted, regions, strict=False) if r is not None]
+            before = _error(self._before, x, used) if self._before else None
+            errors.append(Errors(before, _error(after, x, used)))
+        known = [e.before for e in errors if e.before is not None]
+        return Errors(max(known, default=None), max(e.after for e in errors))
 
     def _inputs(self) -> Iterator[Array]:
         rng = np.random.default_rng(0)
@@ -80,11 +90,6 @@ class Probe:
         least = 0.05 if isinstance(op, GeMPool) and op.epsilon is None else -1.0
         for shape in concrete_shapes(self._shape):
             yield rng.uniform(least, 1.0, shape).astype(numpy_type(self._construct.x.dtype))
-
-    def _error(self, region: _Region, x: Array) -> float:
-        wanted = self._construct.op.reference(x.astype(np.float64), *self._parameters)
-        used = [w for w, r in zip(wanted, self._construct.regions, strict=False) if r is not None]
-        return max(_relative_error(y, w) for y, w in zip(region(x), used, strict=True))
 
     def _bound(self) -> float:
         op = self._construct.op
@@ -109,6 +114,10 @@ class _Region:
 
     def __call__(self, x: Array) -> tuple[Array, ...]:
         return self._runner({self._name: x.astype(self._dtype)})
+
+
+def _error(region: _Region, x: Array, wanted: Sequence[Array]) -> float:
+    return max(_relative_error(y, w) for y, w in zip(region(x), wanted, strict=True))
 
 
 def _relative_error(found: Array, wanted: Array) -> float:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -24,7 +24,9 @@ from rich.progress import (
 
 import onnxpool
 from onnxpool.errors import ArgumentError, OnnxpoolError, OutputError
-from onnxpool.report import Report
+
+if TYPE_CHECKING:
+    from onnxpool.report import Report
 
 app = typer.Typer(
     add_completion=False,

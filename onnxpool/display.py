@@ -41,7 +41,8 @@ def _row(finding: Finding) -> list[str]:
     place = "" if finding.scope == "main graph" else f" ({finding.scope})"
     error = ""
     if finding.error_after is not None:
-        error = f"{finding.error_before:.1e} → {finding.error_after:.1e}"
+        before = "" if finding.error_before is None else f"{finding.error_before:.1e} → "
+        error = f"{before}{finding.error_after:.1e}"
     now = finding.detail if finding.action == "rewritten" else f"{finding.action}: {finding.detail}"
     return [
         ", ".join(finding.tensors) + place,

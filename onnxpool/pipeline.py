@@ -14,6 +14,7 @@ from onnxpool import report, shapes
 from onnxpool.check import Probe, check_whole_model
 from onnxpool.errors import ArgumentError
 from onnxpool.model_file import ModelFile, Progress
+from onnxpool.ops import register_schemas
 from onnxpool.report import Action, Finding, Report, Summary
 from onnxpool.rewrites import lift, lower
 from onnxpool.rewrites.plan import plan
@@ -127,7 +128,7 @@ class _Job:
 
 def _check(file: ModelFile, jobs: list[_Job], findings: list[Finding]) -> None:
     """Import the result anew, as a runtime would, and compare every changed region."""
-    result = ModelFile.from_proto(file.proto, file.folder.model.parent)
+    result = file.reimported()
     shapes.infer(result)
     for job in jobs:
         if job.probe is not None:
@@ -139,6 +140,7 @@ def _check(file: ModelFile, jobs: list[_Job], findings: list[Finding]) -> None:
 
 
 def _load(model: Model) -> ModelFile:
+    register_schemas()
     if isinstance(model, onnx.ModelProto):
         file = ModelFile.from_proto(model)
     else:

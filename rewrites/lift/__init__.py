@@ -1,7 +1,8 @@
 """Lift: find pooling by what it computes, and replace it by ops of the dialect.
 
-A region of one pooling node is judged from its attributes (single_node) and left alone. On every
-other region (see region.py) these rules are tried in order:
+A node of the dialect is what it says (dialect_node). A region of one pooling node is judged from
+its attributes and left alone (single_node). On every other region (see region.py) these rules are
+tried in order:
 
     adaptive_average_pool   weighted sums
     adaptive_max_pool       maxima, and where they stood
@@ -21,6 +22,7 @@ from onnxpool.rewrites.constants import is_constant, is_float, is_integer
 from onnxpool.rewrites.lift import (
     adaptive_average_pool,
     adaptive_max_pool,
+    dialect_node,
     gem_pool,
     pyramid_pool,
     single_node,
@@ -83,6 +85,9 @@ class _Search:
 
     def _judge(self, y: gs.Variable) -> Construct | Declined | None:
         """The verdict on the largest region that ends in `y` and pools no axis twice."""
+        (node,) = y.inputs
+        if dialect_node.applies(node):
+            return dialect_node.judge(node) if y is node.outputs[0] else None
         best: Construct | None = None
         declined: Declined | None = None
         for region in self.finder.regions(y):

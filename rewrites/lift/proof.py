@@ -28,6 +28,8 @@ from onnxpool.rewrites.lift.region import Region
 from onnxpool.rewrites.run import RunError, Runner
 
 _MOST_ELEMENTS = 1 << 30
+_LEADING_SIZES = (2, 3)
+_PLANE_SIZES = (7, 13, 1, 4)
 _UNIT = float(np.finfo(np.float32).eps) / 2
 
 
@@ -72,11 +74,14 @@ def _difference(found: Array, wanted: Array, tolerance: float) -> str | None:
     return f"its output differs by up to {np.nanmax(off):.2g}"
 
 
-def concrete_shapes(x: Shape) -> tuple[tuple[int, ...], ...]:
-    """Shapes to run at: `x` with its symbols replaced, twice by different sizes if it has some."""
-    if all(isinstance(dim, int) for dim in x):
-        return (tuple(int(dim) for dim in x if dim is not None),)
-    return tuple(tuple(dim if isinstance(dim, int) else size for dim in x) for size in (2, 3))
+def concrete_shapes(x: Shape) -> Iterator[tuple[int, ...]]:
+    """Shapes to run at: `x`; where sizes are not fixed, several with other numbers for them."""
+    names = [dim if isinstance(dim, str) else axis for axis, dim in enumerate(x)]
+    symbols = list(dict.fromkeys(n for n, d in zip(names, x, strict=True) if not isinstance(d, int)))
+    sizes = _PLANE_SIZES if any(not isinstance(dim, int) for dim in x[2:]) else _LEADING_SIZES
+    for i in range(len(sizes) if symbols else 1):
+        number = {name: sizes[(i + j) % len(sizes)] for j, name in enumerate(symbols)}
+        yield tuple(d if isinstance(d, int) else number[n] for n, d in zip(names, x, strict=True))
 
 
 def run_type(region: Region) -> np.dtype[np.generic]:
@@ -125,7 +130,7 @@ def _trial(
     rising = np.linspace(0, 1, math.prod(plane)).reshape(plane)
     values = 1 - rising if low else rising
     values[tuple(slice(o, None, step) for o, step in zip(offset, spacing, strict=True))] += 2
-    return lowest * (4 - values) / 8 if low else values
+    return lowest / 8 * (4 - values) if low else values
 
 
 def too_large_to_prove(shape: Shape, size: tuple[int, ...]) -> bool:
