@@ -66,6 +66,7 @@ def average(x: Array, output_size: tuple[int, ...]) -> Array:
     for axis, size in enumerate(output_size, start=-len(output_size)):
         if not kept(size, x.shape[axis]):
             moved = np.moveaxis(x, axis, 0)
-            bins = [moved[w.start : w.end].mean(axis=0) for w in windows(len(moved), size)]
+            with np.errstate(invalid="ignore"):  # inf - inf
+                bins = [moved[w.start : w.end].mean(axis=0) for w in windows(len(moved), size)]
             x = np.moveaxis(np.stack(bins), 0, axis)
     return x

@@ -56,8 +56,7 @@ class Op(abc.ABC):
         for field in fields:
             if field.default is dataclasses.MISSING and field.name not in attributes:
                 raise InvalidOp(f"{cls.op_type()} needs the attribute {field.name!r}")
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in attributes.items()}
-        return cls(**values)
+        return cls(**{name: _plain(value) for name, value in attributes.items()})
 
     def attributes(self) -> dict[str, Any]:
         """The attributes as an ONNX node carries them."""
@@ -133,6 +132,13 @@ def with_shape_inference(cls: type[Op]) -> type[Op]:
 
     cls.schema.set_type_and_shape_inference_function(infer)
     return cls
+
+
+def _plain(value: Any) -> Any:
+    """An attribute as onnx or graphsurgeon reads it, as the dataclasses hold it."""
+    if isinstance(value, bytes):
+        return value.decode()
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:

@@ -1,0 +1,92 @@
+"""Attributes, ONNX schemas and shape inference of the dialect."""
+
+from typing import Any
+
+import onnx
+import pytest
+
+from onnxpool import ops
+from onnxpool.ops import DIALECT, DOMAIN, KEEP, InvalidOp, Op
+
+
+@pytest.fixture(autouse=True)
+def _registered() -> None:
+    ops.register_schemas()
+
+
+def test_registering_again_is_harmless() -> None:
+    ops.register_schemas()
+    assert all(onnx.defs.has(op.op_type(), DOMAIN) for op in DIALECT)
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        ops.AdaptiveAveragePool((3, KEEP)),
+        ops.AdaptiveMaxPool((3,)),
+        ops.GeMPool((1, 1, 1)),
+        ops.GeMPool((1, 1), 0.5),
+        ops.PyramidPool((1, 1, 2, 2), 2, "max"),
+    ],
+    ids=str,
+)
+def test_attributes_survive_a_node(op: Op) -> None:
+    node = onnx.helper.make_node(op.op_type(), ["X"], ["Y"], domain=DOMAIN, **op.attributes())
+    read = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    assert type(op).from_attributes(read) == op
+
+
+@pytest.mark.parametrize(
+    ("op", "attributes", "message"),
+    [
+        (ops.AdaptiveAveragePool, {}, "needs the attribute 'output_size'"),
+        (ops.AdaptiveMaxPool, {"output_size": [1], "size": 2}, "has no attribute 'size'"),
+        (ops.AdaptiveAveragePool, {"output_size": [0, 3]}, r"1 to 3 sizes.*found \[0, 3\]"),
+        (ops.AdaptiveAveragePool, {"output_size": [1] * 4}, "1 to 3 sizes"),
+        (ops.AdaptiveAveragePool, {"output_size": [-2]}, "at least 1 or -1"),
+        (ops.GeMPool, {"output_size": [1], "epsilon": -1.0}, "epsilon of at least 0, found -1.0"),
+        (ops.PyramidPool, {"output_sizes": [1, 2, 3], "levels": 2}, "2 levels, found 3 numbers"),
+        (ops.PyramidPool, {"output_sizes": [1], "levels": 0}, "0 levels"),
+        (ops.PyramidPool, {"output_sizes": [1], "levels": 1, "mode": "sum"}, "found sum"),
+    ],
+)
+def test_malformed_attributes_are_refused(
+    op: type[Op], attributes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidOp, match=message):
+        op.from_attributes(attributes)
+
+
+@pytest.mark.parametrize(
+    ("op", "outputs", "expected"),
+    [
+        (ops.AdaptiveAveragePool((3, KEEP)), 1, [(onnx.TensorProto.FLOAT16, ["N", 4, 3, "W"])]),
+        (
+            ops.AdaptiveMaxPool((3, 2)),
+            2,
+            [(onnx.TensorProto.FLOAT16, ["N", 4, 3, 2]), (onnx.TensorProto.INT64, ["N", 4, 3, 2])],
+        ),
+        (
+            ops.PyramidPool((1, 1, 2, 2), 2),
+            2,
+            [
+                (onnx.TensorProto.FLOAT16, ["N", 4, 1, 1]),
+                (onnx.TensorProto.FLOAT16, ["N", 4, 2, 2]),
+            ],
+        ),
+    ],
+    ids=str,
+)
+def test_shape_inference(op: Op, outputs: int, expected: list[tuple[int, list[Any]]]) -> None:
+    names = [f"Y{i}" for i in range(outputs)]
+    node = onnx.helper.make_node(op.op_type(), ["X"], names, domain=DOMAIN, **op.attributes())
+    x = onnx.helper.make_tensor_value_info("X", onnx.TensorProto.FLOAT16, ["N", 4, 9, "W"])
+    ys = [onnx.ValueInfoProto(name=name) for name in names]
+    opsets = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid(DOMAIN, ops.VERSION)]
+    model = onnx.helper.make_model(
+        onnx.helper.make_graph([node], "g", [x], ys), opset_imports=opsets, ir_version=8
+    )
+    inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
+    types = [y.type.tensor_type for y in inferred.graph.output]
+    found = [(t.elem_type, [d.dim_param or d.dim_value for d in t.shape.dim]) for t in types]
+    assert found == expected
