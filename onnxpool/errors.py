@@ -5,6 +5,7 @@
     ├── ExternalDataError       weights outside the model file are missing or not allowed
     ├── OutputError             the result cannot be written
     ├── ArgumentError           an option or argument does not fit
+    ├── SourceError             the PyTorch source cannot be loaded, or does not fit the model
     └── CheckError              a rewritten region differs from its reference; exit 1
 
 Each message says which file, node or argument, what was found, what was wanted and what to do.
@@ -28,6 +29,10 @@ class OutputError(OnnxpoolError):
 
 
 class ArgumentError(OnnxpoolError):
+    pass
+
+
+class SourceError(OnnxpoolError):
     pass
 
 
