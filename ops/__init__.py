@@ -5,12 +5,13 @@ import onnx
 from onnxpool.ops.adaptive_average_pool import AdaptiveAveragePool
 from onnxpool.ops.adaptive_max_pool import AdaptiveMaxPool
 from onnxpool.ops.gem_pool import GeMPool
-from onnxpool.ops.op import DOMAIN, KEEP, VERSION, InvalidOp, Op
+from onnxpool.ops.op import COMPUTED, DOMAIN, KEEP, VERSION, InvalidOp, Op
 from onnxpool.ops.pyramid_pool import PyramidPool
 
 DIALECT: tuple[type[Op], ...] = (AdaptiveAveragePool, AdaptiveMaxPool, GeMPool, PyramidPool)
 
 __all__ = [
+    "COMPUTED",
     "DIALECT",
     "DOMAIN",
     "KEEP",

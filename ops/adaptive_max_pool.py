@@ -15,6 +15,8 @@ from onnxpool.ops.op import (
     float_type_constraint,
     kept,
     pooled_shape,
+    resolved_size,
+    size_parameter,
     with_shape_inference,
 )
 from onnxpool.ops.windows import windows
@@ -29,10 +31,12 @@ class AdaptiveMaxPool(Op):
     (PyTorch ``AdaptiveMaxPoolKernel.cpp``: ``val > max || isnan(val)``).
 
     Attributes:
-        output_size: size of each of the k pooled axes, or -1 to keep an axis; k is 1, 2 or 3.
+        output_size: size of each of the k pooled axes, or -1 to keep an axis, or 0 to take its size
+            from the input `size`; k is 1, 2 or 3.
 
-    Inputs: X, ``(N, C, D1, …, Dk)`` or ``(C, D1, …, Dk)``.
-    Outputs: Y, the shape of X with its last k axes replaced by `output_size`; and, optional,
+    Inputs: X, ``(N, C, D1, …, Dk)`` or ``(C, D1, …, Dk)``; and, where `output_size` has a 0, size,
+    int64, ``(k,)``, sizes that the graph computes; only those where `output_size` is 0 are read.
+    Outputs: Y, the shape of X with its last k axes replaced by these sizes; and, optional,
     Indices, int64, the position of each maximum in the flattened ``D1 x … x Dk`` plane.
     """
 
@@ -43,9 +47,12 @@ class AdaptiveMaxPool(Op):
         DOMAIN,
         VERSION,
         "Maximum over PyTorch's adaptive windows of the last k axes.",
-        inputs=[OpSchema.FormalParameter("X", "T", "(N, C, D1, …, Dk) or (C, D1, …, Dk)")],
+        inputs=[
+            OpSchema.FormalParameter("X", "T", "(N, C, D1, …, Dk) or (C, D1, …, Dk)"),
+            size_parameter(),
+        ],
         outputs=[
-            OpSchema.FormalParameter("Y", "T", "X with its last k axes of output_size"),
+            OpSchema.FormalParameter("Y", "T", "X with its last k axes resized"),
             OpSchema.FormalParameter(
                 "Indices",
                 "tensor(int64)",
@@ -56,21 +63,25 @@ class AdaptiveMaxPool(Op):
         type_constraints=float_type_constraint(),
         attributes=[
             OpSchema.Attribute(
-                "output_size", OpSchema.AttrType.INTS, "k sizes; -1 keeps an axis", required=True
+                "output_size",
+                OpSchema.AttrType.INTS,
+                "k sizes; -1 keeps an axis, 0 takes its size from the input",
+                required=True,
             )
         ],
     )
 
     def __post_init__(self) -> None:
-        check_output_size(self.op_type(), self.output_size)
+        check_output_size(self.op_type(), self.output_size, computed=True)
 
     def output_shapes(self, x: Shape, outputs: int = 1) -> tuple[Shape, ...]:
         return (pooled_shape(self.op_type(), x, self.output_size),) * outputs
 
     def reference(self, *inputs: Array) -> tuple[Array, ...]:
-        (x,) = inputs
+        x, *size = inputs
         self.output_shapes(x.shape)
-        return maximum(x, self.output_size)
+        sizes = resolved_size(self.op_type(), self.output_size, size)
+        return maximum(x, sizes)
 
 
 def maximum(x: Array, output_size: tuple[int, ...]) -> tuple[Array, Array]:

@@ -17,6 +17,9 @@ VERSION = 1
 KEEP = -1
 """In an output size: this axis keeps its input size (PyTorch's ``None``)."""
 
+COMPUTED = 0
+"""In an output size: the size of this axis is an element of the input `size`."""
+
 FLOAT_TYPES = ("tensor(float)", "tensor(double)", "tensor(float16)", "tensor(bfloat16)")
 
 Array = NDArray[Any]
@@ -82,15 +85,20 @@ class Op(abc.ABC):
 
 
 def pooled_shape(op: str, x: Shape, output_size: Sequence[int]) -> Shape:
-    """`x` with its last axes replaced by `output_size`, where `KEEP` keeps an axis."""
+    """`x` with its last axes replaced by `output_size`: `KEEP` keeps, `COMPUTED` is not known."""
     k = len(output_size)
     if len(x) not in (k + 1, k + 2):
         raise InvalidOp(
             f"{op} with output_size {list(output_size)} takes an input of rank {k + 1} or {k + 2}, "
             f"found rank {len(x)}"
         )
-    spatial = zip(x[-k:], output_size, strict=True)
-    return (*x[:-k], *(dim if size == KEEP else size for dim, size in spatial))
+    return (*x[:-k], *(_resized(*pair) for pair in zip(x[-k:], output_size, strict=True)))
+
+
+def _resized(dim: Dim, size: int) -> Dim:
+    if size == KEEP:
+        return dim
+    return None if size == COMPUTED else size
 
 
 def kept(size: int, length: Dim) -> bool:
@@ -98,12 +106,44 @@ def kept(size: int, length: Dim) -> bool:
     return size in (KEEP, length)
 
 
-def check_output_size(op: str, output_size: Sequence[int]) -> None:
-    if not 1 <= len(output_size) <= 3 or any(size < 1 and size != KEEP for size in output_size):
+def check_output_size(op: str, output_size: Sequence[int], *, computed: bool = False) -> None:
+    """Check the attribute of an op, which has an input `size` if `computed`."""
+    special = (KEEP, COMPUTED) if computed else (KEEP,)
+    if not 1 <= len(output_size) <= 3 or any(s < 1 and s not in special for s in output_size):
+        or_computed = f" or {COMPUTED} (computed)" * computed
         raise InvalidOp(
-            f"{op} takes an output_size of 1 to 3 sizes, each at least 1 or {KEEP} (keep), "
-            f"found {list(output_size)}"
+            f"{op} takes an output_size of 1 to 3 sizes, each at least 1 or {KEEP} (keep)"
+            f"{or_computed}, found {list(output_size)}"
         )
+
+
+def size_parameter() -> OpSchema.FormalParameter:
+    return OpSchema.FormalParameter(
+        "size",
+        "tensor(int64)",
+        "(k,), read where output_size is 0",
+        param_option=OpSchema.FormalParameterOption.Optional,
+    )
+
+
+def resolved_size(op: str, output_size: Sequence[int], size: Sequence[Array]) -> tuple[int, ...]:
+    """`output_size` with the elements of the input `size`, if it is there, where it is `COMPUTED`.
+
+    Raises:
+        InvalidOp: the input is missing, or has another shape, or a size that is not at least 1.
+    """
+    if COMPUTED not in output_size:
+        return tuple(output_size)
+    if not size or size[0].shape != (len(output_size),):
+        found = f"shape {list(size[0].shape)}" if size else "none"
+        raise InvalidOp(
+            f"{op} with output_size {list(output_size)} takes an input size of shape "
+            f"[{len(output_size)}], found {found}"
+        )
+    pairs = list(zip(output_size, size[0].tolist(), strict=True))
+    if any(fixed == COMPUTED and computed < 1 for fixed, computed in pairs):
+        raise InvalidOp(f"{op} takes a size of at least 1, found {size[0].tolist()}")
+    return tuple(computed if fixed == COMPUTED else fixed for fixed, computed in pairs)
 
 
 def float_type_constraint() -> list[tuple[str, Sequence[str], str]]:

@@ -69,7 +69,7 @@ def _check_types(op: Op, node: gs.Node) -> None:
     x = onnx_type(node.inputs[0].dtype)
     if x != UNDEFINED and not is_float(x):
         raise InvalidOp(f"{op.op_type()} takes floating-point tensors, found {_type_name(x)}")
-    inputs = zip(node.inputs, op.schema.inputs, strict=True)
+    inputs = zip(node.inputs, op.schema.inputs, strict=False)
     # The last formal output stands for every further one of a variadic op.
     formal = [*op.schema.outputs, *[op.schema.outputs[-1]] * len(node.outputs)]
     for tensor, parameter in [*inputs, *zip(node.outputs, formal, strict=False)]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from onnxpool.ops import (
+    COMPUTED,
     KEEP,
     AdaptiveAveragePool,
     AdaptiveMaxPool,
@@ -11,6 +12,7 @@ from onnxpool.ops import (
     InvalidOp,
     PyramidPool,
 )
+from onnxpool.ops.op import Array
 from tests.cases import AVERAGE, CASES, MAX, Case, arange
 
 
@@ -82,6 +84,7 @@ def test_gem_takes_one_exponent_or_one_per_channel() -> None:
     [
         (AdaptiveAveragePool((4,)), ("N", 3, 9), [("N", 3, 4)]),
         (AdaptiveAveragePool((4, KEEP)), (None, 9, "W"), [(None, 4, "W")]),
+        (AdaptiveAveragePool((COMPUTED, 4)), (2, 3, 9, "W"), [(2, 3, None, 4)]),
         (AdaptiveMaxPool((1, 2)), ("N", "C", "H", "W"), [("N", "C", 1, 2)] * 2),
         (GeMPool((1, 1, 1)), (2, 3, None, None, None), [(2, 3, 1, 1, 1)]),
         (PyramidPool((1, 1, 2, KEEP), 2), (2, 3, 9, "W"), [(2, 3, 1, 1), (2, 3, 2, "W")]),
@@ -95,3 +98,26 @@ def test_shape_rule(op: AdaptiveAveragePool, shape: tuple, expected: list[tuple]
 def test_the_shape_rule_refuses_a_rank() -> None:
     with pytest.raises(InvalidOp, match="takes an input of rank 3 or 4, found rank 5"):
         AdaptiveAveragePool((2, 2)).output_shapes((1, 2, 3, 4, 5))
+
+
+@pytest.mark.parametrize("op", [AdaptiveAveragePool, AdaptiveMaxPool])
+def test_a_computed_size_is_read_where_the_attribute_says_so(
+    op: type[AdaptiveAveragePool | AdaptiveMaxPool],
+) -> None:
+    x = np.random.default_rng(0).standard_normal((2, 3, 7, 9))
+    found = op((COMPUTED, 4)).reference(x, np.array([3, 99]))
+    for y, wanted in zip(found, op((3, 4)).reference(x), strict=True):
+        np.testing.assert_array_equal(y, wanted)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ([], r"input size of shape \[2\], found none"),
+        ([np.array([3])], r"input size of shape \[2\], found shape \[1\]"),
+        ([np.array([0, 3])], r"size of at least 1, found \[0, 3\]"),
+    ],
+)
+def test_a_computed_size_that_is_missing_or_unfit(inputs: list[Array], message: str) -> None:
+    with pytest.raises(InvalidOp, match=message):
+        AdaptiveAveragePool((COMPUTED, 4)).reference(np.ones((2, 3, 7, 9)), *inputs)

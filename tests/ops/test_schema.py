@@ -6,7 +6,7 @@ import onnx
 import pytest
 
 from onnxpool import ops
-from onnxpool.ops import DIALECT, DOMAIN, KEEP, InvalidOp, Op
+from onnxpool.ops import COMPUTED, DIALECT, DOMAIN, KEEP, InvalidOp, Op
 
 
 @pytest.fixture(autouse=True)
@@ -24,6 +24,7 @@ def test_registering_again_is_harmless() -> None:
     [
         ops.AdaptiveAveragePool((3, KEEP)),
         ops.AdaptiveMaxPool((3,)),
+        ops.AdaptiveMaxPool((COMPUTED, 3)),
         ops.GeMPool((1, 1, 1)),
         ops.GeMPool((1, 1), 0.5),
         ops.PyramidPool((1, 1, 2, 2), 2, "max"),
@@ -41,7 +42,7 @@ def test_attributes_survive_a_node(op: Op) -> None:
     [
         (ops.AdaptiveAveragePool, {}, "needs the attribute 'output_size'"),
         (ops.AdaptiveMaxPool, {"output_size": [1], "size": 2}, "has no attribute 'size'"),
-        (ops.AdaptiveAveragePool, {"output_size": [0, 3]}, r"1 to 3 sizes.*found \[0, 3\]"),
+        (ops.GeMPool, {"output_size": [0, 3]}, r"1 to 3 sizes.*found \[0, 3\]"),
         (ops.AdaptiveAveragePool, {"output_size": [1] * 4}, "1 to 3 sizes"),
         (ops.AdaptiveAveragePool, {"output_size": [-2]}, "at least 1 or -1"),
         (ops.GeMPool, {"output_size": [1], "epsilon": -1.0}, "epsilon of at least 0, found -1.0"),
@@ -67,6 +68,19 @@ def test_malformed_attributes_are_refused(
             [(onnx.TensorProto.FLOAT16, ["N", 4, 3, 2]), (onnx.TensorProto.INT64, ["N", 4, 3, 2])],
         ),
         (
+            ops.AdaptiveAveragePool((COMPUTED, 5)),
+            1,
+            [(onnx.TensorProto.FLOAT16, ["N", 4, None, 5])],
+        ),
+        (
+            ops.AdaptiveMaxPool((KEEP, COMPUTED)),
+            2,
+            [
+                (onnx.TensorProto.FLOAT16, ["N", 4, 9, None]),
+                (onnx.TensorProto.INT64, ["N", 4, 9, None]),
+            ],
+        ),
+        (
             ops.PyramidPool((1, 1, 2, 2), 2),
             2,
             [
@@ -79,14 +93,23 @@ def test_malformed_attributes_are_refused(
 )
 def test_shape_inference(op: Op, outputs: int, expected: list[tuple[int, list[Any]]]) -> None:
     names = [f"Y{i}" for i in range(outputs)]
-    node = onnx.helper.make_node(op.op_type(), ["X"], names, domain=DOMAIN, **op.attributes())
+    sizes = ["size"] if COMPUTED in getattr(op, "output_size", ()) else []
+    node = onnx.helper.make_node(
+        op.op_type(), ["X", *sizes], names, domain=DOMAIN, **op.attributes()
+    )
     x = onnx.helper.make_tensor_value_info("X", onnx.TensorProto.FLOAT16, ["N", 4, 9, "W"])
+    size = [onnx.helper.make_tensor_value_info(s, onnx.TensorProto.INT64, [2]) for s in sizes]
     ys = [onnx.ValueInfoProto(name=name) for name in names]
     opsets = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid(DOMAIN, ops.VERSION)]
     model = onnx.helper.make_model(
-        onnx.helper.make_graph([node], "g", [x], ys), opset_imports=opsets, ir_version=8
+        onnx.helper.make_graph([node], "g", [x, *size], ys), opset_imports=opsets, ir_version=8
     )
     inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
     types = [y.type.tensor_type for y in inferred.graph.output]
-    found = [(t.elem_type, [d.dim_param or d.dim_value for d in t.shape.dim]) for t in types]
+    found = [(t.elem_type, [_dim(d) for d in t.shape.dim]) for t in types]
     assert found == expected
+
+
+def _dim(dim: onnx.TensorShapeProto.Dimension) -> str | int | None:
+    field = dim.WhichOneof("value")
+    return None if field is None else getattr(dim, field)
