@@ -75,7 +75,7 @@ def _check_types(op: Op, node: gs.Node) -> None:
     for tensor, parameter in [*inputs, *zip(node.outputs, formal, strict=False)]:
         wanted = x if parameter.type_str == "T" else int(onnx.TensorProto.INT64)
         found = onnx_type(tensor.dtype)
-        if UNDEFINED not in (wanted, found) and wanted != found:
+        if tensor.name and UNDEFINED not in (wanted, found) and wanted != found:
             raise InvalidOp(
                 f"{parameter.name} {tensor.name!r} of {op.op_type()} is {_type_name(found)}, "
                 f"wanted {_type_name(wanted)}"

@@ -10,7 +10,8 @@ ReduceMean; equal windows of at most 64 positions, AveragePool; else matmul. `ma
 Kronecker form where its matrix has at most 2^14 elements, which a core's cache holds.
 
 A MatMul spreads an infinity or a NaN over its whole channel, where PyTorch keeps it in the windows
-that see it; slice and pool do as PyTorch does.
+that see it; slice and pool do as PyTorch does. ONNX Runtime refuses an empty batch in the form
+matmul, whose constant matrix is the left factor, in no other.
 
 Halves (float16, bfloat16) are summed in float32 and rounded once, as PyTorch does. ONNX Runtime
 has no float64 AveragePool: `pool` is `slice` there.
@@ -46,7 +47,7 @@ LARGEST_KRONECKER = 2**14
 def lower_average_pool(
     b: Builder, op: AdaptiveAveragePool, inputs: Sequence[gs.Tensor], outputs: int, strategy: str
 ) -> tuple[list[gs.Tensor], str]:
-    (x,) = inputs
+    x = inputs[0]
     y, used = average(b, to_float(b, x), op.output_size, strategy)
     return [b.cast(y, x.dtype)], used
 

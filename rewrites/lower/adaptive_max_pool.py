@@ -44,7 +44,7 @@ from onnxpool.rewrites.lower.unsupported import Unsupported
 def lower_max_pool(
     b: Builder, op: AdaptiveMaxPool, inputs: Sequence[gs.Tensor], outputs: int, strategy: str
 ) -> tuple[list[gs.Tensor], str]:
-    (x,) = inputs
+    x = inputs[0]
     comparable = to_comparable(b, x)
     if outputs > 1:
         y, indices = maximum_and_indices(b, comparable, op.output_size)

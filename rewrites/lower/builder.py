@@ -55,8 +55,10 @@ class Builder:
         outputs = list(self._node.outputs)
         self._node.inputs.clear()
         self._node.outputs.clear()
-        for index, (output, result) in enumerate(zip(outputs, results, strict=True)):
-            again = [o for o, r in zip(outputs[:index], results, strict=False) if r is result]
+        # A trailing output that nobody wants has no name, and may have no result.
+        pairs = [pair for pair in zip(outputs, results, strict=False) if pair[0].name]
+        for count, (output, result) in enumerate(pairs):
+            again = [o for o, r in pairs[:count] if r is result]
             if again or not _is_output_of(result, self._nodes):
                 result = self.node("Identity", [*again, result][:1], result.shape)
             _substitute(result, output)

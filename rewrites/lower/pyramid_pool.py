@@ -39,7 +39,7 @@ Size = tuple[int, ...]
 def lower_pyramid_pool(
     b: Builder, op: PyramidPool, inputs: Sequence[gs.Tensor], outputs: int, strategy: str
 ) -> tuple[list[gs.Tensor], str]:
-    (x,) = inputs
+    x = inputs[0]
     averages = op.mode == "average"
     base = to_float(b, x) if averages else to_comparable(b, x)
     sizes = [_resolved(size, x.shape) for size in op.sizes()]

@@ -46,13 +46,18 @@ def pooled_axes(shape: Shape, output_size: Sequence[int]) -> dict[int, int]:
     """The output size of each axis that is not kept.
 
     Raises:
-        Unsupported: an axis with more than one window has no static size.
+        Unsupported: an axis with more than one window has no static size, or its output size is
+            computed in the graph.
     """
     axes = {}
     for axis, size in enumerate(output_size, start=len(shape) - len(output_size)):
         length = shape[axis]
         if kept(size, length):
             continue
+        if size < 1:
+            raise Unsupported(
+                "its output size is computed in the graph; dynamic lowering is not available"
+            )
         if not isinstance(length, int) and size != 1:
             raise Unsupported(
                 f"axis {axis} of its input has no static size ({length or 'unknown'}); "
