@@ -4,7 +4,8 @@
     pool:   separable Slice, MaxPool, Concat; one MaxPool where the windows are equal
 
 `auto`, by benchmarks/lowering.py on ONNX Runtime 1.31 (CPU, 1 and 4 threads): to one window,
-ReduceMax; equal windows, MaxPool; else slice. A maximum is no product: `matmul` means `auto`.
+ReduceMax; equal windows, or a plane of at most 256 positions, pool; else slice. A maximum is no
+product: `matmul` means `auto`.
 
 Indices come from ArgMax along one axis after the other, and the values from GatherElements then,
 whatever the strategy.
@@ -40,6 +41,8 @@ from onnxpool.rewrites.lower.separable import (
 )
 from onnxpool.rewrites.lower.unsupported import Unsupported
 
+LARGEST_SMALL_PLANE = 256
+
 
 def lower_max_pool(
     b: Builder, op: AdaptiveMaxPool, inputs: Sequence[gs.Tensor], outputs: int, strategy: str
@@ -65,12 +68,20 @@ def maximum(
     """The adaptive maximum of `x`, and the strategy that was used."""
     axes = pooled_axes(x.shape, output_size)
     if strategy not in ("slice", "pool"):
-        equal = all(equal_windows(x.shape[axis], size) for axis, size in axes.items())
-        strategy = "pool" if equal and not to_one(axes) else "slice"
+        strategy = _fastest(x, output_size, axes)
     if strategy == "pool" and x.dtype == np.float64 and to_one(axes):
         strategy = "slice"
     spelling = by_pools if strategy == "pool" else by_slices
     return spelling(b, x, output_size, MAX), strategy
+
+
+def _fastest(x: gs.Tensor, output_size: Sequence[int], axes: dict[int, int]) -> str:
+    if not axes or to_one(axes):
+        return "slice"
+    plane = x.shape[-len(output_size) :]
+    small = math.prod(d if isinstance(d, int) else math.inf for d in plane) <= LARGEST_SMALL_PLANE
+    equal = all(equal_windows(x.shape[axis], size) for axis, size in axes.items())
+    return "pool" if equal or small else "slice"
 
 
 def maximum_and_indices(

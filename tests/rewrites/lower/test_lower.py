@@ -53,6 +53,13 @@ def ops_of(model: onnx.ModelProto) -> Counter[str]:
         (AdaptiveMaxPool((1, 1)), (1, 8, 33, 33), "pool", "pool", "GlobalMaxPool"),
         (AdaptiveMaxPool((6, 6)), (1, 8, 13, 13), "auto", "pool", "MaxPool"),
         (AdaptiveMaxPool((6, 6)), (1, 8, 13, 13), "matmul", "pool", "MaxPool"),
+        (
+            AdaptiveMaxPool((4, KEEP)),
+            (1, 8, 14, 9),
+            "auto",
+            "pool",
+            "Slice MaxPool " * 2 + "Concat",
+        ),
         (AdaptiveMaxPool((2,)), (1, 8, 5), "slice", "slice", "Slice ReduceMax " * 2 + "Concat"),
         # 14 to 4: windows 0 to 4, 3 to 7, 7 to 11, 10 to 14: of two strides
         (AdaptiveMaxPool((4,)), (1, 8, 14), "pool", "pool", "Slice MaxPool " * 2 + "Concat"),
