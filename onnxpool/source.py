@@ -72,7 +72,7 @@ def load_source(spec: str, *, seed: int = 0, weights: Path | None = None) -> Sou
 
 def is_source(spec: str) -> bool:
     """Whether `spec` is spelled as a PyTorch source, and not as an .onnx file."""
-    return spec.endswith(".pt2") or (":" in spec and not spec.endswith(".onnx"))
+    return spec.endswith((".pt2", ".py")) or (":" in spec and not spec.endswith(".onnx"))
 
 
 def require_torch() -> ModuleType:
@@ -182,8 +182,7 @@ def _names(module: ModuleType) -> list[str]:
     own = [
         name
         for name, value in vars(module).items()
-        if not name.startswith("_")
-        and (isinstance(value, nn.Module) or _is_builder(value, module))
+        if not name.startswith("_") and (isinstance(value, nn.Module) or _is_builder(value, module))
     ]
     examples = getattr(module, "EXAMPLES", {})
     return list(dict.fromkeys([*(examples if isinstance(examples, Mapping) else ()), *own]))
