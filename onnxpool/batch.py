@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -59,7 +60,9 @@ def run(
 ) -> Iterator[Outcome]:
     """Do `work` on every pair, in parallel processes, and yield outcomes as they are ready."""
     workers = min(len(pairs), os.cpu_count() or 1)
-    with concurrent.futures.ProcessPoolExecutor(workers) as pool:
+    # Spawned: a fork takes over the locks of the threads that onnxruntime and torch have started.
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(workers, context) as pool:
         futures = [pool.submit(attempt, work, source, target) for source, target in pairs]
         for future in concurrent.futures.as_completed(futures):
             yield future.result()

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from onnxpool.ops.op import Shape
 from onnxpool.rewrites.lift.construct import Construct, Declined, shape_of
-from onnxpool.rewrites.lift.region import Region
+from onnxpool.rewrites.lift.region import Region, ops_in_words
 
 Action = Literal["rewritten", "rewritable", "left"]
 
@@ -23,7 +23,8 @@ class Finding:
         node: name of the node that computes its (first) output.
         tensors: names of its outputs.
         op: the op of the dialect that it is; empty where it is none.
-        shape: the shapes of X and of the outputs, such as "1x8x13x13 → 1x8x6x6".
+        shape: the shape of X, and of each output without the axes that both begin with, such as
+            "1x8x13x13 → 6x6".
         form: the op types that spell it in the input model.
         action: "rewritten", "rewritable" (by `inspect`) or "left".
         detail: the strategy, or why it was left.
@@ -90,7 +91,7 @@ def of_construct(scope: str, construct: Construct, action: Action, detail: str) 
         tensors=tuple(region.y.name for region in construct.found),
         op=construct.op.op_type(),
         shape=_shapes(construct.found),
-        form="; ".join(dict.fromkeys(region.ops for region in construct.found)),
+        form=ops_in_words(construct.nodes),
         action=action,
         detail=detail,
     )
@@ -104,7 +105,7 @@ def of_declined(scope: str, declined: Declined) -> Finding:
         tensors=(region.y.name,),
         op="",
         shape=_shapes((region,)),
-        form=region.ops,
+        form=ops_in_words(region.nodes),
         action="left",
         detail=declined.reason,
     )
@@ -116,8 +117,16 @@ def _node_name(region: Region) -> str:
 
 def _shapes(regions: Iterable[Region]) -> str:
     regions = tuple(regions)
-    outputs = dict.fromkeys(_text(shape_of(region.y)) for region in regions)
-    return f"{_text(shape_of(regions[0].x))} → {', '.join(outputs)}"
+    x = shape_of(regions[0].x)
+    outputs = dict.fromkeys(_pooled_text(x, shape_of(region.y)) for region in regions)
+    return f"{_text(x)} → {', '.join(outputs)}"
+
+
+def _pooled_text(x: Shape | None, y: Shape | None) -> str:
+    if x is None or y is None or len(x) != len(y):
+        return _text(y)
+    first = next((axis for axis, (a, b) in enumerate(zip(x, y, strict=True)) if a != b), 0)
+    return _text(y[first:])
 
 
 def _text(shape: Shape | None) -> str:

@@ -18,16 +18,15 @@ import functools
 import io
 import logging
 import math
-import os
-import tempfile
 import warnings
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
 import numpy as np
 import onnx
+import pytest
 import torch
+from _pytest.mark import ParameterSet
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -259,17 +258,12 @@ class HandWritten(Case):
 
 @functools.cache
 def _serialized(case: Case) -> bytes:
-    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
-    if run is None:
-        return case.model().SerializeToString()
-    # The workers of one test run share their exports, which take a second each.
-    path = Path(tempfile.gettempdir(), f"onnxpool-exports-{run}", f"{case.name}.onnx")
-    if not path.exists():
-        path.parent.mkdir(exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}")
-        part.write_bytes(case.model().SerializeToString())
-        part.replace(path)
-    return path.read_bytes()
+    return case.model().SerializeToString()
+
+
+def parameters(cases: Iterable[Case]) -> list[ParameterSet]:
+    """For pytest.mark.parametrize: all tests of a case on one worker, which exports it once."""
+    return [pytest.param(c, id=c.name, marks=pytest.mark.xdist_group(c.name)) for c in cases]
 
 
 def load(case: Case) -> tuple[onnx.ModelProto, Reference | None]:
@@ -599,6 +593,15 @@ def phases(g: Graph, shape: tuple[int, ...], size: int, op_type: str) -> tuple[s
     return (x,)
 
 
+def unrolled(g: Graph, shape: tuple[int, ...]) -> tuple[str, ...]:
+    """The mean of a plane as dynamo unrolls a window: two Gathers and an Add per position."""
+    rows = [g("Gather", "X", np.array(i), axis=2) for i in range(shape[2])]
+    cells = [g("Gather", row, np.array(j), axis=2) for row in rows for j in range(shape[3])]
+    total = functools.reduce(lambda a, b: g("Add", a, b), cells)
+    mean = g("Div", total, np.array(len(cells), np.float32))
+    return (g("Reshape", mean, ints(*shape[:2], 1, 1)),)
+
+
 def averaging(length: int, size: int) -> Array:
     """``(size, length)``: row i averages window i."""
     matrix = np.zeros((size, length), np.float32)
@@ -633,6 +636,7 @@ HALVING = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
 """ResNet's stem. Where padding does not count, it is adaptive pooling of an odd size."""
 
 HAND_WRITTEN: tuple[HandWritten, ...] = (
+    HandWritten("unrolled_mean", (1, 2, 34, 34), (average(1, 1),), unrolled),
     HandWritten(
         "separable_mean",
         (1, 4, 13, 7),

@@ -9,15 +9,15 @@ from __future__ import annotations
 import dataclasses
 import heapq
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import onnx_graphsurgeon as gs
 
 from onnxpool.rewrites.constants import constant_names, is_constant
 from onnxpool.rewrites.lift.roles import Role, role
 
-_MOST_NODES = 1000
-"""Unrolled exporter forms have some 400 nodes."""
+_MOST_NODES = 20_000
+"""The exporter unrolls a window of 23x23 positions to 1,100 nodes."""
 _NO_PRODUCER = -1
 
 
@@ -30,11 +30,11 @@ class Region:
     nodes: tuple[gs.Node, ...]
     roles: Role
 
-    @property
-    def ops(self) -> str:
-        """The op types in graph order, counted, as a person would say them."""
-        counts = Counter(node.op for node in self.nodes)
-        return ", ".join(op if n == 1 else f"{n} {op}" for op, n in counts.items())
+
+def ops_in_words(nodes: Iterable[gs.Node]) -> str:
+    """The op types in graph order with their counts, as a person would say them."""
+    counts = Counter(node.op for node in nodes)
+    return ", ".join(op if n == 1 else f"{n} {op}" for op, n in counts.items())
 
 
 class RegionFinder:

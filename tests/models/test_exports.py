@@ -9,17 +9,13 @@ import pytest
 from numpy.typing import NDArray
 
 from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool
-from tests.exports import CASES, EXPORTS, HAND_WRITTEN, LOOK_ALIKES, Case, load
+from tests.exports import CASES, EXPORTS, HAND_WRITTEN, LOOK_ALIKES, Case, load, parameters
 
 # Both sides round in the dtype, in different orders: a few hundred roundings of values near 1.
 TOLERANCE = {"float16": 5e-3, "float32": 2e-5, "float64": 1e-12}
 
 UPSAMPLING = ("not_repeated", "not_expanded", "not_resized")
 """Adaptive pooling to a larger size is nearest upsampling, so these do equal it."""
-
-
-def named(*cases: Case) -> list[Any]:
-    return [pytest.param(case, id=case.name) for case in cases]
 
 
 def run(model: onnx.ModelProto, x: NDArray[Any]) -> list[NDArray[Any]]:
@@ -45,7 +41,7 @@ def test_names_are_unique() -> None:
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("case", named(*CASES))
+@pytest.mark.parametrize("case", parameters(CASES))
 def test_model_is_valid_and_computes_its_reference(case: Case) -> None:
     model, reference = load(case)
     if not case.runnable:
@@ -58,7 +54,7 @@ def test_model_is_valid_and_computes_its_reference(case: Case) -> None:
         assert_close(outputs, reference(x))
 
 
-@pytest.mark.parametrize("case", named(*(c for c in EXPORTS if c.dynamic_batch)))
+@pytest.mark.parametrize("case", parameters(c for c in EXPORTS if c.dynamic_batch))
 def test_dynamic_batch_takes_another_batch(case: Case) -> None:
     model, reference = load(case)
     assert reference is not None
@@ -67,7 +63,7 @@ def test_dynamic_batch_takes_another_batch(case: Case) -> None:
     assert_close(run(model, x), reference(x))
 
 
-@pytest.mark.parametrize("case", named(*(c for c in CASES if c.bare and c.expected)))
+@pytest.mark.parametrize("case", parameters(c for c in CASES if c.bare and c.expected))
 def test_expected_pools_compute_the_reference(case: Case) -> None:
     _, reference = load(case)
     assert reference is not None
@@ -77,7 +73,7 @@ def test_expected_pools_compute_the_reference(case: Case) -> None:
 
 
 @pytest.mark.parametrize(
-    "case", named(*(c for c in LOOK_ALIKES if not c.expected and c.name not in UPSAMPLING))
+    "case", parameters(c for c in LOOK_ALIKES if not c.expected and c.name not in UPSAMPLING)
 )
 def test_look_alikes_differ_from_adaptive_pooling(case: Case) -> None:
     model, _ = load(case)

@@ -38,7 +38,7 @@ def check_outputs(case: exports.Case, model: onnx.ModelProto, before: onnx.Model
         assert relative_error(y, exact) <= max(bound, 2 * relative_error(was, exact))
 
 
-@pytest.mark.parametrize("case", RUNNABLE, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", exports.parameters(RUNNABLE))
 def test_a_rewritten_model_computes_what_the_source_does(case: exports.Case) -> None:
     before, _ = exports.load(case)
     result = onnxpool.rewrite(before)
@@ -51,14 +51,14 @@ def test_a_rewritten_model_computes_what_the_source_does(case: exports.Case) -> 
 
 
 @pytest.mark.parametrize("strategy", [s for s in STRATEGIES if s != "auto"])
-@pytest.mark.parametrize("case", LIFTED, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", exports.parameters(LIFTED))
 def test_every_strategy_computes_what_the_source_does(case: exports.Case, strategy: str) -> None:
     before, _ = exports.load(case)
     check_outputs(case, onnxpool.rewrite(before, strategy=strategy).model, before)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("case", LIFTED, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", exports.parameters(LIFTED))
 def test_a_second_rewrite_changes_nothing(case: exports.Case, strategy: str) -> None:
     once = onnxpool.rewrite(exports.load(case)[0], strategy=strategy).model
     again = onnxpool.rewrite(once, strategy=strategy)
@@ -66,7 +66,7 @@ def test_a_second_rewrite_changes_nothing(case: exports.Case, strategy: str) -> 
     assert again.model.SerializeToString() == once.SerializeToString()
 
 
-@pytest.mark.parametrize("case", LIFTED, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", exports.parameters(LIFTED))
 def test_inspect_foretells_what_rewrite_does(case: exports.Case) -> None:
     model, _ = exports.load(case)
     foretold, done = onnxpool.inspect(model), onnxpool.rewrite(model).report

@@ -47,7 +47,7 @@ def pools(construct: Construct) -> list[tuple[str, tuple[int, ...], bool]]:
 
 
 @pytest.mark.parametrize(
-    "case", [case for case in exports.CASES if case.runnable], ids=lambda case: case.name
+    "case", exports.parameters(case for case in exports.CASES if case.runnable)
 )
 def test_what_the_corpus_says_is_found(case: exports.Case) -> None:
     model, _ = exports.load(case)
@@ -57,7 +57,7 @@ def test_what_the_corpus_says_is_found(case: exports.Case) -> None:
 
 
 @pytest.mark.parametrize(
-    "case", [c for c in exports.CASES if any(p.p for p in c.lifted)], ids=lambda case: case.name
+    "case", exports.parameters(c for c in exports.CASES if any(pool.p for pool in c.lifted))
 )
 def test_the_exponent_and_the_clamp_of_a_generalised_mean(case: exports.Case) -> None:
     model, _ = exports.load(case)

@@ -1,0 +1,117 @@
+"""Every reason for which a region is left alone."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+import onnxpool
+from onnxpool.rewrites.lift import proof
+from onnxpool.rewrites.run import RunError
+from tests.exports import Graph, cut, reduced, separable
+
+SHAPE = (1, 2, 7, 7)
+
+
+def reasons(model: onnx.ModelProto) -> set[str]:
+    return {finding.detail for finding in onnxpool.inspect(model).findings}
+
+
+@pytest.mark.parametrize(
+    ("op_type", "attributes"),
+    [
+        ("AveragePool", {"strides": [2, 2], "pads": [1, 1, 1, 1], "count_include_pad": 1}),
+        ("AveragePool", {"strides": [1, 1]}),
+        ("AveragePool", {"strides": [2, 2], "auto_pad": "SAME_UPPER"}),
+        ("MaxPool", {"strides": [3, 3]}),
+        ("MaxPool", {"strides": [2, 2], "dilations": [2, 2]}),
+    ],
+)
+def test_an_ordinary_sliding_window(op_type: str, attributes: dict[str, object]) -> None:
+    g = Graph()
+    model = g.model(SHAPE, g(op_type, "X", kernel_shape=[3, 3], **attributes))
+    assert reasons(model) == {f"an ordinary sliding window, one {op_type} already"}
+
+
+@pytest.mark.parametrize("op_type", ["GlobalAveragePool", "GlobalMaxPool"])
+def test_one_standard_node(op_type: str) -> None:
+    g = Graph()
+    assert reasons(g.model(SHAPE, g(op_type, "X"))) == {f"one {op_type} already"}
+
+
+def test_a_reduction_of_one_axis_is_not_mentioned() -> None:
+    g = Graph()
+    assert reasons(g.model(SHAPE, g("ReduceMean", "X", axes=[3], keepdims=1))) == set()
+
+
+def test_the_best_form() -> None:
+    g = Graph()
+    *_, last = separable(g, SHAPE, (4, 4), "ReduceMean")
+    model = g.model(SHAPE, last)
+    (finding,) = onnxpool.inspect(model, strategy="slice").findings
+    assert (finding.action, finding.detail) == ("left", "in the best form already")
+
+
+@pytest.mark.parametrize(
+    ("op_type", "reason"),
+    [
+        ("ReduceMean", "it is not adaptive average pooling: its output differs by up to"),
+        ("ReduceMax", "it is not adaptive max pooling: its output differs by up to"),
+    ],
+)
+def test_windows_that_are_not_adaptive(op_type: str, reason: str) -> None:
+    g = Graph()
+    parts = [reduced(g, cut(g, "X", 3, i, i + 2), 3, 2, op_type) for i in (0, 1, 5)]
+    assert any(r.startswith(reason) for r in reasons(g.model(SHAPE, g("Concat", *parts, axis=3))))
+
+
+def test_a_power_mean_with_another_root() -> None:
+    g = Graph()
+    power = g("Pow", g("Clip", "X", np.array(1e-6, np.float32)), np.array(3, np.float32))
+    mean = g("ReduceMean", power, axes=[2, 3], keepdims=1)
+    model = g.model(SHAPE, g("Pow", mean, np.array(0.3, np.float32)))
+    found = [r for r in reasons(model) if r.startswith("it is not a generalised mean: its output")]
+    assert len(found) == 1
+
+
+def test_windows_too_large_to_prove(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proof, "_MOST_ELEMENTS", 10)
+    g = Graph()
+    *_, last = separable(g, SHAPE, (4, 4), "ReduceMax")
+    assert "its windows are too large to be tried position by position" in reasons(
+        g.model(SHAPE, last)
+    )
+
+
+def test_sizes_that_are_not_fixed() -> None:
+    g = Graph()
+    *_, last = separable(g, SHAPE, (4, 4), "ReduceMean")
+    model = g.model(SHAPE, last)
+    for axis, name in ((2, "H"), (3, "W")):
+        model.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = name
+    del model.graph.value_info[:]
+    del model.graph.output[0].type.tensor_type.shape.dim[:]
+    model.graph.output[0].CopyFrom(
+        helper.make_tensor_value_info(last, onnx.TensorProto.FLOAT, None)
+    )
+    assert any(r.startswith("its sizes are not fixed: [1, 2, ") for r in reasons(model))
+
+
+def test_a_region_that_onnxruntime_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise RunError("no kernel")
+
+    monkeypatch.setattr(proof, "Runner", refuse)
+    g = Graph()
+    *_, last = separable(g, SHAPE, (4, 4), "ReduceMean")
+    assert "onnxruntime does not run it: no kernel" in " ".join(reasons(g.model(SHAPE, last)))
+
+
+def test_an_op_that_the_dialect_does_not_have() -> None:
+    node = helper.make_node("SoftPool", ["X"], ["Y"], "pool", domain="onnxpool")
+    info = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, SHAPE) for name in "XY"]
+    graph = helper.make_graph([node], "main", info[:1], info[1:])
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid("onnxpool", 1)]
+    model = helper.make_model(graph, opset_imports=imports, ir_version=8)
+    (reason,) = reasons(model)
+    assert reason.startswith("the dialect has no op 'SoftPool'; it has AdaptiveAveragePool")
