@@ -50,7 +50,7 @@ def in_source(model: OnnxModel, source: TorchSource, right: Inputs | None, wrong
         wrong: inputs for which it is not.
     """
     if right is None:
-        return "cannot be told: there is no size at which the model is right"
+        return "cannot be told: there is no size and no distribution for which the model is right"
     try:
         right_tensors, wrong_tensors = _tensors(model, right), _tensors(model, wrong)
         right_results, wrong_results = source.record(right), source.record(wrong)
@@ -68,13 +68,16 @@ def in_source(model: OnnxModel, source: TorchSource, right: Inputs | None, wrong
 def _pairs(results: Values, tensors: Values) -> Iterator[tuple[str, str]]:
     """Calls, and the tensors that equal their results, in the order of the calls.
 
-    Results without several different values equal too many tensors.
+    Results without several different values equal too many tensors. Each tensor stands for one
+    call: what two calls return may be equal here, and differ for other inputs.
     """
+    left = dict(tensors)
     for call, result in results.items():
         if np.unique(result[np.isfinite(result)]).size < min(4, result.size):
             continue
-        name = next((name for name, value in tensors.items() if _equal(value, result)), None)
+        name = next((name for name, value in left.items() if _equal(value, result)), None)
         if name is not None:
+            del left[name]
             yield call, name
 
 

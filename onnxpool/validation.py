@@ -213,9 +213,17 @@ class _Comparison:
         if isinstance(self.reference, OnnxModel):
             return first_difference.in_models(self.model, self.reference, inputs)
         assert isinstance(self.reference, TorchSource)
-        right = next((r for r in results if r.outcome == "right"), None)
-        right_inputs = self._draw(right.shapes, self.distributions[0]) if right else None
-        return first_difference.in_source(self.model, self.reference, right_inputs, inputs)
+        right = self._right_inputs(results)
+        return first_difference.in_source(self.model, self.reference, right, inputs)
+
+    def _right_inputs(self, results: Sequence[SizeResult]) -> list[Array] | None:
+        """Inputs of many different values for which all outputs are right."""
+        for result in results:
+            for distribution in (d for d in self.distributions if d != "constant"):
+                judged = [a.passed for a in result.accuracies if a.distribution == distribution]
+                if judged and all(judged):
+                    return self._draw(result.shapes, distribution)
+        return None
 
     def _draw(self, sizes: Shapes, distribution: str) -> list[Array]:
         return list(draw(self.model.inputs, sizes, distribution, self.seed).values())

@@ -149,11 +149,24 @@ def test_the_first_wrong_call_of_the_source_is_named(frozen_pyramid: onnx.ModelP
     assert "off by" in found.first_difference
 
 
+def test_values_tell_what_sizes_do_not() -> None:
+    # Right for positive values, so that the tensors of the calls are known.
+    wrong = model(
+        node("Mul", "X a", "doubled"),
+        node("Relu", "doubled", "clipped"),
+        node("Sqrt", "clipped", "Y"),
+        inputs={"X": [1, 8]},
+        constants={"a": np.float32(2)},
+    )
+    found = validate(wrong, Lambda(lambda x: (2 * x).abs().sqrt()))
+    assert "the source, abs, node 'Relu_clipped' (Relu)" in found.first_difference
+
+
 def test_where_nothing_is_right_the_first_difference_is_not_told(
     frozen_pyramid: onnx.ModelProto,
 ) -> None:
     found = validate(frozen_pyramid, Pyramid(), shapes=[(1, 2, 8, 8)])
-    assert "no size at which the model is right" in found.first_difference
+    assert "no size and no distribution for which" in found.first_difference
 
 
 def test_a_right_dynamic_model_is_right_at_every_size() -> None:
