@@ -121,6 +121,64 @@ def inspect(
         _tell([work(paths[0], None)], json_file)
 
 
+@app.command()
+def validate(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The .onnx file to judge.")],
+    reference: Annotated[
+        str,
+        typer.Argument(
+            metavar="REFERENCE",
+            help="Its PyTorch source (file.py:name, pkg.mod:name, or a .pt2 file), or an .onnx "
+            "file. name is an nn.Module class, an instance, or a function that builds one.",
+        ),
+    ],
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="1x8x33x33",
+            help="Compare at this size instead of sweeping those that are not fixed; one for each "
+            "input, and again for more sizes.",
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Load a state dict into the source: .pt, .pth or .safetensors."
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(help="Seeds torch before the source is built, and the inputs.")
+    ] = 0,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            help="Greatest error allowed, as a share of the greatest output. Default: a small "
+            "multiple of the error that PyTorch itself makes against float64.",
+            show_default=False,
+        ),
+    ] = None,
+    json_file: JsonOption = None,
+) -> None:
+    """Compare a model with its source, at the sizes and on the values where pooling goes wrong."""
+    from onnxpool import display
+    from onnxpool.sizes import parse
+    from onnxpool.validation import validate as compare
+
+    with _size_progress() as progress:
+        validation = compare(
+            model,
+            reference,
+            shapes=[parse(text) for text in shape or ()],
+            weights=weights,
+            seed=seed,
+            tolerance=tolerance,
+            progress=progress,
+        )
+    display.show_validation(validation, _console(json_file))
+    _write_json(validation.to_json(), json_file)
+    raise typer.Exit(0 if validation.passed else 1)
+
+
 @app.callback(invoke_without_command=True)
 def _version(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
@@ -191,10 +249,14 @@ def _tell(reports: Sequence[Report], json_file: Path | None) -> None:
     console = _console(json_file)
     for report in reports:
         display.show(report, console)
+    facts = [report.to_json() for report in reports]
+    _write_json(facts[0] if len(facts) == 1 else facts, json_file)
+
+
+def _write_json(facts: Any, json_file: Path | None) -> None:
     if json_file is None:
         return
-    facts = [report.to_json() for report in reports]
-    text = json.dumps(facts[0] if len(facts) == 1 else facts, indent=2, ensure_ascii=False)
+    text = json.dumps(facts, indent=2, ensure_ascii=False)
     if str(json_file) == "-":
         sys.stdout.write(text + "\n")
         return
@@ -207,6 +269,15 @@ def _tell(reports: Sequence[Report], json_file: Path | None) -> None:
 def _console(json_file: Path | None) -> Console:
     """Where human output goes: not between the JSON."""
     return Console(stderr=str(json_file) == "-")
+
+
+@contextlib.contextmanager
+def _size_progress() -> Iterator[Callable[[int, int], None]]:
+    """A progress bar over the sizes of a validation."""
+    columns = (TextColumn("sizes"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("sizes", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 @contextlib.contextmanager

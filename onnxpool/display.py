@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from onnxpool.report import Finding, Report
 
+if TYPE_CHECKING:
+    from onnxpool.accuracy import Accuracy
+    from onnxpool.validation import SizeResult, Validation
+
 _STYLES = {"rewritten": "green", "rewritable": "yellow", "left": "dim"}
+_OUTCOME_STYLES = {"right": "green", "wrong": "red", "fails": "red", "not accepted": "dim"}
 _MOST_OPS = 12
 
 
@@ -73,3 +81,55 @@ def _closing(report: Report) -> str:
 def _names(ops: list[str]) -> str:
     more = f" and {len(ops) - _MOST_OPS} more" if len(ops) > _MOST_OPS else ""
     return ", ".join(ops[:_MOST_OPS]) + more or "none"
+
+
+def show_validation(validation: Validation, console: Console) -> None:
+    """Print one line per size, its worst distribution, and the verdict."""
+    names = f"[bold]{escape(validation.model)}[/bold] against {escape(validation.reference)}"
+    against = "float64" if validation.in_float64 else "the reference"
+    console.print(f"{names}  {escape(validation.rule)}; errors against {against}")
+    console.print(_validation_table(validation))
+    console.print(escape(_verdict(validation)))
+    if validation.first_difference:
+        console.print(f"first difference: {escape(validation.first_difference)}")
+
+
+def _validation_table(validation: Validation) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("size", "class", "worst on", "max abs", "max rel", "× source", "cosine"):
+        table.add_column(column, no_wrap=column not in ("class", "worst on"))
+    table.add_column("verdict", overflow="fold")
+    for result in validation.sizes:
+        verdict = f"{result.outcome}: {result.detail}" if result.detail else result.outcome
+        cells = (result.size, result.label, *_accuracy(result.worst), verdict)
+        table.add_row(*map(escape, cells), style=_OUTCOME_STYLES[result.outcome])
+    return table
+
+
+def _accuracy(worst: Accuracy | None) -> tuple[str, ...]:
+    if worst is None:
+        return ("",) * 5
+    place = f"{worst.distribution}, {worst.output}"
+    if not worst.same_shape:
+        return (place, "", "", "", "")
+    errors = worst.errors
+    cosine = "" if errors.cosine is None else f"{errors.cosine:.6f}"
+    return (place, f"{errors.max_abs:.1e}", f"{errors.max_rel:.1e}", f"{worst.units:.2g}", cosine)
+
+
+def _verdict(validation: Validation) -> str:
+    refused = [size for size in validation.sizes if size.outcome == "not accepted"]
+    compared = len(validation.sizes) - len(refused)
+    extra = f"; the source does not accept {_sizes(refused)}" if refused else ""
+    if validation.passed:
+        return f"right at {_count(compared)}{extra}"
+    failing = validation.failing
+    return f"wrong at {len(failing)} of {_count(compared)}: {_sizes(failing)}{extra}"
+
+
+def _sizes(results: Iterable[SizeResult]) -> str:
+    return ", ".join(result.size for result in results)
+
+
+def _count(sizes: int) -> str:
+    return "1 size" if sizes == 1 else f"{sizes} sizes"
