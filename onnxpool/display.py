@@ -96,25 +96,26 @@ def show_validation(validation: Validation, console: Console) -> None:
 
 def _validation_table(validation: Validation) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("size", "class", "worst on", "max abs", "max rel", "× source", "cosine"):
-        table.add_column(column, no_wrap=column not in ("class", "worst on"))
+    for column in ("size", "class", "worst on", "max abs", "max rel", "× source"):
+        words = column in ("class", "worst on")
+        table.add_column(column, no_wrap=not words, overflow="fold")
     table.add_column("verdict", overflow="fold")
     for result in validation.sizes:
+        several = len({a.output for a in result.accuracies}) > 1
         verdict = f"{result.outcome}: {result.detail}" if result.detail else result.outcome
-        cells = (result.size, result.label, *_accuracy(result.worst), verdict)
+        cells = (result.size, result.label, *_accuracy(result.worst, several), verdict)
         table.add_row(*map(escape, cells), style=_OUTCOME_STYLES[result.outcome])
     return table
 
 
-def _accuracy(worst: Accuracy | None) -> tuple[str, ...]:
+def _accuracy(worst: Accuracy | None, name_output: bool) -> tuple[str, str, str, str]:
     if worst is None:
-        return ("",) * 5
-    place = f"{worst.distribution}, {worst.output}"
+        return ("", "", "", "")
+    place = f"{worst.distribution}, {worst.output}" if name_output else worst.distribution
     if not worst.same_shape:
-        return (place, "", "", "", "")
+        return (place, "", "", "")
     errors = worst.errors
-    cosine = "" if errors.cosine is None else f"{errors.cosine:.6f}"
-    return (place, f"{errors.max_abs:.1e}", f"{errors.max_rel:.1e}", f"{worst.units:.2g}", cosine)
+    return (place, f"{errors.max_abs:.1e}", f"{errors.max_rel:.1e}", f"{worst.units:.2g}")
 
 
 def _verdict(validation: Validation) -> str:
