@@ -4,6 +4,7 @@ result = onnxpool.rewrite("in.onnx")     # a path or a ModelProto
 result.report.findings, result.model, result.save("out.onnx")
 report = onnxpool.inspect("in.onnx")
 onnxpool.validate("out.onnx", "model.py:build").passed                       # or another .onnx
+result = onnxpool.export(module, args, "out.onnx", dynamic_shapes="auto")    # needs PyTorch
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from onnxpool.exporters import export
     from onnxpool.pipeline import Result, inspect, rewrite
     from onnxpool.validation import Validation, validate
 
 __version__ = "0.1.0"
-__all__ = ["Result", "Validation", "__version__", "inspect", "rewrite", "validate"]
+__all__ = ["Result", "Validation", "__version__", "export", "inspect", "rewrite", "validate"]
 
 _HOMES = {
     "Result": "onnxpool.pipeline",
     "Validation": "onnxpool.validation",
+    "export": "onnxpool.exporters",
     "inspect": "onnxpool.pipeline",
     "rewrite": "onnxpool.pipeline",
     "validate": "onnxpool.validation",

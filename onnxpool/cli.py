@@ -49,6 +49,15 @@ class Check(StrEnum):
     NONE = "none"
 
 
+class Output(StrEnum):
+    STANDARD = "standard"
+
+
+class Exporter(StrEnum):
+    DYNAMO = "dynamo"
+    TORCHSCRIPT = "torchscript"
+
+
 StrategyOption = Annotated[
     Strategy,
     typer.Option(
@@ -177,6 +186,65 @@ def validate(
     display.show_validation(validation, _console(json_file))
     _write_json(validation.to_json(), json_file)
     raise typer.Exit(0 if validation.passed else 1)
+
+
+@app.command()
+def export(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE.py:NAME",
+            help="An nn.Module, or a function or class that builds one; or pkg.mod:NAME.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The file to write.", show_default=False)
+    ],
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="1x8x33x33",
+            help="Shape of an example input, float32; once per input. Not needed where the file "
+            "has EXAMPLES.",
+        ),
+    ] = None,
+    dynamic: Annotated[
+        bool, typer.Option("--dynamic", help="Every axis but the channels may have any size.")
+    ] = False,
+    to: Annotated[
+        Output, typer.Option(help="What pooling is written as: standard ONNX ops.")
+    ] = Output.STANDARD,
+    opset: Annotated[
+        int | None, typer.Option(help="Opset of the model; else the exporter's own choice.")
+    ] = None,
+    exporter: Annotated[Exporter, typer.Option(help="Which of torch's exporters traces.")] = (
+        Exporter.DYNAMO
+    ),
+    weights: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Trained weights: a state dict, .pt or .safetensors."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="torch's seed while the module is built.")] = 0,
+    strategy: StrategyOption = Strategy.AUTO,
+    json_file: JsonOption = None,
+) -> None:
+    """Export a PyTorch module with pooling that is right at every size."""
+    from onnxpool.exporters.command import export_source
+
+    report = export_source(
+        source,
+        out,
+        shapes=shape,
+        dynamic=dynamic,
+        weights=weights,
+        seed=seed,
+        to=to.value,
+        opset=opset,
+        exporter=exporter.value,
+        strategy=strategy.value,
+    )
+    _tell([report], json_file)
 
 
 @app.callback(invoke_without_command=True)

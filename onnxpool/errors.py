@@ -6,6 +6,7 @@
     ├── OutputError             the result cannot be written
     ├── ArgumentError           an option or argument does not fit
     ├── SourceError             the PyTorch source cannot be loaded, or does not fit the model
+    ├── ExportError             torch cannot export the module
     └── CheckError              a rewritten region differs from its reference; exit 1
 
 Each message says which file, node or argument, what was found, what was wanted and what to do.
@@ -33,6 +34,10 @@ class ArgumentError(OnnxpoolError):
 
 
 class SourceError(OnnxpoolError):
+    pass
+
+
+class ExportError(OnnxpoolError):
     pass
 
 

@@ -1,0 +1,201 @@
+"""From a PyTorch module to ONNX, with pooling that is right at every size.
+
+    module --torch exports, every adaptive pool whole--> dialect model --rewrite--> standard ONNX
+
+torch's own exporters spell adaptive pooling for the traced sizes only. Here each pool stays one
+node of the dialect until `onnxpool.pipeline.rewrite` lowers it:
+
+    sizes_kept      full-size kernels and computed sizes, while either exporter traces
+    dynamo          torch.onnx.export(dynamo=True) with a translation table
+    torchscript     torch.onnx.export(dynamo=False) with symbolic functions
+    specialised     what torch.export assumed about sizes, for the report
+    torch_errors    torch's messages, in one line or not at all
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import onnx
+
+from onnxpool import ops, pipeline
+from onnxpool.errors import ArgumentError, ExportError, OutputError
+from onnxpool.exporters.dynamo import export_dynamo
+from onnxpool.exporters.shapes import dynamic_axes
+from onnxpool.exporters.torch_errors import one_line, quiet
+from onnxpool.exporters.torchscript import export_torchscript
+from onnxpool.pipeline import Check, Result
+from onnxpool.rewrites import lower
+from onnxpool.scope import bodies
+from onnxpool.source import require_torch
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+__all__ = ["EXPORTERS", "OUTPUTS", "export"]
+
+Exporter = Callable[[Any, tuple[Any, ...], Any, int | None, Path], tuple[str, ...]]
+
+EXPORTERS: dict[str, tuple[Exporter, int, int]] = {
+    "dynamo": (export_dynamo, 18, 23),
+    "torchscript": (export_torchscript, lower.MIN_OPSET, 20),
+}
+"""Each exporter, and the opsets that it can write."""
+
+OUTPUTS = ("standard",)
+
+STACK_TRACE = "pkg.torch.onnx.stack_trace"
+
+
+def export(
+    module: nn.Module,
+    args: Tensor | tuple[Any, ...],
+    path: str | os.PathLike[str],
+    *,
+    dynamic_shapes: Any = None,
+    to: str = "standard",
+    opset: int | None = None,
+    exporter: str = "dynamo",
+    strategy: str = "auto",
+    check: Check = "regions",
+) -> Result:
+    """Export a module as standard ONNX that pools as PyTorch does, at every dynamic size.
+
+    Args:
+        module: in evaluation mode.
+        args: example inputs, one or a tuple.
+        path: the file to write.
+        dynamic_shapes: as torch.onnx.export takes it, such as ``({0: "N", 2: "H", 3: "W"},)``; or
+            "auto", every axis but the channels'. A size that the module uses as a number stays
+            fixed all the same, if it was given by a name or "auto"; the report's notes say so.
+        to: "standard".
+        opset: None for the exporter's own choice.
+        exporter: "dynamo" or "torchscript".
+        strategy: how pools are lowered, as for `onnxpool.rewrite`.
+        check: "regions" runs every lowered pool against its reference; or "none".
+
+    Returns:
+        The model, which has been written, and the report about it.
+
+    Raises:
+        ExportError: torch cannot export the module.
+        CheckError: a lowered pool is not what it should be.
+        OnnxpoolError: PyTorch is missing, or an argument cannot be used.
+    """
+    torch = require_torch()
+    _check_choice("output", to, OUTPUTS)
+    _check_choice("exporter", exporter, EXPORTERS)
+    run, oldest, newest = EXPORTERS[exporter]
+    if opset is not None and not oldest <= opset <= newest:
+        raise ArgumentError(
+            f"the {exporter} exporter writes opset {oldest} to {newest}, not {opset}"
+        )
+    args = args if isinstance(args, tuple) else (args,)
+    _check_module(module, args)
+    if isinstance(dynamic_shapes, str):
+        _check_choice("dynamic_shapes", dynamic_shapes, ("auto",))
+        dynamic_shapes = tuple(dynamic_axes([tuple(x.shape) for x in args]))
+    path = Path(path)
+    ops.register_schemas()
+    with _folder_beside(path) as folder:
+        dialect = folder / path.name
+        with quiet(), torch.no_grad():
+            notes = run(module, args, dynamic_shapes, opset, dialect)
+        _tidy(dialect)
+        result = pipeline.rewrite(dialect, strategy=strategy, check=check)
+        _leave_dialect(result)
+        result.save(path)
+    report = dataclasses.replace(
+        result.report, model=type(module).__name__, notes=(*notes, *result.report.notes)
+    )
+    return dataclasses.replace(result, report=report)
+
+
+def _check_module(module: nn.Module, args: tuple[Any, ...]) -> None:
+    """Run it, so that what torch's exporters say in many lines is said in one."""
+    import torch
+
+    if module.training:
+        raise ArgumentError(
+            f"{type(module).__name__} is in training mode; call its eval() before the export"
+        )
+    try:
+        with torch.no_grad(), quiet():
+            module(*args)
+    except Exception as error:
+        shapes = ", ".join("x".join(map(str, getattr(x, "shape", "?"))) for x in args)
+        raise ArgumentError(
+            f"{type(module).__name__} does not run on inputs of shape {shapes}: {one_line(error)}"
+        ) from error
+
+
+def _leave_dialect(result: Result) -> None:
+    """Drop the dialect's opset, which nothing needs once every pool is lowered."""
+    nodes = (node for graph in _graphs(result.model.graph) for node in graph.node)
+    left = next((node for node in nodes if node.domain == ops.DOMAIN), None)
+    if left is not None:
+        reasons = (f.detail for f in result.report.findings if f.tensors[0] == left.output[0])
+        raise ExportError(
+            f"node {left.name!r} ({left.op_type}) cannot be lowered: {next(reasons, 'no reason')}"
+        )
+    kept = [opset for opset in result.model.opset_import if opset.domain != ops.DOMAIN]
+    del result.model.opset_import[:]
+    result.model.opset_import.extend(kept)
+
+
+@contextlib.contextmanager
+def _folder_beside(path: Path) -> Iterator[Path]:
+    """A folder for what comes before the result; made first, so that a wrong path costs nothing."""
+    if path.is_dir():
+        raise OutputError(f"{path} cannot be written: it is a folder")
+    try:
+        folder = tempfile.TemporaryDirectory(prefix=".onnxpool-", dir=path.parent)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+    with folder as name:
+        yield Path(name)
+
+
+def _tidy(path: Path) -> None:
+    """Take out what nobody asked for: paths of this machine, and indices that nothing uses."""
+    model = onnx.load(path, load_external_data=False)
+    graphs = list(_graphs(model.graph))
+    used = {name for graph in graphs for node in graph.node for name in node.input}
+    used |= {y.name for graph in graphs for y in graph.output}
+    for node in (*(n for graph in graphs for n in graph.node), *_function_nodes(model)):
+        kept = [entry for entry in node.metadata_props if entry.key != STACK_TRACE]
+        del node.metadata_props[:]
+        node.metadata_props.extend(kept)
+    for graph in graphs:
+        for node in graph.node:
+            if node.domain == ops.DOMAIN and len(node.output) == 2 and node.output[1] not in used:
+                _drop_value_info(graph, node.output.pop())
+    onnx.save(model, path)
+
+
+def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    yield graph
+    for node in graph.node:
+        for body in bodies(node):
+            yield from _graphs(body)
+
+
+def _function_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    return (node for function in model.functions for node in function.node)
+
+
+def _drop_value_info(graph: onnx.GraphProto, name: str) -> None:
+    kept = [info for info in graph.value_info if info.name != name]
+    del graph.value_info[:]
+    graph.value_info.extend(kept)
+
+
+def _check_choice(name: str, value: str, choices: Any) -> None:
+    if value not in choices:
+        raise ArgumentError(f"unknown {name} {value!r}; use {' or '.join(choices)}")

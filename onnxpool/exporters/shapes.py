@@ -1,0 +1,51 @@
+"""Sizes to trace at, and which of them are to be dynamic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from onnxpool.errors import ArgumentError
+
+Shape = tuple[int, ...]
+
+_SPATIAL = {1: ("L",), 2: ("H", "W"), 3: ("D", "H", "W")}
+
+
+def dynamic_axes(shapes: Sequence[Shape]) -> Iterator[dict[int, str]]:
+    """For each input ``(N, C, D1, …, Dk)``, the names of its axes but C.
+
+    Inputs after the first one get names of their own, because their sizes may be others.
+    """
+    for number, shape in enumerate(shapes):
+        suffix = str(number + 1) if number else ""
+        spatial = range(2, len(shape))
+        names = _SPATIAL.get(len(spatial), tuple(f"D{i + 1}" for i in range(len(spatial))))
+        named = {0: "N", **dict(zip(spatial, names, strict=True))}
+        yield {axis: name + suffix for axis, name in named.items()}
+
+
+def parse_shape(text: str) -> Shape:
+    """The shape that "1x8x33x33" spells.
+
+    Raises:
+        ArgumentError: it spells none.
+    """
+    sizes = text.lower().split("x")
+    if not all(size.isdecimal() for size in sizes):
+        raise ArgumentError(f"--shape {text!r} is no shape; write it as 1x8x33x33")
+    return tuple(map(int, sizes))
+
+
+def traced_shape(shape: Shape) -> Shape:
+    """A shape like `shape` that does not tie what is to be dynamic.
+
+    torch.export takes a size of 1 for a constant and may take equal sizes for one, so the batch is
+    2 and no two spatial axes are equal: 1x3x224x224 becomes 2x3x224x256. An axis grows by the
+    greatest power of two that divides it, so that a stride that fits goes on to fit.
+    """
+    spatial: list[int] = []
+    for size in shape[2:]:
+        while size in spatial or size < 2:
+            size += max(size & -size, 1)
+        spatial.append(size)
+    return (max(shape[0], 2), *shape[1:2], *spatial)
