@@ -18,14 +18,17 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
 )
 
 import onnxpool
-from onnxpool.errors import ArgumentError, OnnxpoolError, OutputError
+from onnxpool.errors import ArgumentError, CheckError, OnnxpoolError, OutputError
 
 if TYPE_CHECKING:
+    from onnxpool.model_file import Progress as CopyProgress
+    from onnxpool.pipeline import Result
     from onnxpool.report import Report
 
 app = typer.Typer(
@@ -73,6 +76,13 @@ CheckOption = Annotated[
         "(full, reads the weights), or nothing (none)."
     ),
 ]
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="A state dict for the source: .pt, .pth or .safetensors."),
+]
+SeedOption = Annotated[
+    int, typer.Option(help="Seeds torch before the source is built, and random inputs.")
+]
 JsonOption = Annotated[
     Path | None,
     typer.Option("--json", metavar="FILE", help="Write the report as JSON too; - prints it."),
@@ -91,6 +101,16 @@ def rewrite(
     ],
     strategy: StrategyOption = Strategy.AUTO,
     check: CheckOption = Check.REGIONS,
+    reference: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.py:NAME",
+            help="Validate the result against its PyTorch source (or another .onnx) as well, as "
+            "`onnxpool validate` does, and write it only if it is right.",
+        ),
+    ] = None,
+    weights: WeightsOption = None,
+    seed: SeedOption = 0,
     json_file: JsonOption = None,
 ) -> None:
     """Find the pooling of a model and write it as standard ONNX ops."""
@@ -101,8 +121,15 @@ def rewrite(
     pairs = batch.pair_paths(paths[:-1], paths[-1])
     work = functools.partial(_rewrite_file, strategy=strategy.value, check=check.value)
     if len(paths) > 2 or paths[0].is_dir():
-        _run_many(work, pairs, json_file)
+        if reference is not None:
+            raise ArgumentError("--reference goes with one model; call rewrite for each")
+        _run_many(functools.partial(work, make_folder=True), pairs, json_file)
         return
+    if reference is not None:
+        compare = functools.partial(
+            _validate_result, reference=reference, weights=weights, seed=seed, json_file=json_file
+        )
+        work = functools.partial(work, compare=compare)
     with _copy_progress() as progress:
         report = work(*pairs[0], progress=progress)
     _tell([report], json_file)
@@ -149,15 +176,8 @@ def validate(
             "input, and again for more sizes.",
         ),
     ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Load a state dict into the source: .pt, .pth or .safetensors."
-        ),
-    ] = None,
-    seed: Annotated[
-        int, typer.Option(help="Seeds torch before the source is built, and the inputs.")
-    ] = 0,
+    weights: WeightsOption = None,
+    seed: SeedOption = 0,
     tolerance: Annotated[
         float | None,
         typer.Option(
@@ -221,11 +241,8 @@ def export(
     exporter: Annotated[Exporter, typer.Option(help="Which of torch's exporters traces.")] = (
         Exporter.DYNAMO
     ),
-    weights: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Trained weights: a state dict, .pt or .safetensors."),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="torch's seed while the module is built.")] = 0,
+    weights: WeightsOption = None,
+    seed: SeedOption = 0,
     strategy: StrategyOption = Strategy.AUTO,
     json_file: JsonOption = None,
 ) -> None:
@@ -276,13 +293,44 @@ def _fail(message: str, status: int) -> None:
 
 
 def _rewrite_file(
-    source: Path, target: Path, *, strategy: str, check: Any, progress: Any = None
+    source: Path,
+    target: Path,
+    *,
+    strategy: str,
+    check: Any,
+    make_folder: bool = False,
+    compare: Callable[[Result], None] | None = None,
+    progress: CopyProgress | None = None,
 ) -> Report:
     from onnxpool.pipeline import rewrite
 
     result = rewrite(source, strategy=strategy, check=check)
+    if compare is not None:
+        compare(result)
+    if make_folder:
+        _make_folder(target.parent)
     result.save(target, progress)
     return result.report
+
+
+def _validate_result(
+    result: Result, *, reference: str, weights: Path | None, seed: int, json_file: Path | None
+) -> None:
+    """Print how the result compares with its source; end here if it is wrong."""
+    from onnxpool import display
+
+    with _size_progress() as progress:
+        validation = result.validate(reference, weights=weights, seed=seed, progress=progress)
+    display.show_validation(validation, _console(json_file))
+    if not validation.passed:
+        raise CheckError(f"the rewritten model is not what {reference} computes; nothing written")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"the folder {folder} cannot be made: {error.strerror}") from error
 
 
 def _inspect_file(source: Path, _target: Path | None, *, strategy: str) -> Report:
@@ -298,7 +346,7 @@ def _run_many(
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     outcomes = []
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with _progress(*columns) as progress:
         task = progress.add_task("models", total=len(pairs))
         for outcome in batch.run(work, pairs):
             outcomes.append(outcome)
@@ -339,11 +387,16 @@ def _console(json_file: Path | None) -> Console:
     return Console(stderr=str(json_file) == "-")
 
 
+def _progress(*columns: ProgressColumn) -> Progress:
+    """A progress display on stderr that leaves nothing behind; none where nobody watches."""
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
 @contextlib.contextmanager
 def _size_progress() -> Iterator[Callable[[int, int], None]]:
     """A progress bar over the sizes of a validation."""
-    columns = (TextColumn("sizes"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with _progress(TextColumn("sizes"), BarColumn(), MofNCompleteColumn()) as bar:
         task = bar.add_task("sizes", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
@@ -353,7 +406,7 @@ def _copy_progress() -> Iterator[Callable[[str, int, int], None]]:
     """A progress bar per external data file, shown once its copy starts."""
     columns = (TextColumn("copying {task.description}"), BarColumn(), DownloadColumn())
     tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    with _progress(*columns) as bars:
 
         def update(name: str, done: int, size: int) -> None:
             if name not in tasks:

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 _STYLES = {"rewritten": "green", "rewritable": "yellow", "left": "dim"}
 _OUTCOME_STYLES = {"right": "green", "wrong": "red", "fails": "red", "not accepted": "dim"}
-_MOST_OPS = 12
+_MOST_OPS = 8
 
 
 def show(report: Report, console: Console) -> None:
     """Print what was found, what was done, and what was left and why."""
     console.print(f"[bold]{escape(report.model or 'model')}[/bold]  opset {report.opset}")
     if report.findings:
-        console.print(_table(report))
+        console.print(_table(report.findings))
     else:
         console.print("no pooling found")
     for note in report.notes:
@@ -32,34 +32,33 @@ def show(report: Report, console: Console) -> None:
     console.print(_closing(report))
 
 
-def _table(report: Report) -> Table:
+def _table(findings: Iterable[Finding]) -> Table:
+    findings = tuple(findings)
+    checked = any(finding.error_after is not None for finding in findings)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    columns = ["output", "pooling", "shape", "was", "now"]
-    if any(finding.error_after is not None for finding in report.findings):
-        columns.append("error")
-    for column in columns:
+    for column in ("output", "pooling", "shape", "was", "now"):
         table.add_column(column, overflow="fold")
-    for finding in report.findings:
-        row = [escape(cell) for cell in _row(finding)]
-        table.add_row(*row[: len(columns)], style=_STYLES[finding.action])
+    if checked:
+        table.add_column("error", no_wrap=True)
+    for finding in findings:
+        cells = [escape(cell) for cell in (*_cells(finding), *([_error(finding)] * checked))]
+        table.add_row(*cells, style=_STYLES[finding.action])
     return table
 
 
-def _row(finding: Finding) -> list[str]:
-    place = "" if finding.scope == "main graph" else f" ({finding.scope})"
-    error = ""
-    if finding.error_after is not None:
-        before = "" if finding.error_before is None else f"{finding.error_before:.1e} → "
-        error = f"{before}{finding.error_after:.1e}"
+def _cells(finding: Finding) -> tuple[str, ...]:
+    first, *others = finding.tensors
+    more = f" +{len(others)}" if others else ""
+    place = "" if finding.scope == "main graph" else f" in {finding.scope}"
     now = finding.detail if finding.action == "rewritten" else f"{finding.action}: {finding.detail}"
-    return [
-        ", ".join(finding.tensors) + place,
-        finding.op or "-",
-        finding.shape,
-        finding.form,
-        now,
-        error,
-    ]
+    return f"{first}{more}{place}", finding.op or "-", finding.shape, finding.form, now
+
+
+def _error(finding: Finding) -> str:
+    if finding.error_after is None:
+        return ""
+    before = "" if finding.error_before is None else f"{finding.error_before:.0e} → "
+    return f"{before}{finding.error_after:.0e}"
 
 
 def _closing(report: Report) -> str:
@@ -69,13 +68,11 @@ def _closing(report: Report) -> str:
         return f"{rewritable} to rewrite, {left} left as they are"
     gone = [op for op in report.before.ops if op not in report.after.ops]
     new = [op for op in report.after.ops if op not in report.before.ops]
-    parts = [
-        f"{report.rewritten} rewritten, {left} left",
-        f"{report.before.nodes} → {report.after.nodes} nodes",
-        f"ops gone: {_names(gone)}",
-        f"new: {_names(new)}",
-    ]
-    return "; ".join(parts)
+    return (
+        f"{report.rewritten} rewritten, {left} left; "
+        f"{report.before.nodes} → {report.after.nodes} nodes; "
+        f"gone: {_names(gone)}; new: {_names(new)}"
+    )
 
 
 def _names(ops: list[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterable, Iterator
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import onnx
 import onnx_graphsurgeon as gs
@@ -20,6 +20,9 @@ from onnxpool.rewrites import lift, lower
 from onnxpool.rewrites.plan import plan
 from onnxpool.rewrites.verify import verify
 from onnxpool.scope import bodies
+
+if TYPE_CHECKING:
+    from onnxpool.validation import Validation
 
 Check = Literal["regions", "full", "none"]
 Model = str | os.PathLike[str] | onnx.ModelProto
@@ -40,6 +43,12 @@ class Result:
     def model(self) -> onnx.ModelProto:
         """The model; its external tensors refer to files in the folder of the input."""
         return self._file.proto
+
+    def validate(self, reference: Any, **options: Any) -> Validation:
+        """Compare the model with its source, before it is written: `onnxpool.validate`."""
+        from onnxpool.validation import validate
+
+        return validate(self._file.reimported(), reference, **options)
 
     def save(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
         """Write the model, and its external data beside it; all of it or nothing.

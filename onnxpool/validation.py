@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     ReferenceArgument = str | os.PathLike[str] | onnx.ModelProto | Source | nn.Module
 
-Model = str | os.PathLike[str] | onnx.ModelProto
+Model = str | os.PathLike[str] | onnx.ModelProto | ModelFile
 Progress = Callable[[int, int], None]
 """Called with the number of sizes done, and of all sizes."""
 Outcome = Literal["right", "wrong", "fails", "not accepted"]
@@ -346,12 +346,16 @@ def _weighted_sums(model: onnx.ModelProto) -> int:
 
 
 def _load(model: Model) -> ModelFile:
+    if isinstance(model, ModelFile):
+        return model
     if isinstance(model, onnx.ModelProto):
         return ModelFile.from_proto(model)
     return ModelFile.load(model)
 
 
 def _name(model: Model) -> str:
+    if isinstance(model, ModelFile):
+        return str(model.path)
     return "the model" if isinstance(model, onnx.ModelProto) else os.fspath(model)
 
 

@@ -32,6 +32,8 @@ class Runner:
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
+        # One thread: most regions are small, and threads that wait for work take it from others.
+        options.intra_op_num_threads = 1
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         if folder is not None:
             options.add_session_config_entry(_EXTERNAL_DATA_FOLDER, str(folder))

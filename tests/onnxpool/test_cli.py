@@ -233,3 +233,26 @@ def test_a_failed_check_writes_nothing(
     assert status == 1
     assert "differs" in errors or "off by" in errors
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reference_is_validated_before_the_result_is_written(run: Run, tmp_path: Path) -> None:
+    out = tmp_path / "out.onnx"
+    source = f"{MODELS / 'pyramid.py'}:ppm"
+    status, text, errors = run("rewrite", PYRAMID, out, "--reference", source)
+    assert (status, errors) == (0, "")
+    assert "right at 1 size" in text
+    assert out.exists()
+
+
+def test_a_wrong_reference_writes_nothing(run: Run, tmp_path: Path) -> None:
+    source = f"{MODELS / 'pyramid.py'}:ppm"
+    arguments = ("rewrite", PYRAMID, tmp_path / "out.onnx", "--reference", source, "--seed", "1")
+    status, text, errors = run(*arguments)
+    assert status == 1
+    assert "wrong" in text
+    assert "nothing written" in errors
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reference_goes_with_one_model(run: Run, tmp_path: Path) -> None:
+    check_refusal(run("rewrite", MODELS, tmp_path / "out", "--reference", "a.py:b"), "one model")

@@ -73,3 +73,13 @@ def test_the_exponent_and_the_clamp_of_a_generalised_mean(case: exports.Case) ->
     else:
         # A clamp of 1e-6 is subnormal in float16: its spacing there is 6e-8.
         assert construct.op.epsilon == pytest.approx(pool.op.epsilon, rel=unit, abs=6e-8)
+
+
+def test_an_absolute_value_in_front_is_no_part_of_a_mean_without_clamp() -> None:
+    g = exports.Graph()
+    absolute = g("Abs", "X")
+    power = g("Pow", absolute, np.array(2.5, np.float32))
+    mean = g("ReduceMean", power, axes=[2, 3], keepdims=1)
+    (construct,) = find_in(g.model((1, 2, 5, 5), g("Pow", mean, np.array(0.4, np.float32))))[0]
+    assert isinstance(construct.op, GeMPool)
+    assert construct.x.name == absolute
