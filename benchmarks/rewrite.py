@@ -21,6 +21,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from torch import nn
@@ -65,7 +66,7 @@ def main() -> None:
     threads = parser.parse_args().threads
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
-    table = Table(title=f"ONNX Runtime {onnxruntime.__version__}, {threads} thread(s)")
+    table = Table(box=box.MARKDOWN)
     for column in (
         "module",
         "input",
@@ -79,7 +80,8 @@ def main() -> None:
         table.add_column(column, justify="left" if column in ("module", "as") else "right")
     for name, module, shape in CASES:
         table.add_row(name, "x".join(map(str, shape)), *measure(module.eval(), shape, threads))
-    Console().print(table)
+    print(f"ONNX Runtime {onnxruntime.__version__}, threads: {threads}")
+    Console(width=140).print(table)
 
 
 def measure(module: nn.Module, shape: Shape, threads: int) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from onnxpool.ops.windows import Window, windows
 from onnxpool.rewrites.constants import is_float
 from onnxpool.rewrites.lift.construct import Construct, Declined, shape_of
 from onnxpool.rewrites.lift.region import Region
-from onnxpool.rewrites.lift.size import output_size, size_of_dropped_axes
+from onnxpool.rewrites.lift.size import is_unknown, output_size, size_of_dropped_axes
 
 _POOLS: dict[str, type[AdaptiveAveragePool | AdaptiveMaxPool]] = {
     "AveragePool": AdaptiveAveragePool,
@@ -34,7 +34,7 @@ def judge(region: Region) -> Construct | Declined | None:
     (node,) = region.nodes
     x, y = shape_of(region.x), shape_of(region.y)
     if node.op in ("AveragePool", "MaxPool") and not _is_adaptive(node, x, y):
-        return Declined(region, f"an ordinary sliding window, one {node.op} already")
+        return Declined(region, _why_not(node, x, y))
     size = output_size(x, y) or size_of_dropped_axes(x, y)
     if x is None or size is None or (node.op.startswith("Reduce") and not _is_global(size, x)):
         return None
@@ -43,6 +43,16 @@ def judge(region: Region) -> Construct | Declined | None:
 
 def is_pool(node: gs.Node) -> bool:
     return node.op in _POOLS
+
+
+def _why_not(node: gs.Node, x: Shape | None, y: Shape | None) -> str:
+    side_by_side = node.attrs.get("strides") == node.attrs["kernel_shape"]
+    if side_by_side and not any(node.attrs.get("pads", ())) and is_unknown(x, y):
+        return (
+            "windows of a fixed size over sizes that are not fixed; if the source pools adaptively "
+            "here, it is right at the traced size only: onnxpool validate tells"
+        )
+    return f"an ordinary sliding window, one {node.op} already"
 
 
 def _is_global(size: tuple[int, ...], x: Shape) -> bool:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import onnx_graphsurgeon as gs
+
+from onnxpool.rewrites.constants import is_constant, is_float
 from onnxpool.rewrites.lift.construct import Declined, shape_of
 from onnxpool.rewrites.lift.region import Region
+from onnxpool.rewrites.lift.roles import Role
 from onnxpool.rewrites.lift.single_node import is_pool
 from onnxpool.rewrites.lift.size import is_unknown
 
@@ -15,6 +19,18 @@ def judge(region: Region, opset: int) -> Declined | None:
     ):
         return None
     return Declined(region, f"its sizes are not fixed: {_text(x)} to {_text(y)}")
+
+
+def judge_gather(y: gs.Variable, constants: frozenset[str]) -> Declined | None:
+    """Judge a GatherND that reads positions which the graph computes: a dynamic export."""
+    (node,) = y.inputs
+    if node.op != "GatherND" or not is_float(y.dtype) or is_constant(node.inputs[1], constants):
+        return None
+    return Declined(
+        Region(node.inputs[0], y, (node,), Role.MOVE),
+        "windows gathered at computed positions, as dynamic exports do, often right at the traced "
+        "size only: onnxpool validate tells, onnxpool export avoids it",
+    )
 
 
 def _text(shape: tuple[int | str | None, ...] | None) -> str:

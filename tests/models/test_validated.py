@@ -20,15 +20,17 @@ BUILDERS = [
     for name in getattr(importlib.import_module(f"models.{file}"), "EXAMPLES", ())
 ]
 REFUSED_BY_TORCH = frozenset(
-    f"adaptive:adaptive_{name}"
-    for name in (
-        "avg_3d",
-        "max_1d",
-        "max_2d",
-        "max_2d_tuple",
-        "max_2d_keep",
-        "max_2d_indices",
-        "max_3d",
+    (
+        "adaptive:adaptive_avg_3d",
+        "adaptive:adaptive_max_1d",
+        "adaptive:adaptive_max_2d",
+        "adaptive:adaptive_max_2d_indices",
+        "adaptive:adaptive_max_2d_keep",
+        "adaptive:adaptive_max_2d_tuple",
+        "adaptive:adaptive_max_3d",
+        "avgmax:avgmax_sized",
+        "mixed:mixed_adaptive",
+        "spatial_pyramid:spp",
     )
 )
 """What torch.onnx.export(dynamo=True) cannot export; `onnxpool.export` does."""

@@ -115,3 +115,22 @@ def test_an_op_that_the_dialect_does_not_have() -> None:
     model = helper.make_model(graph, opset_imports=imports, ir_version=8)
     (reason,) = reasons(model)
     assert reason.startswith("the dialect has no op 'SoftPool'; it has AdaptiveAveragePool")
+
+
+def test_fixed_windows_over_sizes_that_are_not_fixed() -> None:
+    g = Graph()
+    model = g.model(SHAPE, g("AveragePool", "X", kernel_shape=[3, 3], strides=[3, 3]))
+    for axis, name in ((2, "H"), (3, "W")):
+        model.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = name
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    (reason,) = reasons(model)
+    assert reason.startswith("windows of a fixed size over sizes that are not fixed")
+
+
+def test_windows_gathered_at_computed_positions() -> None:
+    g = Graph()
+    positions = g("Reshape", g("Shape", "X"), np.array([2, 2]))
+    model = g.model(SHAPE, g("GatherND", "X", positions))
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "H"
+    (reason,) = reasons(model)
+    assert reason.startswith("windows gathered at computed positions")
