@@ -7,6 +7,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,8 +17,8 @@ from onnxpool.errors import CheckError
 from onnxpool.model_file import ModelFile
 from onnxpool.ops import AdaptiveMaxPool, GeMPool, PyramidPool
 from onnxpool.ops.op import Array
-from onnxpool.rewrites.constants import numpy_type
-from onnxpool.rewrites.cut import cut
+from onnxpool.rewrites.constants import is_float, numpy_type
+from onnxpool.rewrites.cut import cut, needs_constants_alone, producers
 from onnxpool.rewrites.lift.construct import Construct, shape_of
 from onnxpool.rewrites.lift.proof import concrete_shapes
 from onnxpool.rewrites.run import RunError, Runner, evaluate
@@ -44,10 +45,13 @@ class Probe:
         """Take what is needed from the graph before it changes."""
         self._construct = construct
         self._shape = shape_of(construct.x) or ()
-        self._parameters = [evaluate(p, opset).astype(np.float64) for p in construct.parameters]
+        self._parameters = [
+            evaluate(p, opset) if needs_constants_alone(p) else None
+            for p in construct.parameters
+        ]
         self._before: _Region | None = None
         with contextlib.suppress(RunError):
-            self._before = _Region(construct.x, [r.y for r in construct.found], opset)
+            self._before = _Region(self._given(), [r.y for r in construct.found], opset)
 
     def compare(self, graph: gs.Graph, opset: int) -> Errors:
         """Run the region as it was, and as it is in `graph` now, on seeded random inputs.
@@ -58,8 +62,8 @@ class Probe:
         names = [region.y.name for region in self._construct.found]
         try:
             tensors = {t.name: t for node in graph.nodes for t in (*node.inputs, *node.outputs)}
-            x, outputs = tensors[self._construct.x.name], [tensors[name] for name in names]
-            worst = self._worst(_Region(x, outputs, opset))
+            given = [tensors.get(tensor.name, tensor) for tensor in self._given()]
+            worst = self._worst(_Region(given, [tensors[name] for name in names], opset))
         except (RunError, KeyError) as error:
             raise CheckError(
                 f"the rewritten region of tensor {names[0]!r} does not run: {error}; "
@@ -73,23 +77,37 @@ class Probe:
             )
         return worst
 
+    def _given(self) -> list[gs.Tensor]:
+        """X, and the parameters that the graph computes: what the region is run on."""
+        parameters = zip(self._construct.parameters, self._parameters, strict=True)
+        return [self._construct.x, *(p for p, value in parameters if value is None)]
+
     def _worst(self, after: _Region) -> Errors:
         errors: list[Errors] = []
-        for x in self._inputs():
-            wanted = self._construct.op.reference(x.astype(np.float64), *self._parameters)
+        for x, *drawn in self._inputs():
+            rest = iter(drawn)
+            parameters = [next(rest) if p is None else p for p in self._parameters]
+            wanted = self._construct.op.reference(_double(x), *map(_double, parameters))
             regions = self._construct.regions
             used = [w for w, r in zip(wanted, regions, strict=False) if r is not None]
-            before = _error(self._before, x, used) if self._before else None
-            errors.append(Errors(before, _error(after, x, used)))
+            before = _error(self._before, (x, *drawn), used) if self._before else None
+            errors.append(Errors(before, _error(after, (x, *drawn), used)))
         known = [e.before for e in errors if e.before is not None]
         return Errors(max(known, default=None), max(e.after for e in errors))
 
-    def _inputs(self) -> Iterator[Array]:
+    def _inputs(self) -> Iterator[tuple[Array, ...]]:
         rng = np.random.default_rng(0)
-        op = self._construct.op
+        op, dtype = self._construct.op, numpy_type(self._construct.x.dtype)
         least = 0.05 if isinstance(op, GeMPool) and op.epsilon is None else -1.0
         for shape in concrete_shapes(self._shape):
-            yield rng.uniform(least, 1.0, shape).astype(numpy_type(self._construct.x.dtype))
+            x = rng.uniform(least, 1.0, shape).astype(dtype)
+            if isinstance(op, GeMPool):
+                (p,) = self._construct.parameters
+                sizes = [d if isinstance(d, int) else 1 for d in p.shape or (1,)]
+                drawn: Array = rng.uniform(2.0, 4.0, sizes).astype(dtype)
+            else:
+                drawn = rng.integers(1, 9, len(getattr(op, "output_size", ())))
+            yield (x, drawn)[: len(self._given())]
 
     def _bound(self) -> float:
         op = self._construct.op
@@ -103,21 +121,54 @@ class Probe:
 class _Region:
     """A region that can be run: in its own dtype, or in float32 where kernels are missing."""
 
-    def __init__(self, x: gs.Tensor, outputs: Sequence[gs.Tensor], opset: int) -> None:
-        self._name = x.name
-        self._dtype = numpy_type(x.dtype)
+    def __init__(
+        self, given: Sequence[gs.Tensor], outputs: Sequence[gs.Tensor], opset: int
+    ) -> None:
+        self._given = given
+        self._sized = _sized_alike(given, outputs)
+        self._promote = False
+        inputs = (*given, *self._sized)
         try:
-            self._runner = Runner(cut((x,), outputs, opset))
+            self._runner = Runner(cut(inputs, outputs, opset))
         except RunError:
-            self._dtype = np.dtype(np.float32)
-            self._runner = Runner(cut((x,), outputs, opset, promote=True))
+            self._promote = True
+            self._runner = Runner(cut(inputs, outputs, opset, promote=True))
 
-    def __call__(self, x: Array) -> tuple[Array, ...]:
-        return self._runner({self._name: x.astype(self._dtype)})
+    def __call__(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        """Run on values for `given`, X first."""
+        x = inputs[0]
+        symbols = dict(zip(self._given[0].shape or (), x.shape, strict=False))
+        shapes = ([symbols.get(d, d or 1) for d in t.shape or ()] for t in self._sized)
+        sized = (np.zeros([d if isinstance(d, int) else 1 for d in shape]) for shape in shapes)
+        tensors = (*self._given, *self._sized)
+        values = zip(tensors, (*inputs, *sized), strict=True)
+        return self._runner({t.name: v.astype(self._type(t)) for t, v in values})
+
+    def _type(self, tensor: gs.Tensor) -> np.dtype[Any]:
+        dtype = numpy_type(tensor.dtype)
+        half = is_float(tensor.dtype) and dtype.itemsize == 2
+        return np.dtype(np.float32) if half and self._promote else dtype
 
 
-def _error(region: _Region, x: Array, wanted: Sequence[Array]) -> float:
-    return max(_relative_error(y, w) for y, w in zip(region(x), wanted, strict=True))
+def _sized_alike(given: Sequence[gs.Tensor], outputs: Sequence[gs.Tensor]) -> list[gs.Tensor]:
+    """Tensors beside the region of which it reads the shape: it has sizes of the same names."""
+    names = {tensor.name for tensor in given}
+    shapes = (node for node in producers(outputs, names) if node.op == "Shape")
+    read = {node.inputs[0].name: node.inputs[0] for node in shapes}
+    return [t for t in read.values() if t.name not in names and not _depends_on(t, names)]
+
+
+def _depends_on(tensor: gs.Tensor, names: set[str]) -> bool:
+    nodes = producers((tensor,), names)
+    return any(t.name in names for node in nodes for t in node.inputs)
+
+
+def _double(values: Array) -> Array:
+    return values if np.issubdtype(values.dtype, np.integer) else values.astype(np.float64)
+
+
+def _error(region: _Region, inputs: Sequence[Array], wanted: Sequence[Array]) -> float:
+    return max(_relative_error(y, w) for y, w in zip(region(inputs), wanted, strict=True))
 
 
 def _relative_error(found: Array, wanted: Array) -> float:

@@ -30,7 +30,7 @@ def cut(
             without the rounding, and runs where half-precision kernels are missing.
     """
     given = {tensor.name for tensor in inputs}
-    nodes = _nodes_between(given, outputs)
+    nodes = producers(outputs, given)
     read = {t.name: t for t in (*outputs, *(t for node in nodes for t in node.inputs))}
     graph = onnx.helper.make_graph(
         [OnnxExporter.export_node(_load(node)) for node in nodes],
@@ -53,7 +53,7 @@ def cut(
     )
 
 
-def _nodes_between(given: set[str], outputs: Sequence[gs.Tensor]) -> list[gs.Node]:
+def producers(outputs: Sequence[gs.Tensor], given: set[str]) -> list[gs.Node]:
     """Every node that `outputs` need, down to what is `given`, each behind what it reads."""
     ordered: list[gs.Node] = []
     seen: set[int] = set()
@@ -68,6 +68,13 @@ def _nodes_between(given: set[str], outputs: Sequence[gs.Tensor]) -> list[gs.Nod
             needed = (tensor for tensor in node.inputs if tensor.name not in given)
             stack.extend((producer, False) for tensor in needed for producer in tensor.inputs)
     return ordered
+
+
+def needs_constants_alone(tensor: gs.Tensor) -> bool:
+    """Whether `tensor` can be computed without any input of the graph."""
+    nodes = producers((tensor,), set())
+    read = (tensor, *(t for node in nodes for t in node.inputs))
+    return all(isinstance(t, gs.Constant) or t.inputs or not t.name for t in read)
 
 
 def _load(node: gs.Node) -> gs.Node:

@@ -87,7 +87,7 @@ class _Search:
         """The verdict on the largest region that ends in `y` and pools no axis twice."""
         (node,) = y.inputs
         if dialect_node.applies(node):
-            return dialect_node.judge(node) if y is node.outputs[0] else None
+            return dialect_node.judge(node, self.opset) if y is node.outputs[0] else None
         best: Construct | None = None
         declined: Declined | None = None
         for region in self.finder.regions(y):

@@ -44,19 +44,17 @@ def _can_be(roles: Role, output: int) -> bool:
 
 def pair(constructs: list[Construct]) -> list[Construct]:
     """Join the values and the indices of the same pool into one construct."""
-    indices = {_key(c): c for c in constructs if _finds(c, INDICES)}
-    values = {_key(c) for c in constructs if _finds(c, VALUES)}
-    paired = [c for c in constructs if not (_finds(c, INDICES) and _key(c) in values)]
-    return [_with_indices(c, indices.get(_key(c))) if _finds(c, VALUES) else c for c in paired]
+    values = {_key(c) for c in constructs if _finds_only(c, VALUES)}
+    indices = {_key(c): c for c in constructs if _finds_only(c, INDICES)}
+    paired = [c for c in constructs if not (_finds_only(c, INDICES) and _key(c) in values)]
+    return [_with_indices(c, indices.get(_key(c))) if _finds_only(c, VALUES) else c for c in paired]
 
 
-def _finds(construct: Construct, output: int) -> bool:
-    regions = construct.regions
-    return (
-        isinstance(construct.op, AdaptiveMaxPool)
-        and len(regions) > output
-        and regions[output] is not None
-    )
+def _finds_only(construct: Construct, output: int) -> bool:
+    """Whether an AdaptiveMaxPool of fixed sizes has this output and not the other one."""
+    found = [index for index, region in enumerate(construct.regions) if region is not None]
+    fixed = isinstance(construct.op, AdaptiveMaxPool) and not construct.parameters
+    return fixed and found == [output]
 
 
 def _key(construct: Construct) -> tuple[str, Op]:

@@ -64,8 +64,9 @@ def replace(graph: gs.Graph, construct: Construct) -> gs.Node:
     """
     ends = {id(region.y.inputs[0]) for region in construct.found}
     position = min(index for index, node in enumerate(graph.nodes) if id(node) in ends)
+    replaced = {id(region.y) for region in construct.found}
     outputs = [
-        _free(graph, region)
+        _free(graph, region, replaced)
         if region
         else gs.Variable(f"{construct.x.name}/onnxpool/unused_{index}")
         for index, region in enumerate(construct.regions)
@@ -86,11 +87,16 @@ def replace(graph: gs.Graph, construct: Construct) -> gs.Node:
     return node
 
 
-def _free(graph: gs.Graph, region: Region) -> gs.Variable:
-    """Take Y from its node; return it, or what Y is before its pooled axes are dropped."""
+def _free(graph: gs.Graph, region: Region, replaced: set[int]) -> gs.Variable:
+    """Take Y from its node; return it, or what Y is before its pooled axes are dropped.
+
+    Args:
+        replaced: the outputs of all regions of the construct; a node of no other output goes.
+    """
     y = region.y
     (end,) = y.inputs
-    if any(t.outputs or t.name in output_names(graph) for t in end.outputs if t is not y):
+    others = [tensor for tensor in end.outputs if id(tensor) not in replaced]
+    if any(tensor.outputs or tensor.name in output_names(graph) for tensor in others):
         end = _swap_for_copy(graph, end)
     end.outputs[[t.name for t in end.outputs].index(y.name)] = gs.Variable(
         f"{y.name}/onnxpool/replaced"

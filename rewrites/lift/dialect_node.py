@@ -5,18 +5,20 @@ from __future__ import annotations
 import onnx_graphsurgeon as gs
 
 from onnxpool.ops import DIALECT, DOMAIN, InvalidOp
+from onnxpool.rewrites.cut import needs_constants_alone
 from onnxpool.rewrites.lift.construct import Construct, Declined
 from onnxpool.rewrites.lift.region import Region
 from onnxpool.rewrites.lift.roles import Role
+from onnxpool.rewrites.run import evaluate
 
 _OPS = {op.op_type(): op for op in DIALECT}
 
 
 def applies(node: gs.Node) -> bool:
-    return node.domain == DOMAIN
+    return bool(node.domain == DOMAIN)
 
 
-def judge(node: gs.Node) -> Construct | Declined:
+def judge(node: gs.Node, opset: int) -> Construct | Declined:
     x, *parameters = node.inputs
     regions = [Region(x, y, (node,), Role(0)) if y.name else None for y in node.outputs]
     try:
@@ -26,4 +28,11 @@ def judge(node: gs.Node) -> Construct | Declined:
     except InvalidOp as error:
         (first, *_) = [region for region in regions if region is not None]
         return Declined(first, str(error))
-    return Construct(op, tuple(regions), tuple(parameters))
+    return Construct(op, tuple(regions), tuple(_folded(p, opset) for p in parameters))
+
+
+def _folded(parameter: gs.Tensor, opset: int) -> gs.Tensor:
+    """A parameter as a constant, where nodes compute it of constants."""
+    if isinstance(parameter, gs.Constant) or not needs_constants_alone(parameter):
+        return parameter
+    return gs.Constant(f"{parameter.name}/onnxpool/folded", evaluate(parameter, opset))

@@ -21,7 +21,7 @@ def join(constructs: Iterable[Construct]) -> list[Construct]:
     pyramids: dict[tuple[str, type, int], list[_Level]] = {}
     for construct in constructs:
         op = construct.op
-        if isinstance(op, _Pool) and len(construct.regions) == 1:
+        if isinstance(op, _Pool) and len(construct.regions) == 1 and not construct.parameters:
             key = (construct.x.name, type(op), len(op.output_size))
             pyramids.setdefault(key, []).append((op.output_size, construct))
         else:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import onnx
 import onnx_graphsurgeon as gs
 
-from onnxpool.ops import DIALECT
+from onnxpool.ops import (
+    COMPUTED,
+    DIALECT,
+    AdaptiveAveragePool,
+    AdaptiveMaxPool,
+    InvalidOp,
+    Op,
+)
+from onnxpool.ops.op import resolved_size
 from onnxpool.rewrites.constants import onnx_type
 from onnxpool.rewrites.lower.adaptive_average_pool import lower_average_pool
 from onnxpool.rewrites.lower.adaptive_max_pool import lower_max_pool
@@ -45,7 +54,8 @@ def lower(graph: gs.Graph, node: gs.Node, opset: int, strategy: str = "auto") ->
         strategy: one of `STRATEGIES`.
 
     Returns:
-        The strategy that was used, such as "matmul" or, for GeMPool, "exp-log/slice".
+        The strategy that was used, such as "matmul" or, for GeMPool, "exp-log/slice"; where only
+        the runtime knows sizes, whatever was asked for, "dynamic matmul" or "dynamic gather".
 
     Raises:
         Unsupported: the node cannot be lowered; the graph is as it was.
@@ -56,6 +66,7 @@ def lower(graph: gs.Graph, node: gs.Node, opset: int, strategy: str = "auto") ->
     op = next(op for op in DIALECT if op.op_type() == node.op).from_attributes(node.attrs)
     builder = Builder(graph, node, opset)
     try:
+        op = _with_known_size(op, node.inputs)
         outputs = len([output for output in node.outputs if output.name])
         results, used = LOWERINGS[node.op](builder, op, list(node.inputs), outputs, strategy)
     except Exception:
@@ -63,6 +74,22 @@ def lower(graph: gs.Graph, node: gs.Node, opset: int, strategy: str = "auto") ->
         raise
     builder.replace(results)
     return used
+
+
+def _with_known_size(op: Op, inputs: Sequence[gs.Tensor]) -> Op:
+    """The op without a size that the graph computes, where that is a constant."""
+    if not isinstance(op, AdaptiveAveragePool | AdaptiveMaxPool) or COMPUTED not in op.output_size:
+        return op
+    if len(inputs) < 2 or not inputs[1].name:
+        raise Unsupported("its output_size has a 0, but it has no input size")
+    size = inputs[1]
+    if not isinstance(size, gs.Constant):
+        return op
+    try:
+        sizes = resolved_size(op.op_type(), op.output_size, [size.values])
+    except InvalidOp as error:
+        raise Unsupported(str(error)) from error
+    return dataclasses.replace(op, output_size=sizes)
 
 
 def _check(node: gs.Node, opset: int) -> None:

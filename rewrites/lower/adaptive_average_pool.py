@@ -4,14 +4,18 @@
     pool:       separable Slice, AveragePool, Concat; one AveragePool where the windows are equal
     matmul:     A_1ᵀ X A_2, a product with a constant averaging matrix A per axis
     kronecker:  one product of the flattened plane with the Kronecker product of the matrices
+    dynamic matmul: matmul, with matrices that the graph computes (see dynamic.py), whatever the
+        strategy; for the axes where the size of X or of Y is not known, the others as above
 
 `auto`, by benchmarks/lowering.py on ONNX Runtime 1.31 (CPU, 1 and 4 threads): to one window,
 ReduceMean; equal windows of at most 64 positions, AveragePool; else matmul. `matmul` takes the
 Kronecker form where its matrix has at most 2^14 elements, which a core's cache holds.
 
 A MatMul spreads an infinity or a NaN over its whole channel, where PyTorch keeps it in the windows
-that see it; slice and pool do as PyTorch does. ONNX Runtime refuses an empty batch in the form
-matmul, whose constant matrix is the left factor, in no other.
+that see it; slice and pool do as PyTorch does. ONNX Runtime refuses an empty batch in the forms
+matmul and dynamic matmul, whose matrix is the left factor, in no other.
+
+There is no other form than dynamic matmul where sizes are not known: it spreads them too.
 
 Halves (float16, bfloat16) are summed in float32 and rounded once, as PyTorch does. ONNX Runtime
 has no float64 AveragePool: `pool` is `slice` there.
@@ -31,6 +35,7 @@ from onnxpool.ops.adaptive_average_pool import AdaptiveAveragePool
 from onnxpool.ops.op import KEEP, Array
 from onnxpool.ops.windows import windows
 from onnxpool.rewrites.lower.builder import Builder, is_half
+from onnxpool.rewrites.lower.dynamic import average_axes, multiply, split
 from onnxpool.rewrites.lower.separable import (
     MEAN,
     by_pools,
@@ -61,6 +66,19 @@ def average(
     b: Builder, x: gs.Tensor, output_size: Sequence[int], strategy: str
 ) -> tuple[gs.Tensor, str]:
     """The adaptive average of a float32 or float64 `x`, and the strategy that was used."""
+    static, dynamic = split(b, x.shape, output_size)
+    if not dynamic:
+        return _static_average(b, x, static, strategy)
+    used = "dynamic matmul"
+    if pooled_axes(x.shape, static):
+        x, form = _static_average(b, x, static, strategy)
+        used = f"{form}, {used}"
+    return average_axes(b, x, dynamic), used
+
+
+def _static_average(
+    b: Builder, x: gs.Tensor, output_size: Sequence[int], strategy: str
+) -> tuple[gs.Tensor, str]:
     form = choose(x, output_size, strategy)
     if form == "matmul":
         return by_matmul(b, x, output_size), form
@@ -79,9 +97,11 @@ def choose(x: gs.Tensor, output_size: Sequence[int], strategy: str) -> str:
         return "slice"
     if strategy != "matmul":
         return strategy
+    if not all(isinstance(x.shape[axis], int) for axis in axes):
+        return "slice"
     plane = x.shape[-len(output_size) :]
     if not all(isinstance(dim, int) for dim in plane):
-        return "slice"
+        return "matmul"
     elements = math.prod(plane) * math.prod(_sizes(plane, output_size))
     return "kronecker" if len(axes) > 1 and elements <= LARGEST_KRONECKER else "matmul"
 
@@ -116,14 +136,10 @@ def by_kronecker(b: Builder, x: gs.Tensor, output_size: Sequence[int]) -> gs.Ten
 
 def multiply_axis(b: Builder, x: gs.Tensor, axis: int, matrix: Array, name: str) -> gs.Tensor:
     """The product along one axis of `x` with a matrix ``(length, size)``."""
-    before, after = tuple(x.shape[:axis]), tuple(x.shape[axis + 1 :])
-    if not after:
-        return b.matmul(x, b.constant(name, matrix))
+    if axis == len(x.shape) - 1:
+        return multiply(b, x, axis, b.constant(name, matrix))
     left = b.constant(f"{name}_transposed", np.ascontiguousarray(matrix.T))
-    if len(after) == 1:
-        return b.matmul(left, x)
-    flat = b.reshape(x, (*before, x.shape[axis], math.prod(after)), leading=axis + 1)
-    return b.reshape(b.matmul(left, flat), (*before, len(left.values), *after), leading=axis + 1)
+    return multiply(b, x, axis, left)
 
 
 def averaging_matrix(length: int, size: int, dtype: DTypeLike) -> Array:

@@ -2,6 +2,8 @@
 
     slice:  separable Slice, ReduceMax, Concat
     pool:   separable Slice, MaxPool, Concat; one MaxPool where the windows are equal
+    dynamic gather: separable Gather of the windows that the graph computes (see dynamic.py),
+        ReduceMax, whatever the strategy; for the axes where the size of X or of Y is not known
 
 `auto`, by benchmarks/lowering.py on ONNX Runtime 1.31 (CPU, 1 and 4 threads): to one window,
 ReduceMax; equal windows, or a plane of at most 256 positions, pool; else slice. A maximum is no
@@ -31,6 +33,14 @@ from onnxpool.ops.op import Array
 from onnxpool.ops.windows import windows
 from onnxpool.rewrites.constants import onnx_type
 from onnxpool.rewrites.lower.builder import Builder
+from onnxpool.rewrites.lower.dynamic import (
+    Bins,
+    along,
+    maximum_axes,
+    position_of_maximum,
+    split,
+    stride,
+)
 from onnxpool.rewrites.lower.separable import (
     MAX,
     by_pools,
@@ -39,7 +49,6 @@ from onnxpool.rewrites.lower.separable import (
     pooled_axes,
     to_one,
 )
-from onnxpool.rewrites.lower.unsupported import Unsupported
 
 LARGEST_SMALL_PLANE = 256
 
@@ -50,8 +59,8 @@ def lower_max_pool(
     x = inputs[0]
     comparable = to_comparable(b, x)
     if outputs > 1:
-        y, indices = maximum_and_indices(b, comparable, op.output_size)
-        return [b.cast(y, x.dtype), indices], "slice"
+        y, indices, used = maximum_and_indices(b, comparable, op.output_size)
+        return [b.cast(y, x.dtype), indices], used
     y, used = maximum(b, comparable, op.output_size, strategy)
     return [b.cast(y, x.dtype)], used
 
@@ -66,6 +75,19 @@ def maximum(
     b: Builder, x: gs.Tensor, output_size: Sequence[int], strategy: str
 ) -> tuple[gs.Tensor, str]:
     """The adaptive maximum of `x`, and the strategy that was used."""
+    static, dynamic = split(b, x.shape, output_size)
+    if not dynamic:
+        return _static_maximum(b, x, static, strategy)
+    used = "dynamic gather"
+    if pooled_axes(x.shape, static):
+        x, form = _static_maximum(b, x, static, strategy)
+        used = f"{form}, {used}"
+    return maximum_axes(b, x, dynamic), used
+
+
+def _static_maximum(
+    b: Builder, x: gs.Tensor, output_size: Sequence[int], strategy: str
+) -> tuple[gs.Tensor, str]:
     axes = pooled_axes(x.shape, output_size)
     if strategy not in ("slice", "pool"):
         strategy = _fastest(x, output_size, axes)
@@ -86,36 +108,35 @@ def _fastest(x: gs.Tensor, output_size: Sequence[int], axes: dict[int, int]) -> 
 
 def maximum_and_indices(
     b: Builder, x: gs.Tensor, output_size: Sequence[int]
-) -> tuple[gs.Tensor, gs.Tensor]:
-    """The adaptive maximum of `x`, and its first position in the flattened plane, int64."""
+) -> tuple[gs.Tensor, gs.Tensor, str]:
+    """The adaptive maximum of `x`, its first position in the flattened plane, int64, and how."""
     k, rank = len(output_size), len(x.shape)
-    axes = pooled_axes(x.shape, output_size)
-    if len(axes) == k and to_one(axes):
-        return b.reduce(MAX.reduce, x, list(axes)), _position_in_plane(b, x, k)
-    plane = x.shape[-k:]
-    if not all(isinstance(dim, int) for dim in plane):
-        raise Unsupported(
-            f"Indices need static sizes, found {list(plane)}; dynamic lowering is not available"
-        )
-    stride = {axis: math.prod(x.shape[axis + 1 :]) for axis in range(rank - k, rank)}
-    axes = axes or {rank - 1: plane[-1]}
+    static, dynamic = split(b, x.shape, output_size)
+    known = pooled_axes(x.shape, static)
+    if len(known) == k and to_one(known):
+        return b.reduce(MAX.reduce, x, list(known)), _position_in_plane(b, x, k), "slice"
+    plane = range(rank - k, rank)
+    axes: dict[int, int | Bins] = {**known, **dynamic}
+    if not axes:
+        last = x.shape[-1]
+        axes = {rank - 1: last if isinstance(last, int) else b.length(rank - 1)}
+    strides = {axis: stride(b, x, axis) for axis in plane}
     indices: gs.Tensor | None = None
     # From the last axis to the first: the first row that holds the maximum, and in it the first
     # position, is the first in the flattened plane.
-    for axis in reversed(axes):
+    for axis in sorted(axes, reverse=True):
         position = _position_on_axis(b, x, axis, axes[axis])
         x = _gather_elements(b, x, position, axis)
-        offset = b.elementwise("Mul", position, b.integers([stride[axis]]))
+        offset = b.elementwise("Mul", position, strides[axis])
         if indices is not None:
             inner = _gather_elements(b, indices, position, axis)
             offset = b.elementwise("Add", offset, inner)
         indices = offset
-    for axis in stride.keys() - axes.keys():
-        offsets = np.arange(x.shape[axis]) * stride[axis]
-        name = f"positions_{x.shape[axis]}_by_{stride[axis]}"
-        constant = b.constant(name, _along(offsets, axis, rank))
-        indices = b.elementwise("Add", indices, constant)
-    return x, indices
+    for axis in plane:
+        if axis not in axes:
+            indices = b.elementwise("Add", indices, _offsets(b, x, axis, strides[axis]))
+    used = ["slice"] * bool(known) + ["dynamic gather"] * bool(dynamic)
+    return x, indices, ", ".join(used) or "slice"
 
 
 def _position_in_plane(b: Builder, x: gs.Tensor, k: int) -> gs.Tensor:
@@ -125,13 +146,27 @@ def _position_in_plane(b: Builder, x: gs.Tensor, k: int) -> gs.Tensor:
     return b.reshape(b.arg_max(flat, len(lead)), (*lead, *(1,) * k), leading=len(lead))
 
 
-def _position_on_axis(b: Builder, x: gs.Tensor, axis: int, size: int) -> gs.Tensor:
+def _position_on_axis(b: Builder, x: gs.Tensor, axis: int, size: int | Bins) -> gs.Tensor:
+    if not isinstance(size, int):
+        return position_of_maximum(b, x, axis, size)
+    if size == 1:
+        return b.arg_max(x, axis)
     bins = windows(x.shape[axis], size)
     first = {w: b.arg_max(b.slice(x, axis, w.start, w.end), axis) for w in dict.fromkeys(bins)}
     in_window = b.concat([first[window] for window in bins], axis)
     starts = _along(np.array([window.start for window in bins]), axis, len(x.shape))
     name = f"starts_{x.shape[axis]}_to_{size}_axis_{axis}"
     return b.elementwise("Add", in_window, b.constant(name, starts))
+
+
+def _offsets(b: Builder, x: gs.Tensor, axis: int, stride: gs.Tensor) -> gs.Tensor:
+    """How far from the first position in the flattened plane each position on an axis is."""
+    length = x.shape[axis]
+    if not isinstance(length, int) or not isinstance(stride, gs.Constant):
+        offsets = b.shared("Mul", [b.range(b.length(axis)), stride], (length,))
+        return along(b, offsets, axis, x)
+    name = f"positions_{length}_by_{stride.values[0]}"
+    return b.constant(name, _along(np.arange(length) * stride.values, axis, len(x.shape)))
 
 
 def _along(values: Array, axis: int, rank: int) -> Array:

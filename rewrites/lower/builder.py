@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import itertools
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +19,13 @@ from onnxpool.rewrites.constants import onnx_type
 SHARED = "onnxpool/"
 """Constants carry names that say their content, so equal ones are one initializer of a graph."""
 
-AXES_ARE_AN_INPUT = {"ReduceMean": 18, "ReduceMax": 18, "Squeeze": 13, "Unsqueeze": 13}
+AXES_ARE_AN_INPUT = {
+    "ReduceMean": 18,
+    "ReduceMax": 18,
+    "ReduceSum": 13,
+    "Squeeze": 13,
+    "Unsqueeze": 13,
+}
 """The opset from which the axes of an op are an input; an attribute before."""
 
 
@@ -32,6 +41,7 @@ class Builder:
         self._graph = graph
         self._node = node
         self._nodes: list[gs.Node] = []
+        self._shared: list[gs.Node] = []
         self._tensors: dict[str, gs.Tensor] = graph.tensors()
         self._names = set(self._tensors) | {n.name for n in graph.nodes}
         self._prefix = node.name or node.outputs[0].name
@@ -45,10 +55,55 @@ class Builder:
         **attributes: Any,
     ) -> gs.Variable:
         """Add a node; its output has the dtype of the first input unless `dtype` is given."""
-        name = self._unique(f"{self._prefix}/{op}")
-        output = gs.Variable(name, dtype=inputs[0].dtype if dtype is None else dtype, shape=shape)
-        self._nodes.append(gs.Node(op, name, attributes, list(inputs), [output]))
-        return output
+        node = self._new(op, inputs, shape, dtype, attributes)
+        self._nodes.append(node)
+        return node.outputs[0]
+
+    def shared(
+        self,
+        op: str,
+        inputs: Sequence[gs.Tensor],
+        shape: Shape | None,
+        dtype: Any = None,
+        **attributes: Any,
+    ) -> gs.Variable:
+        """As `node`, or the output of an equal node of the graph that comes early enough.
+
+        A new one stands right behind what it reads, so that further nodes of the graph share it.
+        """
+        for consumer in inputs[0].outputs:
+            if _is_equal(consumer, op, inputs, attributes) and self._comes_before(consumer):
+                return consumer.outputs[0]
+        node = self._new(op, inputs, shape, dtype, attributes)
+        self._shared.append(node)
+        return node.outputs[0]
+
+    def length(self, axis: int) -> gs.Tensor:
+        """The size of an axis of the X of the node: an int64 scalar, constant where it is known.
+
+        A size with a name is read from the first tensor of the graph that has it too.
+        """
+        x = self._node.inputs[0]
+        dim = x.shape[axis]
+        if isinstance(dim, int):
+            return self.integer(dim)
+        if dim and (known := self._length_named(dim)) is not None:
+            return known
+        sizes = self.shared("Shape", [x], (len(x.shape),), np.dtype(np.int64))
+        return self.element(sizes, axis)
+
+    def output_length(self, index: int) -> gs.Tensor:
+        """Element `index` of the input `size` of the node: an int64 scalar."""
+        return self.element(self._node.inputs[1], index)
+
+    def element(self, vector: gs.Tensor, index: int) -> gs.Variable:
+        return self.shared("Gather", [vector, self.integer(index)], (), axis=0)
+
+    def range(self, end: gs.Tensor) -> gs.Tensor:
+        """0, …, end - 1 as an int64 vector."""
+        if isinstance(end, gs.Constant):
+            return self.constant(f"range_{end.values}", np.arange(end.values, dtype=np.int64))
+        return self.shared("Range", [self.integer(0), end, self.integer(1)], (None,))
 
     def replace(self, results: Sequence[gs.Tensor]) -> None:
         """Put the collected nodes where the node stood; `results` become its outputs."""
@@ -62,12 +117,14 @@ class Builder:
             if again or not _is_output_of(result, self._nodes):
                 result = self.node("Identity", [*again, result][:1], result.shape)
             _substitute(result, output)
-        index = next(i for i, node in enumerate(self._graph.nodes) if node is self._node)
-        self._graph.nodes[index : index + 1] = self._nodes
+        nodes = list(self._with_shared())
+        index = next(i for i, node in enumerate(nodes) if node is self._node)
+        nodes[index : index + 1] = self._nodes
+        self._graph.nodes[:] = nodes
 
     def discard(self) -> None:
         """Leave the graph as it was: the collected nodes let go of its tensors."""
-        for node in self._nodes:
+        for node in (*self._nodes, *self._shared):
             node.inputs.clear()
             node.outputs.clear()
 
@@ -83,6 +140,10 @@ class Builder:
 
     def scalar(self, value: float, dtype: DTypeLike) -> gs.Constant:
         return self.constant(f"{value:g}", np.asarray(value, dtype))
+
+    def integer(self, value: int) -> gs.Constant:
+        """An int64 scalar."""
+        return self.constant(f"scalar_{value}", np.asarray(value, np.int64))
 
     def integers(self, values: Sequence[int]) -> gs.Constant:
         """An int64 vector."""
@@ -102,6 +163,12 @@ class Builder:
         bounds = [self.integers([value]) for value in (start, end, axis)]
         return self.node("Slice", [x, *bounds], resized(x.shape, {axis: end - start}))
 
+    def block(self, x: gs.Tensor, starts: dict[int, int], ends: dict[int, int]) -> gs.Variable:
+        """The part of `x` from `starts` to `ends`, both by axis."""
+        bounds = [self.integers(list(v)) for v in (starts.values(), ends.values(), starts)]
+        sizes = {axis: ends[axis] - start for axis, start in starts.items()}
+        return self.node("Slice", [x, *bounds], resized(x.shape, sizes))
+
     def concat(self, parts: Sequence[gs.Tensor], axis: int) -> gs.Tensor:
         """The part itself where there is only one."""
         if len(parts) == 1:
@@ -114,10 +181,20 @@ class Builder:
         return self.node("Gather", [x, self.integers(positions)], shape, axis=axis)
 
     def reduce(self, op: str, x: gs.Tensor, axes: Sequence[int]) -> gs.Tensor:
-        """ReduceMean or ReduceMax that keeps the axes; `x` itself where they have one element."""
+        """Reduce and keep the axes; `x` itself where they have one element."""
         if all(x.shape[axis] == 1 for axis in axes):
             return x
         return self._with_axes(op, x, axes, resized(x.shape, dict.fromkeys(axes, 1)), keepdims=1)
+
+    def reduce_away(self, op: str, x: gs.Tensor, axes: Sequence[int]) -> gs.Variable:
+        """Reduce; the axes are gone."""
+        shape = tuple(dim for axis, dim in enumerate(x.shape) if axis not in axes)
+        return self._with_axes(op, x, axes, shape, keepdims=0)
+
+    def swap(self, x: gs.Tensor, axis: int, other: int) -> gs.Variable:
+        order = list(range(len(x.shape)))
+        order[axis], order[other] = other, axis
+        return self.node("Transpose", [x], tuple(x.shape[i] for i in order), perm=order)
 
     def unsqueeze(self, x: gs.Tensor, axis: int) -> gs.Variable:
         return self._with_axes("Unsqueeze", x, [axis], (*x.shape[:axis], 1, *x.shape[axis:]))
@@ -168,6 +245,48 @@ class Builder:
             return self.node(op, [x, self.integers(axes)], shape, **attributes)
         return self.node(op, [x], shape, axes=list(axes), **attributes)
 
+    def _new(
+        self,
+        op: str,
+        inputs: Sequence[gs.Tensor],
+        shape: Shape | None,
+        dtype: Any,
+        attributes: dict[str, Any],
+    ) -> gs.Node:
+        name = self._unique(f"{self._prefix}/{op}")
+        output = gs.Variable(name, dtype=inputs[0].dtype if dtype is None else dtype, shape=shape)
+        return gs.Node(op, name, attributes, list(inputs), [output])
+
+    def _comes_before(self, node: gs.Node) -> bool:
+        """Whether `node` is in this graph, not in a body of it, and before the one to replace."""
+        return id(node) in self._before or any(node is new for new in self._shared)
+
+    @functools.cached_property
+    def _before(self) -> dict[int, gs.Node]:
+        earlier = itertools.takewhile(lambda node: node is not self._node, self._graph.nodes)
+        return {id(node): node for node in earlier}
+
+    def _length_named(self, symbol: str) -> gs.Variable | None:
+        for node in (*self._before.values(), *self._shared):
+            if node.op == "Gather" and _reads_size(node, symbol):
+                return node.outputs[0]
+        return None
+
+    def _with_shared(self) -> Iterator[gs.Node]:
+        """The nodes of the graph, each followed by the shared ones that it makes possible."""
+        start = -1
+        position = {id(node): i for i, node in enumerate(self._graph.nodes)}
+        behind: dict[int, list[gs.Node]] = defaultdict(list)
+        for node in self._shared:
+            producers = (producer for tensor in node.inputs for producer in tensor.inputs)
+            latest = max((position.get(id(p), start) for p in producers), default=start)
+            position[id(node)] = latest
+            behind[latest].append(node)
+        yield from behind[start]
+        for i, node in enumerate(self._graph.nodes):
+            yield node
+            yield from behind[i]
+
     def _unique(self, name: str) -> str:
         candidate, count = name, 1
         while candidate in self._names:
@@ -185,6 +304,31 @@ def resized(shape: Shape, sizes: dict[int, int]) -> Shape:
 def is_half(dtype: Any) -> bool:
     """Whether a type has 16 bits: PyTorch computes pooling in float32 there, and so do we."""
     return onnx_type(dtype) in (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
+
+
+def _is_equal(
+    node: gs.Node, op: str, inputs: Sequence[gs.Tensor], attributes: dict[str, Any]
+) -> bool:
+    return (
+        node.op == op
+        and node.domain in (None, "", "ai.onnx")
+        and len(node.inputs) == len(inputs)
+        and all(a is b for a, b in zip(node.inputs, inputs, strict=True))
+        and dict(node.attrs) == attributes
+    )
+
+
+def _reads_size(gather: gs.Node, symbol: str) -> bool:
+    """Whether a node is Gather(Shape(T), i), where size i of T has the name `symbol`."""
+    sizes, index = gather.inputs
+    if not isinstance(index, gs.Constant) or index.shape != () or len(sizes.inputs) != 1:
+        return False
+    (shape,) = sizes.inputs
+    if shape.op != "Shape" or shape.attrs:
+        return False
+    dims = shape.inputs[0].shape or ()
+    axis = int(index.values)
+    return -len(dims) <= axis < len(dims) and dims[axis] == symbol
 
 
 def _is_output_of(tensor: gs.Tensor, nodes: Sequence[gs.Node]) -> bool:

@@ -10,7 +10,9 @@ its Pow multiplies out; else products, exp-log or pow, the first that is possibl
 are 1.5 to 3 times faster than Pow. The other strategies take pow, which every runtime has.
 
 Halves (float16, bfloat16) are computed in float32. That holds x^p for every float16 x up to
-|p| = 5; beyond, and where p is not known, a float16 GeMPool is `scaled`, window by window.
+|p| = 5; beyond, and where p is not known, a float16 GeMPool is `scaled`, window by window. Where
+the graph computes the windows, `scaled` gathers their positions, and the mean is a weighted sum
+of them: a position that fills up a short window has no weight.
 
 ONNX Runtime's Clip makes +inf the greatest finite number; the power makes it +inf again, but not
 for p up to 1.
@@ -19,7 +21,6 @@ for p up to 1.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,6 +34,7 @@ from onnxpool.ops.windows import windows
 from onnxpool.rewrites.constants import numpy_type, onnx_type
 from onnxpool.rewrites.lower.adaptive_average_pool import average, to_float
 from onnxpool.rewrites.lower.builder import Builder
+from onnxpool.rewrites.lower.dynamic import Bins, along, gather_windows, split, window_weights
 from onnxpool.rewrites.lower.separable import MAX, MEAN, pooled_axes
 
 EXPONENTS_OF_POW = (1, 2, 3)
@@ -56,22 +58,16 @@ class Exponent:
         """p where that is one known number."""
         return float(self.values) if self.values is not None and self.values.size == 1 else None
 
-    @property
-    def fits_float32(self) -> bool:
-        """Whether float32 holds x^p for every float16 x."""
-        greatest = math.inf if self.values is None else np.abs(self.values).max()
-        return bool(greatest <= GREATEST_EXPONENT_IN_FLOAT32)
-
 
 def lower_gem_pool(
     b: Builder, op: GeMPool, inputs: Sequence[gs.Tensor], outputs: int, strategy: str
 ) -> tuple[list[gs.Tensor], str]:
     x, p = inputs
     base = to_float(b, x)
-    exponent = _exponent(b, p, numpy_type(base.dtype), len(op.output_size))
-    if onnx_type(x.dtype) == onnx.TensorProto.FLOAT16 and not exponent.fits_float32:
-        y, used = _scaled(b, base, exponent, op), "scaled/slice"
+    if onnx_type(x.dtype) == onnx.TensorProto.FLOAT16 and not _fits_float32(p):
+        y, used = _scaled(b, base, p, op)
     else:
+        exponent = _exponent(b, p, numpy_type(base.dtype), len(op.output_size))
         if op.epsilon is not None:
             base = b.at_least(base, op.epsilon)
         form = _form(op, exponent) if strategy == "auto" else "pow"
@@ -80,7 +76,15 @@ def lower_gem_pool(
     return [b.cast(y, x.dtype)], used
 
 
+def _fits_float32(p: gs.Tensor) -> bool:
+    """Whether float32 holds x^p for every float16 x."""
+    if not isinstance(p, gs.Constant):
+        return False
+    return bool(np.abs(p.values).max() <= GREATEST_EXPONENT_IN_FLOAT32)
+
+
 def _exponent(b: Builder, p: gs.Tensor, dtype: np.dtype[Any], k: int) -> Exponent:
+    """p for tensors of k axes behind the channels."""
     if not isinstance(p, gs.Constant):
         column = b.node("Reshape", [b.cast(p, dtype), b.integers([-1, *(1,) * k])], None)
         return Exponent(column, b.elementwise("Reciprocal", column), None)
@@ -118,11 +122,23 @@ def _product(b: Builder, x: gs.Tensor, count: int) -> gs.Tensor:
     return b.elementwise("Mul", half, half)
 
 
-def _scaled(b: Builder, x: gs.Tensor, exponent: Exponent, op: GeMPool) -> gs.Tensor:
-    axes = pooled_axes(x.shape, op.output_size)
+def _scaled(b: Builder, x: gs.Tensor, p: gs.Tensor, op: GeMPool) -> tuple[gs.Tensor, str]:
+    k = len(op.output_size)
     if op.epsilon is not None:
         x = b.elementwise("Max", x, b.scalar(op.epsilon, x.dtype))
+    static, dynamic = split(b, x.shape, op.output_size)
+    if not dynamic:
+        exponent = _exponent(b, p, numpy_type(x.dtype), k)
+        return _scaled_by_slices(b, x, exponent, pooled_axes(x.shape, static)), "scaled/slice"
+    axes: dict[int, Bins] = {axis: (n,) for axis, n in pooled_axes(x.shape, static).items()}
+    axes.update(dynamic)
+    exponent = _exponent(b, p, numpy_type(x.dtype), k + len(axes))
+    return _scaled_by_gather(b, x, exponent, axes), "scaled/dynamic gather"
 
+
+def _scaled_by_slices(
+    b: Builder, x: gs.Tensor, exponent: Exponent, axes: dict[int, int]
+) -> gs.Tensor:
     def each_window(part: gs.Tensor, sliced: list[int]) -> gs.Tensor:
         if not sliced:
             return _scaled_mean(b, part, exponent, list(axes))
@@ -136,9 +152,37 @@ def _scaled(b: Builder, x: gs.Tensor, exponent: Exponent, op: GeMPool) -> gs.Ten
 
 def _scaled_mean(b: Builder, x: gs.Tensor, exponent: Exponent, axes: list[int]) -> gs.Tensor:
     """The generalised mean of `x` over `axes`, without a power that overflows or vanishes."""
-    greatest = b.reduce(MAX.reduce, b.elementwise("Abs", x), axes)
-    for op, bound in (("Max", TINY), ("Min", FLOAT16_MAX)):
-        greatest = b.elementwise(op, greatest, b.scalar(bound, x.dtype))
+    greatest = _greatest_magnitude(b, x, axes)
     power = b.elementwise("Pow", b.elementwise("Div", x, greatest), exponent.p)
     root = b.elementwise("Pow", b.reduce(MEAN.reduce, power, axes), exponent.reciprocal)
     return b.elementwise("Mul", root, greatest)
+
+
+def _scaled_by_gather(
+    b: Builder, x: gs.Tensor, exponent: Exponent, axes: dict[int, Bins]
+) -> gs.Tensor:
+    """`_scaled_mean` of all windows at once: behind each axis of windows one of their positions."""
+    windows_at: list[int] = []
+    weights = []
+    for axis in sorted(axes, reverse=True):
+        x = gather_windows(b, x, axis, axes[axis])
+        windows_at = [axis, *(at + 1 for at in windows_at)]
+        weights.append(window_weights(b, axis, axes[axis], x.dtype))
+    positions_at = [at + 1 for at in windows_at]
+    greatest = _greatest_magnitude(b, x, positions_at)
+    power = b.elementwise("Pow", b.elementwise("Div", x, greatest), exponent.p)
+    for at, weight in zip(windows_at, reversed(weights), strict=True):
+        power = b.elementwise("Mul", power, along(b, weight, at + 1, x))
+    mean = b.reduce("ReduceSum", power, positions_at)
+    root = b.elementwise("Pow", mean, exponent.reciprocal)
+    y: gs.Tensor = b.elementwise("Mul", root, greatest)
+    for at in reversed(positions_at):
+        y = b.squeeze(y, at)
+    return y
+
+
+def _greatest_magnitude(b: Builder, x: gs.Tensor, axes: Sequence[int]) -> gs.Tensor:
+    greatest = b.reduce(MAX.reduce, b.elementwise("Abs", x), axes)
+    for op, bound in (("Max", TINY), ("Min", FLOAT16_MAX)):
+        greatest = b.elementwise(op, greatest, b.scalar(bound, x.dtype))
+    return greatest

@@ -4,6 +4,8 @@
              average only where those are equal and disjoint (their number divides the axis)
     shared:  the averaging matrices of several levels, side by side, along the first pooled axis;
              each level takes its block of the product to its other axes
+    dynamic:  where sizes of X are not known, the same with matrices that the graph computes, side
+        by side on every axis; each level is its block of the product
     else each level is pooled on its own, by the strategy
 
 `auto` and `matmul` share where a level on its own would take the form matmul. By
@@ -31,6 +33,8 @@ from onnxpool.rewrites.lower.adaptive_average_pool import (
 )
 from onnxpool.rewrites.lower.adaptive_max_pool import maximum, to_comparable
 from onnxpool.rewrites.lower.builder import Builder
+from onnxpool.rewrites.lower.dynamic import average_axes, split
+from onnxpool.rewrites.lower.separable import pooled_axes
 
 Size = tuple[int, ...]
 """The output size of a level; a kept axis has its own size where that is known."""
@@ -47,7 +51,10 @@ def lower_pyramid_pool(
     used: list[str] = []
     parents = _parents(sizes, x.shape, averages)
     roots = [size for size, parent in parents.items() if parent is None]
-    if averages and _shares(base, roots, strategy):
+    if averages and len(together := _dynamic_levels(b, base, sizes)) > 1:
+        levels.update(_dynamic_product(b, base, together))
+        used.append("dynamic matmul")
+    elif averages and _shares(base, roots, strategy):
         levels.update(_shared_product(b, base, roots))
         used.append("shared matmul")
     pool = average if averages else maximum
@@ -95,13 +102,41 @@ def _shares(x: gs.Tensor, sizes: Sequence[Size], strategy: str) -> bool:
     return static and len(sizes) > 1 and strategy in ("auto", "matmul") and "matmul" in forms
 
 
+def _dynamic_levels(b: Builder, x: gs.Tensor, sizes: Sequence[Size]) -> list[Size]:
+    """The levels that pool every axis, if one of them has windows that the graph computes."""
+    whole = [size for size in dict.fromkeys(sizes) if len(pooled_axes(x.shape, size)) == len(size)]
+    return whole if any(split(b, x.shape, size)[1] for size in whole) else []
+
+
+def _dynamic_product(b: Builder, x: gs.Tensor, sizes: Sequence[Size]) -> dict[Size, gs.Tensor]:
+    first = len(x.shape) - len(sizes[0])
+    bins = {
+        axis: tuple(dict.fromkeys(size[axis - first] for size in sizes))
+        for axis in range(first, len(x.shape))
+    }
+    known = {axis for axis in bins if isinstance(x.shape[axis], int)}
+    for axis in known:
+        x = _side_by_side(b, x, axis, bins[axis])
+    product = average_axes(b, x, {axis: n for axis, n in bins.items() if axis not in known})
+    levels = {}
+    for size in sizes:
+        starts = {axis: sum(n[: n.index(size[axis - first])]) for axis, n in bins.items()}
+        ends = {axis: start + size[axis - first] for axis, start in starts.items()}
+        levels[size] = b.block(product, starts, ends)
+    return levels
+
+
 def _shared_product(b: Builder, x: gs.Tensor, sizes: Sequence[Size]) -> dict[Size, gs.Tensor]:
     axis = len(x.shape) - len(sizes[0])
-    length = x.shape[axis]
-    bins = list(dict.fromkeys(size[0] for size in sizes))
-    matrix = np.concatenate([averaging_matrix(length, each, x.dtype) for each in bins], axis=1)
-    name = f"average_{length}_to_{'_'.join(map(str, bins))}"
-    product = multiply_axis(b, x, axis, matrix, name)
+    bins = tuple(dict.fromkeys(size[0] for size in sizes))
+    product = _side_by_side(b, x, axis, bins)
     starts = dict(zip(bins, np.cumsum([0, *bins]).tolist(), strict=False))
     blocks = {each: b.slice(product, axis, starts[each], starts[each] + each) for each in bins}
     return {size: by_matmul(b, blocks[size[0]], size) for size in sizes}
+
+
+def _side_by_side(b: Builder, x: gs.Tensor, axis: int, bins: Sequence[int]) -> gs.Tensor:
+    """The averages over several numbers of windows, one after the other on the axis."""
+    length = x.shape[axis]
+    matrix = np.concatenate([averaging_matrix(length, each, x.dtype) for each in bins], axis=1)
+    return multiply_axis(b, x, axis, matrix, f"average_{length}_to_{'_'.join(map(str, bins))}")

@@ -17,7 +17,6 @@ import onnx_graphsurgeon as gs
 from onnxpool.ops.op import Dim, Shape, kept
 from onnxpool.ops.windows import Window, windows
 from onnxpool.rewrites.lower.builder import Builder
-from onnxpool.rewrites.lower.unsupported import Unsupported
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,28 +42,13 @@ class Run(NamedTuple):
 
 
 def pooled_axes(shape: Shape, output_size: Sequence[int]) -> dict[int, int]:
-    """The output size of each axis that is not kept.
-
-    Raises:
-        Unsupported: an axis with more than one window has no static size, or its output size is
-            computed in the graph.
-    """
-    axes = {}
-    for axis, size in enumerate(output_size, start=len(shape) - len(output_size)):
-        length = shape[axis]
-        if kept(size, length):
-            continue
-        if size < 1:
-            raise Unsupported(
-                "its output size is computed in the graph; dynamic lowering is not available"
-            )
-        if not isinstance(length, int) and size != 1:
-            raise Unsupported(
-                f"axis {axis} of its input has no static size ({length or 'unknown'}); "
-                "dynamic lowering is not available"
-            )
-        axes[axis] = size
-    return axes
+    """The output size of each axis that is not kept."""
+    first = len(shape) - len(output_size)
+    return {
+        axis: size
+        for axis, size in enumerate(output_size, start=first)
+        if not kept(size, shape[axis])
+    }
 
 
 def to_one(axes: dict[int, int]) -> bool:

@@ -1,0 +1,213 @@
+"""Windows that the graph computes, for sizes that only the runtime knows.
+
+    start = i·L / O        end = ((i + 1)·L + O - 1) / O            i = 0, …, O - 1
+    average: product with the matrix ([p < end] - [p < start]) / (end - start)    p = 0, …, L - 1
+    maximum: of the positions min(start + k, end - 1)    k = 0, …, (longest window) - 1
+
+All of it is int64: float32 puts bounds wrong where i·L passes 2^24. No maximum changes when the
+last position of a short window is seen again. L is read from X as it came, never from what is
+computed of it, so that all pools of a tensor share these nodes (see Builder.shared); so do pools
+of tensors whose sizes have one name. To one window no bounds are needed: that is a reduction.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from onnxpool.ops.op import COMPUTED, KEEP, Dim, Shape, kept
+from onnxpool.rewrites.constants import onnx_type
+from onnxpool.rewrites.lower.builder import Builder, resized
+from onnxpool.rewrites.lower.separable import MAX
+
+INT64 = np.dtype(np.int64)
+MIN_TAKES_INTEGERS = 12
+"""The opset; and MNN's Where does not broadcast."""
+
+Bins: TypeAlias = tuple[int, ...] | gs.Tensor
+"""Numbers of windows, those of several pools one after the other; or one that the graph computes,
+an int64 scalar."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Windows:
+    """The bounds of the windows on one axis, int64 vectors, and their count where it is known."""
+
+    start: gs.Tensor
+    end: gs.Tensor
+    count: Dim
+
+
+def split(
+    b: Builder, shape: Shape, output_size: Sequence[int]
+) -> tuple[tuple[int, ...], dict[int, Bins]]:
+    """Part the pooled axes into those of known windows and the others.
+
+    Returns:
+        The output size with `KEEP` where windows are computed, and per such axis its bins.
+    """
+    static, dynamic = list(output_size), dict[int, Bins]()
+    for index, size in enumerate(output_size):
+        axis = len(shape) - len(output_size) + index
+        if size == COMPUTED:
+            dynamic[axis] = b.output_length(index)
+        elif size != 1 and not kept(size, shape[axis]) and not isinstance(shape[axis], int):
+            dynamic[axis] = (size,)
+        else:
+            continue
+        static[index] = KEEP
+    return tuple(static), dynamic
+
+
+def average_axes(b: Builder, x: gs.Tensor, axes: Mapping[int, Bins]) -> gs.Tensor:
+    # The last axis first: then the sizes behind a third axis are known, and small.
+    for axis in sorted(axes, reverse=True):
+        x = multiply(b, x, axis, averaging_matrix(b, x, axis, axes[axis]))
+    return x
+
+
+def maximum_axes(b: Builder, x: gs.Tensor, axes: Mapping[int, Bins]) -> gs.Tensor:
+    for axis, bins in axes.items():
+        x = b.reduce_away(MAX.reduce, gather_windows(b, x, axis, bins), [axis + 1])
+    return x
+
+
+def position_of_maximum(b: Builder, x: gs.Tensor, axis: int, bins: Bins) -> gs.Variable:
+    """Per window on `axis`, where on the axis its first maximum is, int64."""
+    gathered = gather_windows(b, x, axis, bins)
+    shape = resized(x.shape, {axis: gathered.shape[axis]})
+    in_window = b.node("ArgMax", [gathered], shape, INT64, axis=axis + 1, keepdims=0)
+    return b.elementwise("Add", in_window, along(b, windows(b, axis, bins).start, axis, x))
+
+
+def multiply(b: Builder, x: gs.Tensor, axis: int, matrix: gs.Tensor) -> gs.Tensor:
+    """The product along one axis with a matrix.
+
+    Args:
+        matrix: ``(length, size)`` for the last axis, ``(size, length)`` for the others.
+    """
+    after = tuple(x.shape[axis + 1 :])
+    if not after:
+        return b.matmul(x, matrix)
+    if len(after) == 1:
+        return b.matmul(matrix, x)
+    if not all(isinstance(dim, int) for dim in after):
+        second_last = len(x.shape) - 2
+        product = b.matmul(matrix, b.swap(x, axis, second_last))
+        return b.swap(product, axis, second_last)
+    before = tuple(x.shape[:axis])
+    flat = b.reshape(x, (*before, x.shape[axis], math.prod(after)), leading=axis + 1)
+    product = b.matmul(matrix, flat)
+    return b.reshape(product, (*before, matrix.shape[0], *after), leading=axis + 1)
+
+
+def averaging_matrix(b: Builder, x: gs.Tensor, axis: int, bins: Bins) -> gs.Tensor:
+    """As `multiply` takes it, in the type of `x`."""
+    window, positions = windows(b, axis, bins), b.range(b.length(axis))
+    start, end = window.start, window.end
+    if axis == len(x.shape) - 1:
+        shape: Shape = (x.shape[axis], window.count)
+        positions = _column(b, positions)
+    else:
+        shape = (window.count, x.shape[axis])
+        start, end = _column(b, start), _column(b, end)
+    before_end, before_start = (
+        _cast(b, b.shared("Less", [positions, bound], shape, np.dtype(bool)), x.dtype)
+        for bound in (end, start)
+    )
+    inside = b.shared("Sub", [before_end, before_start], shape)
+    length = _cast(b, b.shared("Sub", [end, start], end.shape), x.dtype)
+    return b.shared("Div", [inside, length], shape)
+
+
+def gather_windows(b: Builder, x: gs.Tensor, axis: int, bins: Bins) -> gs.Variable:
+    """`x` with ``(windows, positions in a window)`` for an axis; see `window_positions`."""
+    positions = window_positions(b, axis, bins)
+    shape = (*x.shape[:axis], *positions.shape, *x.shape[axis + 1 :])
+    return b.node("Gather", [x, positions], shape, axis=axis)
+
+
+def window_positions(b: Builder, axis: int, bins: Bins) -> gs.Tensor:
+    """``(windows, longest window)``, int64; short windows repeat their last position."""
+    window = windows(b, axis, bins)
+    column, end = _column(b, window.start), _column(b, window.end)
+    last = b.shared("Sub", [end, _vector(b, 1)], end.shape)
+    position = b.shared("Add", [column, _offsets(b, window)], (window.count, None))
+    if b.opset >= MIN_TAKES_INTEGERS:
+        return b.shared("Min", [position, last], position.shape)
+    inside = b.shared("Less", [position, last], position.shape, np.dtype(bool))
+    return b.shared("Where", [inside, position, last], position.shape, INT64)
+
+
+def window_weights(b: Builder, axis: int, bins: Bins, dtype: Any) -> gs.Tensor:
+    """What each of `window_positions` counts in the mean of its window."""
+    window = windows(b, axis, bins)
+    length = _column(b, b.shared("Sub", [window.end, window.start], (window.count,)))
+    shape = (window.count, None)
+    inside = b.shared("Less", [_offsets(b, window), length], shape, np.dtype(bool))
+    return b.shared("Div", [_cast(b, inside, dtype), _cast(b, length, dtype)], shape)
+
+
+def windows(b: Builder, axis: int, bins: Bins) -> Windows:
+    length = b.length(axis)
+    if isinstance(bins, gs.Tensor):
+        size, index = bins, b.range(bins)
+        next_index = b.shared("Add", [index, _vector(b, 1)], (None,))
+        round_up: gs.Tensor = b.shared("Sub", [size, _vector(b, 1)], (1,))
+        count: Dim = None
+    else:
+        name, indices = "_".join(map(str, bins)), np.concatenate([np.arange(n) for n in bins])
+        size = b.constant(f"bins_{name}", np.repeat(np.array(bins, np.int64), bins))
+        index = b.constant(f"bins_{name}_index", indices)
+        next_index = b.constant(f"bins_{name}_next_index", indices + 1)
+        round_up = b.constant(f"bins_{name}_round_up", size.values - 1)
+        count = len(indices)
+    shape = (count,)
+    start = b.shared("Div", [b.shared("Mul", [index, length], shape), size], shape)
+    end = b.shared("Mul", [next_index, length], shape)
+    end = b.shared("Div", [b.shared("Add", [end, round_up], shape), size], shape)
+    return Windows(start, end, count)
+
+
+def along(b: Builder, values: gs.Tensor, axis: int, x: gs.Tensor) -> gs.Tensor:
+    """`values` in a shape that broadcasts to `x`, with their last axis along `axis`."""
+    behind = (1,) * (len(x.shape) - axis - 1)
+    if not behind:
+        return values
+    target = b.integers([*[0] * len(values.shape), *behind])
+    return b.shared("Reshape", [values, target], (*values.shape, *behind))
+
+
+def stride(b: Builder, x: gs.Tensor, axis: int) -> gs.Tensor:
+    """How far apart in the flattened plane two neighbours on an axis of X are, int64."""
+    behind = x.shape[axis + 1 :]
+    if all(isinstance(dim, int) for dim in behind):
+        return b.integers([math.prod(behind)])
+    lengths = [b.length(other) for other in range(axis + 1, len(x.shape))]
+    product = lengths[-1]
+    for length in reversed(lengths[:-1]):
+        product = b.shared("Mul", [length, product], ())
+    return product
+
+
+def _offsets(b: Builder, window: Windows) -> gs.Tensor:
+    """0, …, (longest window) - 1."""
+    length = b.shared("Sub", [window.end, window.start], (window.count,))
+    return b.range(b.shared("ReduceMax", [length], (), keepdims=0))
+
+
+def _column(b: Builder, vector: gs.Tensor) -> gs.Tensor:
+    return b.shared("Reshape", [vector, b.integers([-1, 1])], (*vector.shape, 1))
+
+
+def _vector(b: Builder, value: int) -> gs.Constant:
+    return b.integers([value])
+
+
+def _cast(b: Builder, x: gs.Tensor, dtype: Any) -> gs.Tensor:
+    return b.shared("Cast", [x], x.shape, dtype, to=onnx_type(dtype))
