@@ -30,6 +30,7 @@ from onnxpool.rewrites.lift import (
 )
 from onnxpool.rewrites.lift.construct import Construct, Declined, output_names, replace, shape_of
 from onnxpool.rewrites.lift.region import Region, RegionFinder
+from onnxpool.rewrites.lift.roles import Role
 
 __all__ = ["RULES", "Construct", "Declined", "find", "replace"]
 
@@ -79,7 +80,7 @@ class _Search:
                 elif verdict is not None and not self._is_inside(y, self.judged):
                     declined.append(verdict)
                     self.judged.update(map(id, verdict.region.nodes))
-        declined = [d for d in declined if self.lifted.isdisjoint(map(id, d.region.nodes))]
+        declined = [d for d in declined if not _is_explained(d, constructs)]
         joined = pyramid_pool.join(adaptive_max_pool.pair(constructs))
         return sorted(joined, key=lambda c: self.finder.position(c.found[0].y)), declined[::-1]
 
@@ -98,7 +99,7 @@ class _Search:
                 best = verdict
             elif declined is None:
                 declined = verdict
-        return best or declined
+        return best or declined or unknown_size.judge_gather(y, self.finder.constants)
 
     def _verdict(self, region: Region) -> Construct | Declined | None:
         if single_node.applies(region):
@@ -120,6 +121,17 @@ class _Search:
         """Whether `y` is computed by `nodes` for them alone."""
         inside = bool(y.outputs) and all(id(node) in nodes for node in (*y.inputs, *y.outputs))
         return inside and y.name not in self.outputs
+
+
+def _is_explained(declined: Declined, constructs: list[Construct]) -> bool:
+    """Whether a region is a construct with more around it, which need not be pooling.
+
+    The power mean around a single node that is pooling in itself is worth a word all the same.
+    """
+    nodes = set(map(id, declined.region.nodes))
+    powers = Role.POWER in declined.region.roles
+    inner = (c for c in constructs if not (powers and c.best))
+    return any(id(node) in nodes for construct in inner for node in construct.nodes)
 
 
 def _pools_again(inner: Region, outer: Region) -> bool:
