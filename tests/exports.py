@@ -595,11 +595,10 @@ def phases(g: Graph, shape: tuple[int, ...], size: int, op_type: str) -> tuple[s
 
 def unrolled(g: Graph, shape: tuple[int, ...]) -> tuple[str, ...]:
     """The mean of a plane as dynamo unrolls a window: two Gathers and an Add per position."""
-    rows = [g("Gather", "X", np.array(i), axis=2) for i in range(shape[2])]
-    cells = [g("Gather", row, np.array(j), axis=2) for row in rows for j in range(shape[3])]
+    rows = [g("Gather", "X", ints(i), axis=2) for i in range(shape[2])]
+    cells = [g("Gather", row, ints(j), axis=3) for row in rows for j in range(shape[3])]
     total = functools.reduce(lambda a, b: g("Add", a, b), cells)
-    mean = g("Div", total, np.array(len(cells), np.float32))
-    return (g("Reshape", mean, ints(*shape[:2], 1, 1)),)
+    return (g("Div", total, np.array(len(cells), np.float32)),)
 
 
 def averaging(length: int, size: int) -> Array:

@@ -41,6 +41,9 @@ RULES: tuple[Callable[[Region, int], Construct | Declined | None], ...] = (
     unknown_size.judge,
 )
 
+_MOST_NESTED_FAILURES = 50
+"""A sum unrolled over a thousand nodes that is no mean has a thousand sums in it that are none."""
+
 
 def find(graph: gs.Graph, opset: int) -> tuple[list[Construct], list[Declined]]:
     """Find the pooling of one graph, without its bodies, in graph order; changes nothing.
@@ -65,6 +68,7 @@ class _Search:
         self.outputs = output_names(self.graph)
         self.lifted: set[int] = set()
         self.judged: set[int] = set()
+        self.nested_failures = 0
 
     def run(self) -> tuple[list[Construct], list[Declined]]:
         constructs: list[Construct] = []
@@ -73,11 +77,16 @@ class _Search:
             for y in node.outputs:
                 if not self._is_candidate(y):
                     continue
+                nested = self._is_inside(y, self.judged)
+                if nested and self.nested_failures == _MOST_NESTED_FAILURES:
+                    continue
                 verdict = self._judge(y)
                 if isinstance(verdict, Construct):
                     constructs.append(verdict)
                     self.lifted.update(map(id, verdict.nodes))
-                elif verdict is not None and not self._is_inside(y, self.judged):
+                elif nested:
+                    self.nested_failures += verdict is not None
+                elif verdict is not None:
                     declined.append(verdict)
                     self.judged.update(map(id, verdict.region.nodes))
         declined = [d for d in declined if not _is_explained(d, constructs)]

@@ -1,5 +1,7 @@
 """Every reason for which a region is left alone."""
 
+import functools
+
 import numpy as np
 import onnx
 import pytest
@@ -134,3 +136,18 @@ def test_windows_gathered_at_computed_positions() -> None:
     model.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "H"
     (reason,) = reasons(model)
     assert reason.startswith("windows gathered at computed positions")
+
+
+def test_the_parts_of_an_unrolled_sum_are_not_tried_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs = []
+    runner = proof.Runner
+    monkeypatch.setattr(proof, "Runner", lambda model: runs.append(model) or runner(model))
+    g = Graph()
+    rows = [g("Gather", "X", np.array([i]), axis=2) for i in range(12)]
+    cells = [g("Gather", row, np.array([j]), axis=3) for row in rows for j in range(12)]
+    total = functools.reduce(lambda a, b: g("Add", a, b), cells)
+    (reason,) = reasons(g.model((1, 2, 12, 12), total))
+    assert reason.startswith("it is not adaptive average pooling")
+    assert len(runs) <= 2 * 51
