@@ -320,7 +320,11 @@ def test_a_symbol_shared_by_inputs_has_one_value() -> None:
 
 
 def test_custom_ops_cannot_run_yet() -> None:
-    pool = model(helper.make_node("GeMPool", ["X", "p"], ["Y"], "pool", domain="onnxpool"))
+    pool = model(
+        helper.make_node(
+            "GeMPool", ["X", "p"], ["Y"], "pool", domain="onnxpool", output_size=[1, 1]
+        )
+    )
     pool.opset_import.append(helper.make_opsetid("onnxpool", 1))
     pool.graph.initializer.append(numpy_helper.from_array(np.float32([3.0]), "p"))
     with pytest.raises(ModelError, match=r"onnxpool::GeMPool \(node 'pool'\)"):

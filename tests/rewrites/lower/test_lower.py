@@ -292,11 +292,8 @@ def test_an_exponent_that_the_graph_computes(
 @pytest.mark.parametrize(
     ("op", "shape", "opset", "reason"),
     [
-        (AdaptiveAveragePool((3, 3)), (1, 2, "H", 9), 17, "axis 2 of its input has no static size"),
-        (AdaptiveMaxPool((3, 3)), (1, 2, 9, None), 17, "dynamic lowering is not available"),
         (AdaptiveAveragePool((3, 3)), None, 17, "the rank of its input 'X' is not known"),
         (AdaptiveAveragePool((3, 3)), (1, 2, 9, 9), 10, "opset 10 is below 11"),
-        (PYRAMID, (1, 2, "H", "W"), 17, "dynamic lowering is not available"),
     ],
 )
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -309,12 +306,6 @@ def test_refusals(op: Op, shape: Any, opset: int, reason: str, strategy: str) ->
     assert graph.nodes == [node]
     assert [consumer.name for consumer in graph.inputs[0].outputs] == ["pool"]
     assert len(node.outputs) == outputs
-
-
-def test_indices_of_a_dynamic_plane_are_refused() -> None:
-    graph = graph_of(AdaptiveMaxPool((1, KEEP)), (1, 2, "H", "W"), outputs=2)
-    with pytest.raises(Unsupported, match=r"Indices need static sizes, found \['H', 'W'\]"):
-        lower(graph, graph.nodes[0], 17)
 
 
 def test_an_unknown_type_and_an_unknown_strategy_are_refused() -> None:
