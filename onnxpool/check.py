@@ -46,8 +46,7 @@ class Probe:
         self._construct = construct
         self._shape = shape_of(construct.x) or ()
         self._parameters = [
-            evaluate(p, opset) if needs_constants_alone(p) else None
-            for p in construct.parameters
+            evaluate(p, opset) if needs_constants_alone(p) else None for p in construct.parameters
         ]
         self._before: _Region | None = None
         with contextlib.suppress(RunError):
