@@ -19,6 +19,7 @@ from onnxpool.errors import ArgumentError, ModelError, SourceError
 from onnxpool.inputs import ModelInput, model_inputs
 from onnxpool.model_file import ModelFile
 from onnxpool.ops.op import DOMAIN, Array
+from onnxpool.rewrites.run import EXTERNAL_DATA_FOLDER
 from onnxpool.sizes import PooledAxis
 from onnxpool.source import Source
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-_EXTERNAL_DATA_FOLDER = "session.model_external_initializers_file_folder_path"
 _ONNXRUNTIME = re.compile(
     r"\[ONNXRuntimeError\] : \d+ : \w+ : (Non-zero status code returned while running "
     r"(?P<op>\w+) node\. Name:(?P<node>'.*?') Status Message: )?"
@@ -225,7 +225,7 @@ def _session(model: onnx.ModelProto, folder: Path) -> Any:
     options.log_severity_level = 4
     # Threads that wait without sleeping slow the source down, which runs in between.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry(_EXTERNAL_DATA_FOLDER, str(folder))
+    options.add_session_config_entry(EXTERNAL_DATA_FOLDER, str(folder))
     return onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )

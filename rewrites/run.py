@@ -12,7 +12,8 @@ import onnx_graphsurgeon as gs
 from onnxpool.ops.op import Array
 from onnxpool.rewrites.cut import cut
 
-_EXTERNAL_DATA_FOLDER = "session.model_external_initializers_file_folder_path"
+EXTERNAL_DATA_FOLDER = "session.model_external_initializers_file_folder_path"
+"""The session setting that says where the external data of a model in memory is."""
 
 
 class RunError(Exception):
@@ -36,7 +37,7 @@ class Runner:
         options.intra_op_num_threads = 1
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         if folder is not None:
-            options.add_session_config_entry(_EXTERNAL_DATA_FOLDER, str(folder))
+            options.add_session_config_entry(EXTERNAL_DATA_FOLDER, str(folder))
         source = model if isinstance(model, str) else model.SerializeToString()
         try:
             self._session = onnxruntime.InferenceSession(
