@@ -3,6 +3,7 @@
 result = onnxpool.rewrite("in.onnx")     # a path or a ModelProto
 result.report.findings, result.model, result.save("out.onnx")
 report = onnxpool.inspect("in.onnx")
+onnxpool.bench(["in.onnx", "out.onnx"]).comparisons                          # latency, in turns
 onnxpool.validate("out.onnx", "model.py:build").passed                       # or another .onnx
 result = onnxpool.export(module, args, "out.onnx", dynamic_shapes="auto")    # needs PyTorch
 """
@@ -13,16 +14,29 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from onnxpool.benchmark import Bench, bench
     from onnxpool.exporters import export
     from onnxpool.pipeline import Result, inspect, rewrite
     from onnxpool.validation import Validation, validate
 
 __version__ = "0.1.0"
-__all__ = ["Result", "Validation", "__version__", "export", "inspect", "rewrite", "validate"]
+__all__ = [
+    "Bench",
+    "Result",
+    "Validation",
+    "__version__",
+    "bench",
+    "export",
+    "inspect",
+    "rewrite",
+    "validate",
+]
 
 _HOMES = {
+    "Bench": "onnxpool.benchmark",
     "Result": "onnxpool.pipeline",
     "Validation": "onnxpool.validation",
+    "bench": "onnxpool.benchmark",
     "export": "onnxpool.exporters",
     "inspect": "onnxpool.pipeline",
     "rewrite": "onnxpool.pipeline",

@@ -193,7 +193,7 @@ def validate(
     from onnxpool.sizes import parse
     from onnxpool.validation import validate as compare
 
-    with _size_progress() as progress:
+    with _count_progress("sizes") as progress:
         validation = compare(
             model,
             reference,
@@ -206,6 +206,63 @@ def validate(
     display.show_validation(validation, _console(json_file))
     _write_json(validation.to_json(), json_file)
     raise typer.Exit(0 if validation.passed else 1)
+
+
+@app.command()
+def bench(
+    models: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="MODEL...", help="Models that take the same inputs.", show_default=False
+        ),
+    ],
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="1x8x33x33",
+            help="Size of an input that is not fixed; one for each input, and again for more "
+            "sizes.",
+        ),
+    ] = None,
+    threads: Annotated[
+        list[int] | None,
+        typer.Option(
+            help="Threads of each model; again for more numbers. Default: 1.", show_default=False
+        ),
+    ] = None,
+    runs: Annotated[int, typer.Option(help="Rounds that count, after a warm-up.")] = 31,
+    torch: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.py:NAME", help="Time this module in PyTorch (eager) as well."),
+    ] = None,
+    openvino: Annotated[
+        bool, typer.Option("--openvino", help="Time each model in OpenVINO as well, in float32.")
+    ] = False,
+    floor: Annotated[
+        bool, typer.Option(help="Time one read of the input as well: ONNX Runtime's own sum.")
+    ] = True,
+    seed: SeedOption = 0,
+    json_file: JsonOption = None,
+) -> None:
+    """Time models in ONNX Runtime side by side: read the ratios, not the milliseconds."""
+    from onnxpool import display
+    from onnxpool.benchmark import bench as time_in_turns
+    from onnxpool.sizes import parse
+
+    with _count_progress("rounds") as progress:
+        result = time_in_turns(
+            models,
+            threads=threads or (1,),
+            shapes=[parse(text) for text in shape or ()],
+            runs=runs,
+            torch=torch,
+            openvino=openvino,
+            floor=floor,
+            seed=seed,
+            progress=progress,
+        )
+    display.show_bench(result, _console(json_file))
+    _write_json(result.to_json(), json_file)
 
 
 @app.command()
@@ -319,7 +376,7 @@ def _validate_result(
     """Print how the result compares with its source; end here if it is wrong."""
     from onnxpool import display
 
-    with _size_progress() as progress:
+    with _count_progress("sizes") as progress:
         validation = result.validate(reference, weights=weights, seed=seed, progress=progress)
     display.show_validation(validation, _console(json_file))
     if not validation.passed:
@@ -394,10 +451,10 @@ def _progress(*columns: ProgressColumn) -> Progress:
 
 
 @contextlib.contextmanager
-def _size_progress() -> Iterator[Callable[[int, int], None]]:
-    """A progress bar over the sizes of a validation."""
-    with _progress(TextColumn("sizes"), BarColumn(), MofNCompleteColumn()) as bar:
-        task = bar.add_task("sizes", total=None)
+def _count_progress(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar over sizes or rounds."""
+    with _progress(TextColumn(what), BarColumn(), MofNCompleteColumn()) as bar:
+        task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 

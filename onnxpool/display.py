@@ -13,6 +13,7 @@ from onnxpool.report import Finding, Report
 
 if TYPE_CHECKING:
     from onnxpool.accuracy import Accuracy
+    from onnxpool.benchmark import Bench, Comparison, Timing
     from onnxpool.validation import SizeResult, Validation
 
 _STYLES = {"rewritten": "green", "rewritable": "yellow", "left": "dim"}
@@ -131,3 +132,33 @@ def _sizes(results: Iterable[SizeResult]) -> str:
 
 def _count(sizes: int) -> str:
     return "1 size" if sizes == 1 else f"{sizes} sizes"
+
+
+def show_bench(bench: Bench, console: Console) -> None:
+    """Print one table for each size and number of threads."""
+    versions = ", ".join(f"{name} {version}" for name, version in bench.versions.items())
+    console.print(f"{versions}; {escape(bench.processor)}; median of {bench.runs}, in turns")
+    for comparison in bench.comparisons:
+        threads = "1 thread" if comparison.threads == 1 else f"{comparison.threads} threads"
+        console.print(f"\n[bold]{comparison.size}[/bold]  {threads}")
+        console.print(_bench_table(comparison))
+        for timing in comparison.timings:
+            if timing.failure:
+                console.print(f"note: {escape(timing.name)} does not run: {escape(timing.failure)}")
+
+
+def _bench_table(comparison: Comparison) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("", overflow="fold")
+    for column in ("ms", "quartiles", "× first"):
+        table.add_column(column, no_wrap=True, justify="right")
+    for timing in comparison.timings:
+        if not timing.failure:
+            table.add_row(escape(timing.name), *_times(comparison, timing))
+    return table
+
+
+def _times(comparison: Comparison, timing: Timing) -> tuple[str, str, str]:
+    low, high = timing.quartiles
+    ratio = comparison.ratio(timing)
+    return f"{timing.median:.3g}", f"{low:.3g} to {high:.3g}", f"{ratio:.2f}"

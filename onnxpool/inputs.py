@@ -72,12 +72,12 @@ def model_inputs(model: onnx.ModelProto) -> list[ModelInput]:
 def _model_input(value: onnx.ValueInfoProto) -> ModelInput:
     tensor = value.type.tensor_type
     if value.type.WhichOneof("value") != "tensor_type":
-        raise ArgumentError(f"input {value.name!r} is no tensor; validate draws tensors only")
+        raise ArgumentError(f"input {value.name!r} is no tensor; onnxpool draws tensors only")
     dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
     if dtype.kind not in "fiub":
         name = onnx.TensorProto.DataType.Name(tensor.elem_type)
         raise ArgumentError(
-            f"input {value.name!r} is of type {name}; validate takes float16, float32, float64, "
+            f"input {value.name!r} is of type {name}; onnxpool draws float16, float32, float64, "
             "integers and bool"
         )
     dims = None

@@ -75,14 +75,14 @@ class OnnxModel:
         try:
             self._session = _session(file.proto, file.path.parent)
         except Exception as error:
-            raise ModelError(f"{name} is refused by ONNX Runtime: {_one_line(error)}") from error
+            raise ModelError(f"{name} is refused by ONNX Runtime: {one_line(error)}") from error
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         named = {i.name: value for i, value in zip(self.inputs, inputs, strict=True)}
         try:
             return [np.asarray(y) for y in self._session.run(None, named)]
         except Exception as error:
-            raise DoesNotRun(_one_line(error)) from error
+            raise DoesNotRun(one_line(error)) from error
 
     def run_exactly(self, inputs: Sequence[Array]) -> list[Array] | None:
         return None
@@ -114,7 +114,7 @@ class TorchSource:
         """
         self.name = source.name
         self.example_shapes = source.example_shapes
-        self.module = _in_dtype(source.module, model.inputs)
+        self.module = in_dtype(source.module, model.inputs)
         _check_arguments(source, len(model.inputs))
         self._exact_module = _in_float64(self.module)
 
@@ -125,7 +125,7 @@ class TorchSource:
             with torch.no_grad(), _quietly():
                 return _arrays(self.module(*map(_tensor, inputs)))
         except Exception as error:
-            raise DoesNotRun(_one_line(error)) from error
+            raise DoesNotRun(one_line(error)) from error
 
     def run_exactly(self, inputs: Sequence[Array]) -> list[Array] | None:
         import torch
@@ -263,7 +263,7 @@ def _check_arguments(source: Source, count: int) -> None:
         ) from error
 
 
-def _in_dtype(module: nn.Module, inputs: Sequence[ModelInput]) -> nn.Module:
+def in_dtype(module: nn.Module, inputs: Sequence[ModelInput]) -> nn.Module:
     """A copy in evaluation mode, with weights of the dtype that the model's inputs have."""
     import torch
 
@@ -272,7 +272,7 @@ def _in_dtype(module: nn.Module, inputs: Sequence[ModelInput]) -> nn.Module:
         with _quietly():
             module = copy.deepcopy(module).cpu()
     except Exception as error:
-        raise SourceError(f"the module cannot be copied: {_one_line(error)}") from error
+        raise SourceError(f"the module cannot be copied: {one_line(error)}") from error
     with contextlib.suppress(NotImplementedError):  # a loaded .pt2 has one mode only
         module.eval()
     if len(dtypes) == 1:
@@ -324,7 +324,8 @@ def _arrays(outputs: Any) -> list[Array]:
     return [(t.float() if t.dtype == torch.bfloat16 else t).numpy() for t in tensors]
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
+    """What an exception says, without what ONNX Runtime puts around it."""
     message = " ".join(str(error).split())
     if runtime := _ONNXRUNTIME.match(message):
         place = f"node {runtime['node']} ({runtime['op']}): " if runtime["node"] else ""

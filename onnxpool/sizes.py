@@ -44,7 +44,7 @@ class Size:
         return ", ".join(in_words(shape) for shape in self.shapes)
 
 
-def in_words(shape: Sequence[int]) -> str:
+def in_words(shape: Sequence[int | str]) -> str:
     return "x".join(map(str, shape)) or "scalar"
 
 
@@ -81,6 +81,22 @@ def given(inputs: Sequence[ModelInput], shapes: Sequence[Sequence[int]]) -> list
     return [Size(tuple(tuple(shape) for shape in group), "as given") for group in groups]
 
 
+def fixed(inputs: Sequence[ModelInput], examples: Shapes | None) -> Size:
+    """The one size that the inputs, or else the examples, fix; a free batch is 1.
+
+    Raises:
+        ArgumentError: a size is in neither.
+    """
+    axes = Axes.of(inputs, examples)
+    for model_input, dims in zip(inputs, axes.inputs, strict=True):
+        if free := [dim for dim in dims if dim in axes.swept and dim not in axes.examples]:
+            raise ArgumentError(
+                f"input {model_input.name!r} is {in_words(dims)}, and {free[0]} may be anything; "
+                "give a size, such as --shape 1x8x33x33"
+            )
+    return Size(axes.shapes({}), "fixed")
+
+
 def _check_fit(model_input: ModelInput, shape: Sequence[int]) -> None:
     dims = model_input.dims
     if dims is None:
@@ -90,7 +106,7 @@ def _check_fit(model_input: ModelInput, shape: Sequence[int]) -> None:
     ):
         raise ArgumentError(
             f"shape {in_words(shape)} does not fit input {model_input.name!r} of the model, which "
-            f"is {'x'.join(map(str, dims))}"
+            f"is {in_words(dims)}"
         )
 
 
