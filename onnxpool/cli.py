@@ -76,6 +76,14 @@ CheckOption = Annotated[
         "(full, reads the weights), or nothing (none)."
     ),
 ]
+TargetOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Write for this runtime: `onnxpool targets` lists them.",
+        show_default=False,
+    ),
+]
 WeightsOption = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="A state dict for the source: .pt, .pth or .safetensors."),
@@ -100,6 +108,15 @@ def rewrite(
         ),
     ],
     strategy: StrategyOption = Strategy.AUTO,
+    target: TargetOption = None,
+    opset: Annotated[
+        int | None,
+        typer.Option(
+            help="Opset of the result. Default: that of the model, or the greatest that the target "
+            "takes.",
+            show_default=False,
+        ),
+    ] = None,
     check: CheckOption = Check.REGIONS,
     reference: Annotated[
         str | None,
@@ -119,7 +136,9 @@ def rewrite(
     if len(paths) < 2:
         raise ArgumentError(f"where should {paths[0]} go? Give IN and OUT")
     pairs = batch.pair_paths(paths[:-1], paths[-1])
-    work = functools.partial(_rewrite_file, strategy=strategy.value, check=check.value)
+    work = functools.partial(
+        _rewrite_file, strategy=strategy.value, target=target, opset=opset, check=check.value
+    )
     if len(paths) > 2 or paths[0].is_dir():
         if reference is not None:
             raise ArgumentError("--reference goes with one model; call rewrite for each")
@@ -133,9 +152,9 @@ def rewrite(
     with _copy_progress() as progress:
         report = work(*pairs[0], progress=progress)
     _tell([report], json_file)
-    if not report.rewritten:
-        source, target = pairs[0]
-        _console(json_file).print(f"nothing to rewrite: {target} is a copy of {source}")
+    if not report.rewritten and not report.changes and report.opset == report.opset_before:
+        source, copy = pairs[0]
+        _console(json_file).print(f"nothing to rewrite: {copy} is a copy of {source}")
 
 
 @app.command()
@@ -145,12 +164,13 @@ def inspect(
         typer.Argument(metavar="IN...", help="Models, or folders of them.", show_default=False),
     ],
     strategy: StrategyOption = Strategy.AUTO,
+    target: TargetOption = None,
     json_file: JsonOption = None,
 ) -> None:
     """Say what pooling is in a model, in which form, and what `rewrite` would make of it."""
     from onnxpool import batch
 
-    work = functools.partial(_inspect_file, strategy=strategy.value)
+    work = functools.partial(_inspect_file, strategy=strategy.value, target=target)
     if len(paths) > 1 or paths[0].is_dir():
         _run_many(work, batch.pair_paths(paths, Path()), json_file)
     else:
@@ -351,9 +371,11 @@ def _fail(message: str, status: int) -> None:
 
 def _rewrite_file(
     source: Path,
-    target: Path,
+    copy: Path,
     *,
     strategy: str,
+    target: str | None,
+    opset: int | None,
     check: Any,
     make_folder: bool = False,
     compare: Callable[[Result], None] | None = None,
@@ -361,12 +383,12 @@ def _rewrite_file(
 ) -> Report:
     from onnxpool.pipeline import rewrite
 
-    result = rewrite(source, strategy=strategy, check=check)
+    result = rewrite(source, strategy=strategy, target=target, opset=opset, check=check)
     if compare is not None:
         compare(result)
     if make_folder:
-        _make_folder(target.parent)
-    result.save(target, progress)
+        _make_folder(copy.parent)
+    result.save(copy, progress)
     return result.report
 
 
@@ -390,10 +412,10 @@ def _make_folder(folder: Path) -> None:
         raise OutputError(f"the folder {folder} cannot be made: {error.strerror}") from error
 
 
-def _inspect_file(source: Path, _target: Path | None, *, strategy: str) -> Report:
+def _inspect_file(source: Path, _copy: Path | None, *, strategy: str, target: str | None) -> Report:
     from onnxpool.pipeline import inspect
 
-    return inspect(source, strategy=strategy)
+    return inspect(source, strategy=strategy, target=target)
 
 
 def _run_many(

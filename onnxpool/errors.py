@@ -7,7 +7,8 @@
     ├── ArgumentError           an option or argument does not fit
     ├── SourceError             the PyTorch source cannot be loaded, or does not fit the model
     ├── ExportError             torch cannot export the module
-    └── CheckError              a rewritten region differs from its reference; exit 1
+    ├── CheckError              a rewritten region differs from its reference; exit 1
+    └── TargetError             the target or the opset asked for does not take the model; exit 1
 
 Each message says which file, node or argument, what was found, what was wanted and what to do.
 """
@@ -42,4 +43,8 @@ class ExportError(OnnxpoolError):
 
 
 class CheckError(OnnxpoolError):
+    exit_status = 1
+
+
+class TargetError(OnnxpoolError):
     exit_status = 1

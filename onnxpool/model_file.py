@@ -26,6 +26,8 @@ Progress = Callable[[str, int, int], None]
 """Called while a file is copied, with its name, the bytes copied so far and all bytes."""
 
 _CHUNK = 1 << 24
+_IR_OF_PLAIN_INITIALIZERS = 4
+_IR_OF_FUNCTIONS = 8
 
 
 class ModelFile:
@@ -117,6 +119,23 @@ class ModelFile:
         if changed:
             self._original = None
         return changed
+
+    def set_opset(self, opset: int) -> None:
+        """Say that every graph and function is of `opset` now; older readers get an older IR.
+
+        The graphs in `scopes` keep what they were until the model is imported again.
+        """
+        self._original = None
+        for imports in (self.proto.opset_import, *(f.opset_import for f in self.proto.functions)):
+            for entry in imports:
+                if entry.domain in ("", "ai.onnx"):
+                    entry.version = opset
+        needed = max(
+            onnx.helper.find_min_ir_version_for(self.proto.opset_import, ignore_unknown=True),
+            _IR_OF_FUNCTIONS if self.proto.functions else _IR_OF_PLAIN_INITIALIZERS,
+        )
+        older = opset < self.opset
+        self.proto.ir_version = needed if older else max(needed, self.proto.ir_version)
 
     def save(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
         """Write the model to `path`, and its external data beside it; all of it or nothing.

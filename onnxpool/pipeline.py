@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import onnx
 import onnx_graphsurgeon as gs
 
-from onnxpool import report, shapes
+from onnxpool import conform, report, shapes, targets
 from onnxpool.check import Probe, check_whole_model
 from onnxpool.errors import ArgumentError
 from onnxpool.model_file import ModelFile, Progress
@@ -59,17 +59,20 @@ class Result:
         self._file.save(path, progress)
 
 
-def inspect(model: Model, *, strategy: str = "auto") -> Report:
+def inspect(model: Model, *, strategy: str = "auto", target: str | None = None) -> Report:
     """Find the pooling of a model, change nothing.
 
     Args:
         model: a path or a model.
         strategy: how `rewrite` would lower it: one of "auto", "matmul", "slice", "pool".
+        target: name of a runtime; the report says what it would not take of the model.
 
     Raises:
         OnnxpoolError: the model or an argument cannot be used.
     """
     _check_choice("strategy", strategy, lower.STRATEGIES)
+    runtime = targets.find(target) if target else None
+    strategy = _strategy(strategy, runtime)
     file = _load(model)
     findings: list[Finding] = []
     for scope in file.scopes:
@@ -80,25 +83,50 @@ def inspect(model: Model, *, strategy: str = "auto") -> Report:
             findings.append(report.of_construct(scope.name, construct, action, planned.detail))
         findings += [report.of_declined(scope.name, region) for region in declined]
     summary = _summary(file.proto)
-    return Report(_name(model), file.opset, tuple(findings), summary, summary, _notes(file))
+    return Report(
+        _name(model),
+        file.opset,
+        tuple(findings),
+        summary,
+        summary,
+        _notes(file),
+        target or "",
+        file.opset,
+        refusals=tuple(conform.refusals(file, runtime)) if runtime else (),
+    )
 
 
-def rewrite(model: Model, *, strategy: str = "auto", check: Check = "regions") -> Result:
+def rewrite(
+    model: Model,
+    *,
+    strategy: str = "auto",
+    target: str | None = None,
+    opset: int | None = None,
+    check: Check = "regions",
+) -> Result:
     """Rewrite the pooling of a model as standard ONNX ops.
 
     Args:
         model: a path or a model; a model is not changed.
         strategy: "auto" takes the fastest form (see rewrites/lower); "matmul", "slice" and "pool"
             name the ops that averages are built of.
+        target: name of a runtime (see onnxpool/targets) that takes the result; it then decides the
+            strategy, unless one is named, and the opset.
+        opset: of the result; by default that of the model, or the greatest that the target takes.
         check: "regions" runs every changed region before and after, "full" the whole model too.
 
     Raises:
         CheckError: a region is not what it should be after the rewrite.
+        TargetError: the target would not take the result.
         OnnxpoolError: the model or an argument cannot be used.
     """
     _check_choice("strategy", strategy, lower.STRATEGIES)
     _check_choice("check", check, get_args(Check))
+    runtime = targets.find(target) if target else None
+    strategy = _strategy(strategy, runtime)
     file = _load(model)
+    opset_before = file.opset
+    wanted_opset = conform.wanted_opset(file, runtime, opset)
     before = _summary(file.proto)
     jobs: list[_Job] = []
     findings: list[Finding] = []
@@ -117,13 +145,32 @@ def rewrite(model: Model, *, strategy: str = "auto", check: Check = "regions") -
         for node in nodes:
             lower.lower(scope.graph, node, scope.opset, strategy)
         findings += [report.of_declined(scope.name, region) for region in declined]
-    if file.splice():
+    conforming = conform.conform(file, runtime, wanted_opset, probe=check != "none")
+    if file.splice() or wanted_opset != file.opset:
+        file = _imported_anew(file)
         _check(file, jobs, findings)
         if check == "full":
             check_whole_model(model, file)
-    after = _summary(file.proto)
-    made = Report(_name(model), file.opset, tuple(findings), before, after, _notes(file))
+    refusals = conform.refusals(file, runtime) if runtime else []
+    if runtime:
+        conform.refuse(refusals, runtime)
+    made = Report(
+        _name(model),
+        file.opset,
+        tuple(findings),
+        before,
+        _summary(file.proto),
+        _notes(file),
+        target or "",
+        opset_before,
+        tuple(conform.check(file, conforming)),
+        tuple(refusals),
+    )
     return Result(made, file)
+
+
+def _strategy(asked: str, target: targets.Target | None) -> str:
+    return target.strategy if target and asked == "auto" else asked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,10 +182,15 @@ class _Job:
     probe: Probe | None
 
 
-def _check(file: ModelFile, jobs: list[_Job], findings: list[Finding]) -> None:
-    """Import the result anew, as a runtime would, and compare every changed region."""
+def _imported_anew(file: ModelFile) -> ModelFile:
+    """The result as a runtime would see it."""
     result = file.reimported()
     shapes.infer(result)
+    return result
+
+
+def _check(result: ModelFile, jobs: list[_Job], findings: list[Finding]) -> None:
+    """Compare every changed region of the result, imported anew, with what it was."""
     for job in jobs:
         if job.probe is not None:
             scope = result.scopes[job.scope]

@@ -45,6 +45,45 @@ class Finding:
 
 
 @dataclasses.dataclass(frozen=True)
+class Change:
+    """A node that was written in another form, for the target or for another opset.
+
+    Attributes:
+        scope, node, tensors: as in `Finding`.
+        op: its op type before.
+        form: what it is now, in words.
+        error: greatest difference to what it was, on random inputs, relative to the greatest
+            output; None where it could not be run.
+    """
+
+    scope: str
+    node: str
+    tensors: tuple[str, ...]
+    op: str
+    form: str
+    error: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Refusal:
+    """Something in a model that the target does not take.
+
+    Attributes:
+        scope: the graph that it is in.
+        node: the node or the input, in words.
+        reason: why.
+        evidence: "measured", "documented", or "unknown" where nobody tried.
+        certain: whether the model is known not to work; False: it may.
+    """
+
+    scope: str
+    node: str
+    reason: str
+    evidence: str
+    certain: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
 class Summary:
     """Size and op types of a model, its bodies and functions included."""
 
@@ -63,10 +102,15 @@ class Report:
 
     Attributes:
         model: where the model came from; empty for a model in memory.
-        opset: version of the default domain.
+        opset: version of the default domain; of the result, where there is one.
         findings: in graph order.
         before, after: the model as it came and as it is now.
         notes: what kept the tool from looking closer, such as unknown shapes.
+        target: name of the target; empty where there is none.
+        changes: nodes outside the findings that were written for the target or the opset.
+        opset_before: version of the default domain as the model came; 0: as `opset`.
+        refusals: what the target does not take of the model (by `inspect`), or might not take of
+            the result (by `rewrite`).
     """
 
     model: str
@@ -75,6 +119,10 @@ class Report:
     before: Summary
     after: Summary
     notes: tuple[str, ...] = ()
+    target: str = ""
+    opset_before: int = 0
+    changes: tuple[Change, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
 
     @property
     def rewritten(self) -> int:

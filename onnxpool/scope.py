@@ -103,6 +103,7 @@ class Scope:
         names: every name of the model.
         shape_note: why shapes are unknown here, where they are (set by `shapes.infer`).
         imported: per `id` of a node that is in `proto`, the node and its proto.
+        origins: per `id` of a new node, the node and the proto whose metadata it inherits.
         stored: per `id` of a constant that is in the model, the constant.
     """
 
@@ -117,6 +118,7 @@ class Scope:
     names: Names
     shape_note: str | None = None
     imported: dict[int, tuple[gs.Node, onnx.NodeProto]] = dataclasses.field(default_factory=dict)
+    origins: dict[int, tuple[gs.Node, onnx.NodeProto]] = dataclasses.field(default_factory=dict)
     stored: dict[int, gs.Constant] = dataclasses.field(default_factory=dict)
 
     def __repr__(self) -> str:

@@ -85,6 +85,10 @@ def _proto_of(scope: Scope, node: gs.Node) -> NodeProto:
         if isinstance(value, gs.Constant):
             value.values  # noqa: B018 - once read, it is exported by value, not as a reference
     exported: NodeProto = OnnxExporter.export_node(node)
+    if id(node) in scope.origins:
+        _, origin = scope.origins[id(node)]
+        exported.metadata_props.extend(origin.metadata_props)
+        exported.doc_string = origin.doc_string
     return exported
 
 

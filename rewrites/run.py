@@ -10,7 +10,7 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from onnxpool.ops.op import Array
-from onnxpool.rewrites.cut import cut
+from onnxpool.rewrites.cut import cut, needs_constants_alone
 
 EXTERNAL_DATA_FOLDER = "session.model_external_initializers_file_folder_path"
 """The session setting that says where the external data of a model in memory is."""
@@ -63,6 +63,15 @@ def evaluate(constant: gs.Tensor, opset: int) -> Array:
         return np.asarray(constant.values)
     (value,) = Runner(cut((), (constant,), opset, promote=True))({})
     return value
+
+
+def known_value(tensor: gs.Tensor, opset: int) -> Array | None:
+    """The value of a tensor that depends on constants alone; None where it does not.
+
+    Raises:
+        RunError: ONNX Runtime does not run the nodes that compute it.
+    """
+    return evaluate(tensor, opset) if needs_constants_alone(tensor) else None
 
 
 def _one_line(error: Exception) -> str:

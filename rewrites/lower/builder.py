@@ -20,9 +20,16 @@ SHARED = "onnxpool/"
 """Constants carry names that say their content, so equal ones are one initializer of a graph."""
 
 AXES_ARE_AN_INPUT = {
-    "ReduceMean": 18,
+    "ReduceL1": 18,
+    "ReduceL2": 18,
+    "ReduceLogSum": 18,
+    "ReduceLogSumExp": 18,
     "ReduceMax": 18,
+    "ReduceMean": 18,
+    "ReduceMin": 18,
+    "ReduceProd": 18,
     "ReduceSum": 13,
+    "ReduceSumSquare": 18,
     "Squeeze": 13,
     "Unsqueeze": 13,
 }
@@ -58,6 +65,22 @@ class Builder:
         node = self._new(op, inputs, shape, dtype, attributes)
         self._nodes.append(node)
         return node.outputs[0]
+
+    def outputs(
+        self, op: str, inputs: Sequence[gs.Tensor], like: Sequence[gs.Tensor], **attributes: Any
+    ) -> list[gs.Variable]:
+        """Add a node with an output per tensor of `like`, of its dtype and shape."""
+        inputs = _without_trailing_empty(inputs)
+        first = next(t for t in like if t.name)
+        node = self._new(op, inputs, first.shape, first.dtype, attributes)
+        node.outputs = [
+            gs.Variable(self._unique(f"{node.name}_{i}"), t.dtype, t.shape)
+            if t.name
+            else gs.Variable.empty()
+            for i, t in enumerate(like)
+        ]
+        self._nodes.append(node)
+        return list(node.outputs)
 
     def shared(
         self,
@@ -105,8 +128,12 @@ class Builder:
             return self.constant(f"range_{end.values}", np.arange(end.values, dtype=np.int64))
         return self.shared("Range", [self.integer(0), end, self.integer(1)], (None,))
 
-    def replace(self, results: Sequence[gs.Tensor]) -> None:
-        """Put the collected nodes where the node stood; `results` become its outputs."""
+    def replace(self, results: Sequence[gs.Tensor]) -> list[gs.Node]:
+        """Put the collected nodes where the node stood; `results` become its outputs.
+
+        Returns:
+            The new nodes.
+        """
         outputs = list(self._node.outputs)
         self._node.inputs.clear()
         self._node.outputs.clear()
@@ -121,6 +148,14 @@ class Builder:
         index = next(i for i, node in enumerate(nodes) if node is self._node)
         nodes[index : index + 1] = self._nodes
         self._graph.nodes[:] = nodes
+        return [*self._shared, *self._nodes]
+
+    def repeats(self, node: gs.Node) -> bool:
+        """Whether what was collected is one node that says what `node` says."""
+        if len(self._nodes) != 1 or self._shared:
+            return False
+        (new,) = self._nodes
+        return _is_equal(node, new.op, new.inputs, dict(new.attrs))
 
     def discard(self) -> None:
         """Leave the graph as it was: the collected nodes let go of its tensors."""
@@ -296,6 +331,11 @@ class Builder:
         return candidate
 
 
+def _without_trailing_empty(tensors: Sequence[gs.Tensor]) -> list[gs.Tensor]:
+    named = max((i for i, tensor in enumerate(tensors) if tensor.name), default=-1)
+    return list(tensors[: named + 1])
+
+
 def resized(shape: Shape, sizes: dict[int, int]) -> Shape:
     """`shape` with other sizes on some axes."""
     return tuple(sizes.get(axis, dim) for axis, dim in enumerate(shape))
@@ -313,7 +353,7 @@ def _is_equal(
         node.op == op
         and node.domain in (None, "", "ai.onnx")
         and len(node.inputs) == len(inputs)
-        and all(a is b for a, b in zip(node.inputs, inputs, strict=True))
+        and all(a is b or a.name == b.name == "" for a, b in zip(node.inputs, inputs, strict=True))
         and dict(node.attrs) == attributes
     )
 

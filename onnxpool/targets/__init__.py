@@ -1,0 +1,56 @@
+"""The runtimes that `rewrite --target` writes for: one small entry per file, listed in `TARGETS`.
+
+To add one: copy the file that is nearest, say what the runtime does not take as `Limit`s (cures are
+in rewrites/lower/, conditions in conditions.py), and add the entry to `TARGETS`.
+"""
+
+from __future__ import annotations
+
+from onnxpool.errors import ArgumentError
+from onnxpool.targets.caffe import CAFFE
+from onnxpool.targets.iree import IREE
+from onnxpool.targets.litert import LITERT
+from onnxpool.targets.mnn import MNN
+from onnxpool.targets.ncnn import NCNN
+from onnxpool.targets.onnxruntime import ONNXRUNTIME
+from onnxpool.targets.onnxruntime_web import ONNXRUNTIME_WEB
+from onnxpool.targets.opencv4 import OPENCV4
+from onnxpool.targets.opencv5 import OPENCV5
+from onnxpool.targets.openvino import OPENVINO
+from onnxpool.targets.target import Limit, Target
+from onnxpool.targets.tensorrt import TENSORRT
+from onnxpool.targets.tinygrad import TINYGRAD
+from onnxpool.targets.tract import TRACT
+from onnxpool.targets.tvm import TVM
+
+__all__ = ["TARGETS", "Limit", "Target", "find"]
+
+TARGETS: tuple[Target, ...] = (
+    ONNXRUNTIME,
+    ONNXRUNTIME_WEB,
+    OPENVINO,
+    OPENCV4,
+    OPENCV5,
+    NCNN,
+    MNN,
+    TRACT,
+    TVM,
+    IREE,
+    LITERT,
+    TINYGRAD,
+    TENSORRT,
+    CAFFE,
+)
+
+
+def find(name: str) -> Target:
+    """The target of that name.
+
+    Raises:
+        ArgumentError: there is none.
+    """
+    for target in TARGETS:
+        if target.name == name:
+            return target
+    names = ", ".join(target.name for target in TARGETS)
+    raise ArgumentError(f"there is no target {name!r}; use {names}")

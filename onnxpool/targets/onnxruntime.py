@@ -1,0 +1,12 @@
+"""ONNX Runtime on the CPU: the default; takes every standard op."""
+
+from onnxpool.targets.target import Target
+
+ONNXRUNTIME = Target(
+    name="onnxruntime",
+    runtime="ONNX Runtime, CPU",
+    tested="1.31.1",
+    opset=26,
+    strategy="auto",
+    dynamic=True,
+)

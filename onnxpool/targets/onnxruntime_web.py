@@ -1,0 +1,12 @@
+"""ONNX Runtime in the browser or in Node."""
+
+from onnxpool.targets.target import Target
+
+ONNXRUNTIME_WEB = Target(
+    name="onnxruntime-web",
+    runtime="ONNX Runtime Web, WebAssembly",
+    tested="1.31.1",
+    opset=26,
+    strategy="auto",
+    dynamic=True,
+)

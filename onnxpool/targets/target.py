@@ -1,0 +1,78 @@
+"""What a target is: a named runtime, what it does not take, and what it gets instead."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Literal
+
+import onnx_graphsurgeon as gs
+
+from onnxpool.rewrites.lower.standard import Replacement
+
+Evidence = Literal["measured", "documented"]
+Condition = Callable[[gs.Node], bool]
+
+
+def always(_node: gs.Node) -> bool:
+    return True
+
+
+@dataclasses.dataclass(frozen=True)
+class Limit:
+    """One form of a node that a target does not take.
+
+    Attributes:
+        ops: the op types.
+        reason: what happens there, in words for the user.
+        when: which nodes of these types, judged with shapes filled in; all of them by default.
+        cure: what `rewrite` puts in their place; without one, the model is refused.
+        evidence: "measured" on the version of the target, or only "documented".
+    """
+
+    ops: tuple[str, ...]
+    reason: str
+    when: Condition = always
+    cure: Replacement | None = None
+    evidence: Evidence = "measured"
+
+    def matches(self, node: gs.Node) -> bool:
+        return node.op in self.ops and self.when(node)
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A runtime that `rewrite --target` writes for.
+
+    Attributes:
+        name: as on the command line.
+        runtime: the package, and how it was set where that matters.
+        tested: the version that it was measured with; empty where only documentation is known.
+        opset: the greatest opset that it gets.
+        strategy: what averages and maxima are built of (see rewrites/lower).
+        dynamic: whether sizes may be left to the runtime.
+        limits: what it does not take, in the order in which cures are tried.
+        known_ops: op types that it was seen to run, or documents. An op that is neither there nor
+            limited is reported as not tried. Empty: all standard ops.
+        custom_domains: whether it takes ops of other domains than ONNX's, and local functions.
+        convert: how to make the runtime's own format of a model, if it has one.
+        run: how to run it.
+        notes: settings to know.
+    """
+
+    name: str
+    runtime: str
+    tested: str
+    opset: int
+    strategy: str = "pool"
+    dynamic: bool = True
+    limits: tuple[Limit, ...] = ()
+    known_ops: frozenset[str] = frozenset()
+    custom_domains: bool = False
+    convert: str = ""
+    run: str = ""
+    notes: str = ""
+
+    @property
+    def evidence(self) -> Evidence:
+        return "measured" if self.tested else "documented"

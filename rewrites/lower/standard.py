@@ -1,0 +1,44 @@
+"""Replace a standard node by other standard nodes that compute the same."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import onnx_graphsurgeon as gs
+
+from onnxpool.rewrites.lower.builder import Builder
+
+Emit = Callable[[Builder, gs.Node], Sequence[gs.Tensor]]
+"""(builder, the node to replace) -> a tensor per output; raises `Unsupported`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Replacement:
+    """A way to write a node without its op, or without what a runtime lacks in it.
+
+    Attributes:
+        name: in words, for the report.
+        emit: writes the other form.
+    """
+
+    name: str
+    emit: Emit
+
+
+def replace(graph: gs.Graph, node: gs.Node, opset: int, emit: Emit) -> list[gs.Node]:
+    """Put what `emit` writes in the place of `node`; the outputs keep their names.
+
+    Returns:
+        The new nodes.
+
+    Raises:
+        Unsupported: this node cannot be written so; the graph is as it was.
+    """
+    builder = Builder(graph, node, opset)
+    try:
+        results = emit(builder, node)
+    except Exception:
+        builder.discard()
+        raise
+    return builder.replace(results)
