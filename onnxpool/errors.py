@@ -7,6 +7,7 @@
     ├── ArgumentError           an option or argument does not fit
     ├── SourceError             the PyTorch source cannot be loaded, or does not fit the model
     ├── ExportError             torch cannot export the module
+    ├── LibraryError            the custom-op library is missing, or the runtime refuses it
     ├── CheckError              a rewritten region differs from its reference; exit 1
     └── TargetError             the target or the opset asked for does not take the model; exit 1
 
@@ -39,6 +40,10 @@ class SourceError(OnnxpoolError):
 
 
 class ExportError(OnnxpoolError):
+    pass
+
+
+class LibraryError(OnnxpoolError):
     pass
 
 

@@ -5,6 +5,7 @@ import onnx
 from onnxpool.ops.adaptive_average_pool import AdaptiveAveragePool
 from onnxpool.ops.adaptive_max_pool import AdaptiveMaxPool
 from onnxpool.ops.gem_pool import GeMPool
+from onnxpool.ops.library import library_path, register
 from onnxpool.ops.op import COMPUTED, DOMAIN, KEEP, VERSION, InvalidOp, Op
 from onnxpool.ops.pyramid_pool import PyramidPool
 
@@ -22,6 +23,8 @@ __all__ = [
     "InvalidOp",
     "Op",
     "PyramidPool",
+    "library_path",
+    "register",
     "register_schemas",
 ]
 

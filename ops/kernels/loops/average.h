@@ -1,0 +1,33 @@
+// Y = sum(X) / count.
+#pragma once
+
+#include "reduce.h"
+
+namespace onnxpool::ONNXPOOL_ISA {
+namespace {
+
+template <typename T>
+struct Mean {
+  using Stored = T;
+  static constexpr bool kMaps = false;
+
+  template <typename V>
+  V map(V x) const {
+    return x;
+  }
+
+  template <typename V>
+  V combine(V a, V b) const {
+    return a + b;
+  }
+
+  Compute<T> finish(Compute<T> sum, Compute<T> count) const { return sum / count; }
+};
+
+template <typename T>
+void average(const Job& job, int64_t first_unit, int64_t last_unit) {
+  pool(Mean<T>{}, job, first_unit, last_unit);
+}
+
+}  // namespace
+}  // namespace onnxpool::ONNXPOOL_ISA

@@ -1,0 +1,23 @@
+// Compiled once for each instruction set, with ONNXPOOL_ISA its name. Only what table.h declares may
+// leave this file: an inline function that two instruction sets share would be linked from one of
+// them, and run on a CPU that lacks it. So the loops use no C++ library and sit in unnamed
+// namespaces; tests/ops/kernels/test_build.py checks it.
+#include "table.h"
+
+#include "average.h"
+#include "max.h"
+
+namespace onnxpool::ONNXPOOL_ISA {
+
+#define ONNXPOOL_NAME(x) #x
+#define ONNXPOOL_TEXT(x) ONNXPOOL_NAME(x)
+
+const Table table = {
+    ONNXPOOL_TEXT(ONNXPOOL_ISA),
+    {average<float>, average<double>, average<Half>, average<BFloat16>},
+    {max<float>, max<double>, max<Half>, max<BFloat16>},
+    {max_with_indices<float>, max_with_indices<double>, max_with_indices<Half>,
+     max_with_indices<BFloat16>},
+};
+
+}  // namespace onnxpool::ONNXPOOL_ISA

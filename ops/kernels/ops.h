@@ -1,0 +1,11 @@
+// The ops, each in the .cc file of its name.
+#pragma once
+
+#include "op.h"
+
+namespace onnxpool {
+
+const OpType& adaptive_average_pool();
+const OpType& adaptive_max_pool();
+
+}  // namespace onnxpool
