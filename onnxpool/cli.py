@@ -117,6 +117,14 @@ def rewrite(
             show_default=False,
         ),
     ] = None,
+    input_shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=1x3x224x224",
+            help="Fix the sizes that an input leaves open, and fold what becomes constant; once "
+            "per input.",
+        ),
+    ] = None,
     check: CheckOption = Check.REGIONS,
     reference: Annotated[
         str | None,
@@ -132,12 +140,18 @@ def rewrite(
 ) -> None:
     """Find the pooling of a model and write it as standard ONNX ops."""
     from onnxpool import batch
+    from onnxpool.input_shapes import parse_all
 
     if len(paths) < 2:
         raise ArgumentError(f"where should {paths[0]} go? Give IN and OUT")
     pairs = batch.pair_paths(paths[:-1], paths[-1])
     work = functools.partial(
-        _rewrite_file, strategy=strategy.value, target=target, opset=opset, check=check.value
+        _rewrite_file,
+        strategy=strategy.value,
+        target=target,
+        opset=opset,
+        input_shapes=parse_all(input_shape or ()),
+        check=check.value,
     )
     if len(paths) > 2 or paths[0].is_dir():
         if reference is not None:
@@ -376,6 +390,7 @@ def _rewrite_file(
     strategy: str,
     target: str | None,
     opset: int | None,
+    input_shapes: dict[str, tuple[int, ...]],
     check: Any,
     make_folder: bool = False,
     compare: Callable[[Result], None] | None = None,
@@ -383,7 +398,14 @@ def _rewrite_file(
 ) -> Report:
     from onnxpool.pipeline import rewrite
 
-    result = rewrite(source, strategy=strategy, target=target, opset=opset, check=check)
+    result = rewrite(
+        source,
+        strategy=strategy,
+        target=target,
+        opset=opset,
+        input_shapes=input_shapes,
+        check=check,
+    )
     if compare is not None:
         compare(result)
     if make_folder:

@@ -17,10 +17,10 @@ from onnxpool.model_file import ModelFile
 from onnxpool.report import Change, Refusal
 from onnxpool.rewrites.constants import is_standard
 from onnxpool.rewrites.convert import convert, title
-from onnxpool.rewrites.lift.construct import output_names
 from onnxpool.rewrites.lower import MIN_OPSET, Unsupported
 from onnxpool.rewrites.lower.standard import replace
 from onnxpool.rewrites.run import RunError
+from onnxpool.rewrites.unread import sweep, unread
 from onnxpool.scope import Scope
 from onnxpool.targets import Limit, Target
 
@@ -70,13 +70,13 @@ def conform(file: ModelFile, target: Target | None, opset: int, *, probe: bool) 
     """
     jobs: list[Job] = []
     for number, scope in enumerate(file.scopes):
-        unread = {id(node) for node in _unread(scope.graph)}
+        unread_before = {id(node) for node in unread(scope.graph)}
         if target:
             jobs += _cure(number, scope, target, probe)
         if opset != file.opset:
             jobs += _convert(number, scope, opset, probe)
         if jobs:
-            _sweep(scope.graph, unread)
+            sweep(scope.graph, unread_before)
     if opset != file.opset:
         file.set_opset(opset)
     return jobs
@@ -162,24 +162,6 @@ def _convert(number: int, scope: Scope, opset: int, probe: bool) -> Iterator[Job
 def _change(scope: Scope, node: gs.Node, form: str) -> Change:
     tensors = tuple(tensor.name for tensor in node.outputs if tensor.name)
     return Change(scope.name, node.name or tensors[0], tensors, node.op, form)
-
-
-def _unread(graph: gs.Graph) -> list[gs.Node]:
-    outputs = output_names(graph)
-    return [
-        node
-        for node in graph.nodes
-        if not any(tensor.outputs or tensor.name in outputs for tensor in node.outputs)
-    ]
-
-
-def _sweep(graph: gs.Graph, unread_before: set[int]) -> None:
-    """Remove the nodes that nobody reads any more, such as the Constant that held some axes."""
-    while unread := [node for node in _unread(graph) if id(node) not in unread_before]:
-        for node in unread:
-            node.inputs.clear()
-        gone = {id(node) for node in unread}
-        graph.nodes[:] = [node for node in graph.nodes if id(node) not in gone]
 
 
 def _unknown_sizes(file: ModelFile, target: Target) -> Iterator[Refusal]:

@@ -120,12 +120,16 @@ class ModelFile:
             self._original = None
         return changed
 
+    def mark_changed(self) -> None:
+        """Say that `proto` is not what was read any more."""
+        self._original = None
+
     def set_opset(self, opset: int) -> None:
         """Say that every graph and function is of `opset` now; older readers get an older IR.
 
         The graphs in `scopes` keep what they were until the model is imported again.
         """
-        self._original = None
+        self.mark_changed()
         for imports in (self.proto.opset_import, *(f.opset_import for f in self.proto.functions)):
             for entry in imports:
                 if entry.domain in ("", "ai.onnx"):

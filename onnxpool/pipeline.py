@@ -11,8 +11,10 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from onnxpool import conform, report, shapes, targets
+from onnxpool import input_shapes as input_shapes_
 from onnxpool.check import Probe, check_whole_model
 from onnxpool.errors import ArgumentError
+from onnxpool.input_shapes import InputShapes
 from onnxpool.model_file import ModelFile, Progress
 from onnxpool.ops import register_schemas
 from onnxpool.report import Action, Finding, Report, Summary
@@ -102,6 +104,7 @@ def rewrite(
     strategy: str = "auto",
     target: str | None = None,
     opset: int | None = None,
+    input_shapes: InputShapes | None = None,
     check: Check = "regions",
 ) -> Result:
     """Rewrite the pooling of a model as standard ONNX ops.
@@ -113,6 +116,7 @@ def rewrite(
         target: name of a runtime (see onnxpool/targets) that takes the result; it then decides the
             strategy, unless one is named, and the opset.
         opset: of the result; by default that of the model, or the greatest that the target takes.
+        input_shapes: per input name the shape to fix it at; what is constant then is folded.
         check: "regions" runs every changed region before and after, "full" the whole model too.
 
     Raises:
@@ -125,6 +129,8 @@ def rewrite(
     runtime = targets.find(target) if target else None
     strategy = _strategy(strategy, runtime)
     file = _load(model)
+    if input_shapes:
+        file = input_shapes_.fix(file, input_shapes)
     opset_before = file.opset
     wanted_opset = conform.wanted_opset(file, runtime, opset)
     before = _summary(file.proto)
@@ -146,7 +152,8 @@ def rewrite(
             lower.lower(scope.graph, node, scope.opset, strategy)
         findings += [report.of_declined(scope.name, region) for region in declined]
     conforming = conform.conform(file, runtime, wanted_opset, probe=check != "none")
-    if file.splice() or wanted_opset != file.opset:
+    changed = file.splice() or wanted_opset != file.opset or bool(input_shapes)
+    if changed:
         file = _imported_anew(file)
         _check(file, jobs, findings)
         if check == "full":
@@ -154,6 +161,8 @@ def rewrite(
     refusals = conform.refusals(file, runtime) if runtime else []
     if runtime:
         conform.refuse(refusals, runtime)
+    if input_shapes:
+        input_shapes_.declare_sizes(file)
     made = Report(
         _name(model),
         file.opset,

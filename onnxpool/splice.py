@@ -129,7 +129,17 @@ def _store_constants(scope: Scope) -> None:
                 _store_as_node(scope, tensor, before=node)
             else:
                 scope.stored[id(tensor)] = tensor
-                initializers.append(onnx.numpy_helper.from_array(tensor.values, tensor.name))
+                _add_initializer(scope, tensor, initializers)
+
+
+def _add_initializer(scope: Scope, tensor: gs.Constant, initializers: Any) -> None:
+    """Append a constant, unless one that no node has read any more until now is the same."""
+    new = onnx.numpy_helper.from_array(tensor.values, tensor.name)
+    same_name = next((held for held in initializers if held.name == tensor.name), None)
+    if same_name is not None and same_name != new:
+        tensor.name = new.name = unique_name(scope, tensor.name)
+    if same_name is None or new.name != same_name.name:
+        initializers.append(new)
 
 
 def _store_as_node(scope: Scope, tensor: gs.Constant, before: gs.Node) -> None:
