@@ -120,9 +120,13 @@ class Probe:
 class NodeProbe:
     """A node as it was, ready to be compared with what takes its place."""
 
-    def __init__(self, node: gs.Node, opset: int) -> None:
-        """Take what is needed from the graph before it changes."""
-        read = {t.name: t for t in node.inputs if t.name and not needs_constants_alone(t)}
+    def __init__(self, node: gs.Node, reads: Sequence[gs.Tensor], opset: int) -> None:
+        """Take what is needed from the graph before it changes.
+
+        Args:
+            reads: what it is computed from; its inputs, or tensors before them.
+        """
+        read = {t.name: t for t in reads if t.name and not needs_constants_alone(t)}
         self._given = list(read.values())
         self._outputs = [t.name for t in node.outputs if t.name]
         self._title = f"{node.op} node {node.name or self._outputs[0]!r}"

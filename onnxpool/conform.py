@@ -128,7 +128,7 @@ def _cure(number: int, scope: Scope, target: Target, probe: bool) -> Iterator[Jo
         for limit in target.limits:
             if limit.cure is None or not is_standard(node) or not limit.matches(node):
                 continue
-            kept = NodeProbe(node, scope.opset) if probe else None
+            kept = NodeProbe(node, limit.cure.reads(node), scope.opset) if probe else None
             change = _change(scope, node, limit.cure.name)
             try:
                 new = replace(scope.graph, node, scope.opset, limit.cure.emit)
@@ -144,7 +144,7 @@ def _convert(number: int, scope: Scope, opset: int, probe: bool) -> Iterator[Job
 
     def remember(node: gs.Node) -> None:
         change = _change(scope, node, f"its form in opset {opset}")
-        kept[id(node)] = (change, NodeProbe(node, scope.opset) if probe else None)
+        kept[id(node)] = (change, NodeProbe(node, node.inputs, scope.opset) if probe else None)
 
     try:
         rewritten = convert(scope.graph, scope.opset, opset, remember)

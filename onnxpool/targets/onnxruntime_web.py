@@ -5,7 +5,7 @@ from onnxpool.targets.target import Target
 ONNXRUNTIME_WEB = Target(
     name="onnxruntime-web",
     runtime="ONNX Runtime Web, WebAssembly",
-    tested="1.31.1",
+    tested="1.30.0",
     opset=26,
     strategy="auto",
     dynamic=True,

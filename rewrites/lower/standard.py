@@ -13,6 +13,10 @@ Emit = Callable[[Builder, gs.Node], Sequence[gs.Tensor]]
 """(builder, the node to replace) -> a tensor per output; raises `Unsupported`."""
 
 
+def _inputs(node: gs.Node) -> Sequence[gs.Tensor]:
+    return list(node.inputs)
+
+
 @dataclasses.dataclass(frozen=True)
 class Replacement:
     """A way to write a node without its op, or without what a runtime lacks in it.
@@ -20,10 +24,13 @@ class Replacement:
     Attributes:
         name: in words, for the report.
         emit: writes the other form.
+        reads: where the piece of the graph begins that is another form then: what the node reads,
+            unless nodes before it belong to it.
     """
 
     name: str
     emit: Emit
+    reads: Callable[[gs.Node], Sequence[gs.Tensor]] = _inputs
 
 
 def replace(graph: gs.Graph, node: gs.Node, opset: int, emit: Emit) -> list[gs.Node]:
