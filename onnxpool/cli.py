@@ -355,6 +355,26 @@ def export(
     _tell([report], json_file)
 
 
+@app.command()
+def targets(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Say all about one.", show_default=False)
+    ] = None,
+    json_file: JsonOption = None,
+) -> None:
+    """List the runtimes that `rewrite --target` writes for, and what each one gets."""
+    from onnxpool import display
+    from onnxpool.targets import TARGETS, find
+
+    chosen = [find(name)] if name else list(TARGETS)
+    if name:
+        display.show_target(chosen[0], _console(json_file))
+    else:
+        display.show_targets(chosen, _console(json_file))
+    facts = [target.to_json() for target in chosen]
+    _write_json(facts[0] if name else facts, json_file)
+
+
 @app.callback(invoke_without_command=True)
 def _version(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,

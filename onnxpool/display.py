@@ -9,11 +9,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from onnxpool.report import Finding, Report
+from onnxpool.report import Change, Finding, Refusal, Report
 
 if TYPE_CHECKING:
     from onnxpool.accuracy import Accuracy
     from onnxpool.benchmark import Bench, Comparison, Timing
+    from onnxpool.targets import Target
     from onnxpool.validation import SizeResult, Validation
 
 _STYLES = {"rewritten": "green", "rewritable": "yellow", "left": "dim"}
@@ -28,9 +29,77 @@ def show(report: Report, console: Console) -> None:
         console.print(_table(report.findings))
     else:
         console.print("no pooling found")
+    for line in _changes(report):
+        console.print(escape(line))
+    for refusal in report.refusals:
+        console.print(_refusal(refusal, report.target))
     for note in report.notes:
         console.print(f"note: {escape(note)}")
     console.print(_closing(report))
+
+
+def _changes(report: Report) -> Iterable[str]:
+    """One line per op and new form: how many, where the first one is, and the greatest error."""
+    if report.opset_before not in (0, report.opset):
+        yield f"opset {report.opset_before} → {report.opset}"
+    groups: dict[tuple[str, str], list[Change]] = {}
+    for change in report.changes:
+        groups.setdefault((change.op, change.form), []).append(change)
+    for (op, form), changes in groups.items():
+        errors = [change.error for change in changes if change.error is not None]
+        unchecked = len(changes) - len(errors)
+        checked = f"; differs by up to {max(errors):.0e}" if errors else ""
+        left = f"; {unchecked} could not be run alone" if unchecked else ""
+        count = f"{len(changes)} {op}" if len(changes) > 1 else f"{op} {changes[0].node}"
+        yield f"{count}: {form}{checked}{left}"
+
+
+def _refusal(refusal: Refusal, target: str) -> str:
+    word = "would not take" if refusal.certain else "may not take"
+    style = "red" if refusal.certain else "yellow"
+    place = "" if refusal.scope == "main graph" else f" in {refusal.scope}"
+    text = f"{target} {word} {refusal.node}{place}: {refusal.reason} ({refusal.evidence})"
+    return f"[{style}]{escape(text)}[/{style}]"
+
+
+def show_targets(targets: Iterable[Target], console: Console) -> None:
+    """Print a line per target."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in (
+        "target",
+        "runtime",
+        "tested with",
+        "opset",
+        "sizes",
+        "averages",
+        "does without",
+    ):
+        table.add_column(column, overflow="fold")
+    for target in targets:
+        cells = (
+            target.name,
+            target.runtime,
+            target.tested or "documented only",
+            f"≤ {target.opset}",
+            "any" if target.dynamic else "fixed",
+            target.strategy,
+            ", ".join(dict.fromkeys(op for limit in target.limits for op in limit.ops)) or "-",
+        )
+        table.add_row(*map(escape, cells))
+    console.print(table)
+
+
+def show_target(target: Target, console: Console) -> None:
+    """Print all that is known of one target."""
+    show_targets([target], console)
+    for limit in target.limits:
+        becomes = f" → {limit.cure.name}" if limit.cure else ""
+        ops = ", ".join(limit.ops)
+        console.print(escape(f"  {ops}: {limit.reason} ({limit.evidence}){becomes}"))
+    facts = (("convert", target.convert), ("run", target.run), ("note", target.notes))
+    for word, text in facts:
+        if text:
+            console.print(escape(f"{word}: {text}"))
 
 
 def _table(findings: Iterable[Finding]) -> Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import onnx_graphsurgeon as gs
 
@@ -38,6 +38,14 @@ class Limit:
 
     def matches(self, node: gs.Node) -> bool:
         return node.op in self.ops and self.when(node)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "ops": list(self.ops),
+            "reason": self.reason,
+            "becomes": self.cure.name if self.cure else None,
+            "evidence": self.evidence,
+        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,3 +84,12 @@ class Target:
     @property
     def evidence(self) -> Evidence:
         return "measured" if self.tested else "documented"
+
+    def to_json(self) -> dict[str, Any]:
+        facts = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {
+            **facts,
+            "limits": [limit.to_json() for limit in self.limits],
+            "known_ops": sorted(self.known_ops),
+            "evidence": self.evidence,
+        }
