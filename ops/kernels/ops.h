@@ -7,5 +7,7 @@ namespace onnxpool {
 
 const OpType& adaptive_average_pool();
 const OpType& adaptive_max_pool();
+const OpType& gem_pool();
+const OpType& pyramid_pool();
 
 }  // namespace onnxpool

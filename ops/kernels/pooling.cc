@@ -63,16 +63,23 @@ Plan::Plan(const Tensor& x, const std::vector<int64_t>& sizes) : x_(x), y_shape_
   for (int i = 0; i < 3; ++i) windows_[i] = windows(lengths_[i], bins_[i]);
 }
 
-void Plan::run(const Context& context, const ByDType<PoolFunction>& function, void* y,
-               int64_t* indices) const {
+Job Plan::job(void* y, int64_t* indices) const {
   const auto axis = [&](int i) { return Axis{lengths_[i], bins_[i], windows_[i].data()}; };
   const int64_t x_elements = product(x_.shape.begin(), x_.shape.end());
+  return {x_.data, x_elements, y, indices, axis(0), axis(1), axis(2)};
+}
+
+void Plan::divide(const Context& context, const std::function<void(int64_t, int64_t)>& body) const {
+  const int64_t x_elements = product(x_.shape.begin(), x_.shape.end());
   const int64_t y_elements = product(y_shape_.begin(), y_shape_.end());
-  const Job job{x_.data, x_elements, y, indices, axis(0), axis(1), axis(2)};
   if (y_elements == 0) return;
-  context.parallel_for(
-      planes_ * job.units_per_plane(), std::max(x_elements, y_elements),
-      [&](int64_t first, int64_t last) { function[x_.type](job, first, last); });
+  context.parallel_for(planes_ * bins_[0] * bins_[1], std::max(x_elements, y_elements), body);
+}
+
+void Plan::run(const Context& context, const ByDType<PoolFunction>& function, void* y,
+               int64_t* indices) const {
+  const Job pooled = job(y, indices);
+  divide(context, [&](int64_t first, int64_t last) { function[x_.type](pooled, first, last); });
 }
 
 }  // namespace onnxpool

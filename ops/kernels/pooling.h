@@ -23,6 +23,14 @@ class Plan {
 
   const Shape& y_shape() const { return y_shape_; }
 
+  int64_t planes() const { return planes_; }
+
+  // What the loops are given; it refers to this plan.
+  Job job(void* y, int64_t* indices = nullptr) const;
+
+  // Calls body(first_unit, last_unit) in parallel; not at all where Y is empty.
+  void divide(const Context& context, const std::function<void(int64_t, int64_t)>& body) const;
+
   // Runs one of the loops for X's element type.
   void run(const Context& context, const ByDType<PoolFunction>& function, void* y,
            int64_t* indices = nullptr) const;

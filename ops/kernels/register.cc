@@ -14,6 +14,8 @@ std::vector<const OpType*> op_types() {
   return {
       &adaptive_average_pool(),
       &adaptive_max_pool(),
+      &gem_pool(),
+      &pyramid_pool(),
   };
 }
 

@@ -30,4 +30,35 @@ struct Job {
 
 using PoolFunction = void (*)(const Job&, int64_t first_unit, int64_t last_unit);
 
+// With an exponent for each of the channels, or one for all.
+struct GemJob : Job {
+  const double* exponents;  // (exponent_count,)
+  int64_t exponent_count;
+  double epsilon;  // -infinity where there is none.
+};
+
+using GemFunction = void (*)(const GemJob&, int64_t first_unit, int64_t last_unit);
+
+// Windows of cells.
+struct PyramidLevel {
+  void* y;  // (planes, D.bins, H.bins, W.bins)
+  Axis d, h, w;
+};
+
+// X is (planes, D, H, W); the windows of its axes are cells, which touch and do not overlap. There
+// are at most kMostCells in a plane, and rows of at most kLongestRow elements.
+struct PyramidJob {
+  const void* x;
+  int64_t x_elements;
+  Axis d, h, w;
+  const PyramidLevel* levels;
+  int64_t level_count;
+};
+
+constexpr int64_t kMostCells = 2048, kLongestRow = 2048;
+
+using PyramidFunction = void (*)(const PyramidJob&, int64_t first_plane, int64_t last_plane);
+
+using ToDoubles = void (*)(const void* from, int64_t count, double* to);
+
 }  // namespace onnxpool

@@ -191,6 +191,13 @@ Vec<T> load_part(const T* p, int64_t count) {
   return load(padded);
 }
 
+#if defined(__AVX512F__) && !defined(ONNXPOOL_SCALAR)
+template <>
+[[maybe_unused]] Vec<float> load_part(const float* p, int64_t count) {
+  return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), p);
+}
+#endif
+
 template <typename T>
 void store(Compute<T>* p, Vec<T> v) {
   std::memcpy(p, &v, sizeof v);

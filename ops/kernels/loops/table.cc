@@ -5,7 +5,9 @@
 #include "table.h"
 
 #include "average.h"
+#include "gem.h"
 #include "max.h"
+#include "pyramid.h"
 
 namespace onnxpool::ONNXPOOL_ISA {
 
@@ -18,6 +20,10 @@ const Table table = {
     {max<float>, max<double>, max<Half>, max<BFloat16>},
     {max_with_indices<float>, max_with_indices<double>, max_with_indices<Half>,
      max_with_indices<BFloat16>},
+    {gem<float>, gem<double>, gem<Half>, gem<BFloat16>},
+    {pyramid<Mean, float>, pyramid<Mean, double>, pyramid<Mean, Half>, pyramid<Mean, BFloat16>},
+    {pyramid<Max, float>, pyramid<Max, double>, pyramid<Max, Half>, pyramid<Max, BFloat16>},
+    {to_doubles<float>, to_doubles<double>, to_doubles<Half>, to_doubles<BFloat16>},
 };
 
 }  // namespace onnxpool::ONNXPOOL_ISA

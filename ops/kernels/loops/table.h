@@ -11,6 +11,10 @@ struct Table {
   ByDType<PoolFunction> average;
   ByDType<PoolFunction> max;
   ByDType<PoolFunction> max_with_indices;
+  ByDType<GemFunction> gem;
+  ByDType<PyramidFunction> average_pyramid;
+  ByDType<PyramidFunction> max_pyramid;
+  ByDType<ToDoubles> to_doubles;
 };
 
 const Table& table();
