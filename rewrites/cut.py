@@ -33,7 +33,7 @@ def cut(
     nodes = producers(outputs, given)
     read = {t.name: t for t in (*outputs, *(t for node in nodes for t in node.inputs))}
     graph = onnx.helper.make_graph(
-        [OnnxExporter.export_node(_load(node)) for node in nodes],
+        [OnnxExporter.export_node(loaded(node)) for node in nodes],
         "region",
         [_value_info(t) for t in inputs],
         [_value_info(t, with_shape=False) for t in outputs],
@@ -77,7 +77,7 @@ def needs_constants_alone(tensor: gs.Tensor) -> bool:
     return all(isinstance(t, gs.Constant) or t.inputs or not t.name for t in read)
 
 
-def _load(node: gs.Node) -> gs.Node:
+def loaded(node: gs.Node) -> gs.Node:
     """Read what the node refers to: the exporter would pass on references to external data."""
     for value in node.attrs.values():
         if isinstance(value, gs.Constant):

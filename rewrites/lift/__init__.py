@@ -23,6 +23,7 @@ from onnxpool.rewrites.lift import (
     adaptive_average_pool,
     adaptive_max_pool,
     dialect_node,
+    dynamic,
     gem_pool,
     pyramid_pool,
     single_node,
@@ -31,6 +32,7 @@ from onnxpool.rewrites.lift import (
 from onnxpool.rewrites.lift.construct import Construct, Declined, output_names, replace, shape_of
 from onnxpool.rewrites.lift.region import Region, RegionFinder
 from onnxpool.rewrites.lift.roles import Role
+from onnxpool.rewrites.lift.trials import Trials
 
 __all__ = ["RULES", "Construct", "Declined", "find", "replace"]
 
@@ -65,6 +67,9 @@ class _Search:
 
     def __post_init__(self) -> None:
         self.finder = RegionFinder(self.graph)
+        self.trials = Trials(self.graph, self.opset, self.finder.constants)
+        known = self.finder.constants | self.trials.sizes
+        self.sized_finder = RegionFinder(self.graph, known) if self.trials.sizes else None
         self.outputs = output_names(self.graph)
         self.lifted: set[int] = set()
         self.judged: set[int] = set()
@@ -80,7 +85,7 @@ class _Search:
                 nested = self._is_inside(y, self.judged)
                 if nested and self.nested_failures == _MOST_NESTED_FAILURES:
                     continue
-                verdict = self._judge(y)
+                verdict = self._judge(y, nested)
                 if isinstance(verdict, Construct):
                     constructs.append(verdict)
                     self.lifted.update(map(id, verdict.nodes))
@@ -93,7 +98,7 @@ class _Search:
         joined = pyramid_pool.join(adaptive_max_pool.pair(constructs))
         return sorted(joined, key=lambda c: self.finder.position(c.found[0].y)), declined[::-1]
 
-    def _judge(self, y: gs.Variable) -> Construct | Declined | None:
+    def _judge(self, y: gs.Variable, nested: bool) -> Construct | Declined | None:
         """The verdict on the largest region that ends in `y` and pools no axis twice."""
         (node,) = y.inputs
         if dialect_node.applies(node):
@@ -108,7 +113,22 @@ class _Search:
                 best = verdict
             elif declined is None:
                 declined = verdict
-        return best or declined or unknown_size.judge_gather(y, self.finder.constants)
+        return best or self._judge_sized(y, nested) or declined
+
+    def _judge_sized(self, y: gs.Variable, nested: bool) -> Construct | Declined | None:
+        """The verdict on the smallest region that is pooling once the sizes of X are chosen."""
+        if self.sized_finder is None or y.name in self.trials.sizes:
+            return None
+        declined: Declined | None = None
+        for region in self.sized_finder.regions(y):
+            if dynamic.reads_sizes(region, self.trials):
+                verdict = dynamic.judge(
+                    region, self.trials, RULES[:-1], self.opset, thorough=not nested
+                )
+                if isinstance(verdict, Construct):
+                    return verdict
+                declined = verdict or declined
+        return declined
 
     def _verdict(self, region: Region) -> Construct | Declined | None:
         if single_node.applies(region):

@@ -10,6 +10,7 @@ import onnx_graphsurgeon as gs
 
 from onnxpool.ops.op import DOMAIN, Op, Shape
 from onnxpool.rewrites.lift.region import Region
+from onnxpool.rewrites.lift.repair import Repair
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,12 +22,14 @@ class Construct:
         regions: one for each output; None where the op has an output that the graph does not use.
         parameters: the inputs of the op after X.
         best: why the graph's own form should stay; empty where a better one is known.
+        repair: where the graph is not what the op says; None where it is that at every size.
     """
 
     op: Op
     regions: tuple[Region | None, ...]
     parameters: tuple[gs.Tensor, ...] = ()
     best: str = ""
+    repair: Repair | None = None
 
     @property
     def found(self) -> tuple[Region, ...]:

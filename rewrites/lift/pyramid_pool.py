@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool, PyramidPool
 from onnxpool.rewrites.lift.construct import Construct
+from onnxpool.rewrites.lift.repair import join as join_repairs
 
 _Pool = AdaptiveAveragePool | AdaptiveMaxPool
 _Level = tuple[tuple[int, ...], Construct]
@@ -36,4 +37,5 @@ def _pyramid(mode: str, levels: list[_Level]) -> Construct:
     levels = sorted(levels, key=lambda level: level[0])
     sizes = tuple(bins for size, _ in levels for bins in size)
     regions = tuple(region for _, level in levels for region in level.regions)
-    return Construct(PyramidPool(sizes, len(levels), mode), regions)
+    repair = join_repairs(level.repair for _, level in levels)
+    return Construct(PyramidPool(sizes, len(levels), mode), regions, repair=repair)

@@ -40,8 +40,9 @@ def ops_in_words(nodes: Iterable[gs.Node]) -> str:
 class RegionFinder:
     """Bounds the regions of one graph, which must not change meanwhile."""
 
-    def __init__(self, graph: gs.Graph) -> None:
-        self.constants = constant_names(graph)
+    def __init__(self, graph: gs.Graph, constants: frozenset[str] | None = None) -> None:
+        """Take `constants` for constant: by default, what depends on no input of the graph."""
+        self.constants = constant_names(graph) if constants is None else constants
         self._position = {
             tensor.name: index for index, node in enumerate(graph.nodes) for tensor in node.outputs
         }

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from onnxpool.ops.op import KEEP, Dim, Shape
+
+Plane = tuple[int, ...]
 
 _LEAST_LEADING = {2: 1, 3: 1, 4: 1, 5: 2}
 """By rank: how many leading axes are never pooled: (C, L), (C, H, W), (C, D, H, W), (N, C, …)."""
@@ -37,6 +41,31 @@ def size_of_dropped_axes(x: Shape | None, y: Shape | None) -> tuple[int, ...] | 
     pooled = x[len(y) :]
     fits = len(y) in (1, 2) and all(isinstance(dim, int) for dim in pooled)
     return (1,) * len(pooled) if fits else None
+
+
+def open_size(k: int, runs: Sequence[tuple[Plane, Plane]]) -> tuple[int, ...] | None:
+    """The output size of `k` axes that explains the shapes of X and Y at several sizes of X.
+
+    Y may come without its pooled axes. None where the size of Y follows X in another way.
+    """
+    if not runs:
+        return None
+    planes: list[tuple[Plane, Plane]] = []
+    for x, y in runs:
+        plane = (1,) * k if y == x[:-k] else y[len(x) - k :]
+        if y[: len(x) - k] != x[:-k] or len(plane) != k:
+            return None
+        planes.append((x[-k:], plane))
+    sizes = [_open_size([(x[i], y[i]) for x, y in planes]) for i in range(k)]
+    found = tuple(size for size in sizes if size is not None)
+    return found if len(found) == k and any(size != KEEP for size in found) else None
+
+
+def _open_size(lengths: Sequence[tuple[int, int]]) -> int | None:
+    if all(before == after for before, after in lengths):
+        return KEEP
+    bins = {after for _, after in lengths}
+    return bins.pop() if len(bins) == 1 else None
 
 
 def is_unknown(x: Shape | None, y: Shape | None) -> bool:
