@@ -31,7 +31,8 @@ _ROUNDINGS = 32
 class Errors:
     """Greatest errors of a region against the float64 reference, relative to its output.
 
-    `before` is None where nothing runs the region as it was: a node of the dialect.
+    `before` is None where nothing runs the region as it was, a node of the dialect, or where it
+    was wrong.
     """
 
     before: float | None
@@ -49,6 +50,8 @@ class Probe:
             evaluate(p, opset) if needs_constants_alone(p) else None for p in construct.parameters
         ]
         self._before: _Region | None = None
+        if construct.repair is not None:
+            return
         with contextlib.suppress(RunError):
             self._before = _Region(self._given(), [r.y for r in construct.found], opset)
 

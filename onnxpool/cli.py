@@ -56,6 +56,11 @@ class Output(StrEnum):
     STANDARD = "standard"
 
 
+class FailOn(StrEnum):
+    WARNING = "warning"
+    ERROR = "error"
+
+
 class Exporter(StrEnum):
     DYNAMO = "dynamo"
     TORCHSCRIPT = "torchscript"
@@ -82,6 +87,14 @@ TargetOption = Annotated[
         metavar="NAME",
         help="Write for this runtime: `onnxpool targets` lists them.",
         show_default=False,
+    ),
+]
+NoRepairOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-repair",
+        help="Leave pooling that is right at some sizes only, as dynamic exports are, with a "
+        "warning.",
     ),
 ]
 WeightsOption = Annotated[
@@ -125,6 +138,7 @@ def rewrite(
             "per input.",
         ),
     ] = None,
+    no_repair: NoRepairOption = False,
     check: CheckOption = Check.REGIONS,
     reference: Annotated[
         str | None,
@@ -151,6 +165,7 @@ def rewrite(
         target=target,
         opset=opset,
         input_shapes=parse_all(input_shape or ()),
+        repair=not no_repair,
         check=check.value,
     )
     if len(paths) > 2 or paths[0].is_dir():
@@ -179,16 +194,27 @@ def inspect(
     ],
     strategy: StrategyOption = Strategy.AUTO,
     target: TargetOption = None,
+    fail_on: Annotated[
+        FailOn | None,
+        typer.Option(
+            help="Exit with 1 if any pooling is wrong at some sizes or runs nowhere (error), or "
+            "may be (warning).",
+            show_default=False,
+        ),
+    ] = None,
     json_file: JsonOption = None,
 ) -> None:
     """Say what pooling is in a model, in which form, and what `rewrite` would make of it."""
     from onnxpool import batch
 
     work = functools.partial(_inspect_file, strategy=strategy.value, target=target)
+    level = fail_on.value if fail_on else None
     if len(paths) > 1 or paths[0].is_dir():
-        _run_many(work, batch.pair_paths(paths, Path()), json_file)
+        _run_many(work, batch.pair_paths(paths, Path()), json_file, level)
     else:
-        _tell([work(paths[0], None)], json_file)
+        report = work(paths[0], None)
+        _tell([report], json_file)
+        raise typer.Exit(_failing([report], level))
 
 
 @app.command()
@@ -407,25 +433,14 @@ def _rewrite_file(
     source: Path,
     copy: Path,
     *,
-    strategy: str,
-    target: str | None,
-    opset: int | None,
-    input_shapes: dict[str, tuple[int, ...]],
-    check: Any,
     make_folder: bool = False,
     compare: Callable[[Result], None] | None = None,
     progress: CopyProgress | None = None,
+    **options: Any,
 ) -> Report:
     from onnxpool.pipeline import rewrite
 
-    result = rewrite(
-        source,
-        strategy=strategy,
-        target=target,
-        opset=opset,
-        input_shapes=input_shapes,
-        check=check,
-    )
+    result = rewrite(source, **options)
     if compare is not None:
         compare(result)
     if make_folder:
@@ -461,7 +476,10 @@ def _inspect_file(source: Path, _copy: Path | None, *, strategy: str, target: st
 
 
 def _run_many(
-    work: Callable[..., Report], pairs: Sequence[tuple[Path, Path]], json_file: Path | None
+    work: Callable[..., Report],
+    pairs: Sequence[tuple[Path, Path]],
+    json_file: Path | None,
+    fail_on: str | None = None,
 ) -> None:
     from onnxpool import batch
 
@@ -473,11 +491,21 @@ def _run_many(
             outcomes.append(outcome)
             progress.advance(task)
     outcomes.sort(key=lambda outcome: outcome.source)
-    _tell([o.report for o in outcomes if o.report is not None], json_file)
+    reports = [o.report for o in outcomes if o.report is not None]
+    _tell(reports, json_file)
     for outcome in outcomes:
         if outcome.error:
             sys.stderr.write(f"onnxpool: {outcome.error}\n")
-    raise typer.Exit(max(outcome.exit_status for outcome in outcomes))
+    statuses = [outcome.exit_status for outcome in outcomes]
+    raise typer.Exit(max(*statuses, _failing(reports, fail_on)))
+
+
+def _failing(reports: Sequence[Report], level: str | None) -> int:
+    """The exit status for findings that are as bad as `level`."""
+    from onnxpool.report import LEVELS
+
+    bad = LEVELS[LEVELS.index(level) :] if level else ()
+    return int(any(finding.level in bad for r in reports for finding in r.findings))
 
 
 def _tell(reports: Sequence[Report], json_file: Path | None) -> None:

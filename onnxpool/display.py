@@ -33,6 +33,9 @@ def show(report: Report, console: Console) -> None:
         console.print(escape(line))
     for refusal in report.refusals:
         console.print(_refusal(refusal, report.target))
+    for finding in report.findings:
+        if line := _wrong(finding):
+            console.print(line)
     for note in report.notes:
         console.print(f"note: {escape(note)}")
     console.print(_closing(report))
@@ -122,6 +125,16 @@ def _cells(finding: Finding) -> tuple[str, ...]:
     place = "" if finding.scope == "main graph" else f" in {finding.scope}"
     now = finding.detail if finding.action == "rewritten" else f"{finding.action}: {finding.detail}"
     return f"{first}{more}{place}", finding.op or "-", finding.shape, finding.form, now
+
+
+def _wrong(finding: Finding) -> str:
+    """What is or was wrong with it, in one line; empty where nothing was."""
+    if not finding.wrong:
+        return ""
+    node, wrong = escape(finding.node), escape(finding.wrong)
+    if finding.action == "rewritten":
+        return f"[green]repaired[/green]: {node} was {wrong}; it is right at every size now"
+    return f"[red]{finding.level}[/red]: {node} is {wrong}"
 
 
 def _error(finding: Finding) -> str:

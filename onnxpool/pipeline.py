@@ -61,13 +61,20 @@ class Result:
         self._file.save(path, progress)
 
 
-def inspect(model: Model, *, strategy: str = "auto", target: str | None = None) -> Report:
+def inspect(
+    model: Model,
+    *,
+    strategy: str = "auto",
+    target: str | None = None,
+    repair: bool = True,
+) -> Report:
     """Find the pooling of a model, change nothing.
 
     Args:
         model: a path or a model.
         strategy: how `rewrite` would lower it: one of "auto", "matmul", "slice", "pool".
         target: name of a runtime; the report says what it would not take of the model.
+        repair: as `rewrite` takes it.
 
     Raises:
         OnnxpoolError: the model or an argument cannot be used.
@@ -80,7 +87,7 @@ def inspect(model: Model, *, strategy: str = "auto", target: str | None = None) 
     for scope in file.scopes:
         constructs, declined = lift.find(scope.graph, scope.opset)
         for construct in constructs:
-            planned = plan(construct, scope.opset, strategy)
+            planned = plan(construct, scope.opset, strategy, repair=repair)
             action: Action = "rewritable" if planned.better else "left"
             findings.append(report.of_construct(scope.name, construct, action, planned.detail))
         findings += [report.of_declined(scope.name, region) for region in declined]
@@ -105,6 +112,7 @@ def rewrite(
     target: str | None = None,
     opset: int | None = None,
     input_shapes: InputShapes | None = None,
+    repair: bool = True,
     check: Check = "regions",
 ) -> Result:
     """Rewrite the pooling of a model as standard ONNX ops.
@@ -117,6 +125,9 @@ def rewrite(
             strategy, unless one is named, and the opset.
         opset: of the result; by default that of the model, or the greatest that the target takes.
         input_shapes: per input name the shape to fix it at; what is constant then is folded.
+        repair: restore what the source computes where the graph is right at some sizes only, as
+            dynamic exports are; the report says at which sizes it was wrong. Else such pooling is
+            left, with a warning.
         check: "regions" runs every changed region before and after, "full" the whole model too.
 
     Raises:
@@ -140,7 +151,7 @@ def rewrite(
         constructs, declined = lift.find(scope.graph, scope.opset)
         nodes: list[gs.Node] = []
         for construct in constructs:
-            planned = plan(construct, scope.opset, strategy)
+            planned = plan(construct, scope.opset, strategy, repair=repair)
             action: Action = "rewritten" if planned.better else "left"
             findings.append(report.of_construct(scope.name, construct, action, planned.detail))
             if planned.better:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from onnxpool.ops.op import Shape
 from onnxpool.rewrites.lift.construct import Construct, Declined, shape_of
 from onnxpool.rewrites.lift.region import Region, ops_in_words
+from onnxpool.rewrites.lift.repair import Repair
 
 Action = Literal["rewritten", "rewritable", "left"]
+Level = Literal["note", "warning", "error"]
+LEVELS: tuple[Level, ...] = get_args(Level)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +31,10 @@ class Finding:
         form: the op types that spell it in the input model.
         action: "rewritten", "rewritable" (by `inspect`) or "left".
         detail: the strategy, or why it was left.
+        level: how bad it is as it came: "error" where the model is wrong at some sizes or runs
+            nowhere, "warning" where it may be.
+        wrong: at which sizes the input model is wrong, and from what that is known, in words.
+        repair: the same for programs; None where the input model is right.
         error_before, error_after: greatest error of the region against the float64 reference on
             random inputs, relative to the greatest output; None where it was not run.
     """
@@ -40,6 +47,9 @@ class Finding:
     form: str
     action: Action
     detail: str
+    level: Level = "note"
+    wrong: str = ""
+    repair: Repair | None = None
     error_before: float | None = None
     error_after: float | None = None
 
@@ -142,6 +152,9 @@ def of_construct(scope: str, construct: Construct, action: Action, detail: str) 
         form=ops_in_words(construct.nodes),
         action=action,
         detail=detail,
+        level="error" if construct.repair else "note",
+        wrong=construct.repair.in_words() if construct.repair else "",
+        repair=construct.repair,
     )
 
 

@@ -23,11 +23,16 @@ class Plan:
     detail: str
 
 
-def plan(construct: Construct, opset: int, strategy: str) -> Plan:
+def plan(construct: Construct, opset: int, strategy: str, *, repair: bool = True) -> Plan:
     """Lower `construct` in a graph of its own and compare.
 
     What has the ops of its own lowering already is in the best form that the strategy knows.
+
+    Args:
+        repair: whether to rewrite what is not right at every size.
     """
+    if construct.repair and not repair:
+        return Plan(False, "not right at every size; rewrite without --no-repair to repair it")
     if construct.best:
         return Plan(False, construct.best)
     graph = _graph_of(construct, opset)
@@ -35,7 +40,7 @@ def plan(construct: Construct, opset: int, strategy: str) -> Plan:
         used = lower.lower(graph, graph.nodes[0], opset, strategy)
     except lower.Unsupported as reason:
         return Plan(False, str(reason))
-    if _ops(graph.nodes) == _ops(construct.nodes):
+    if not construct.repair and _ops(graph.nodes) == _ops(construct.nodes):
         return Plan(False, "in the best form already")
     return Plan(True, used)
 

@@ -7,6 +7,7 @@ tried in order:
     adaptive_average_pool   weighted sums
     adaptive_max_pool       maxima, and where they stood
     gem_pool                powers around a sum
+    dynamic                 all of these, where the graph computes its windows of shapes
     unknown_size            looks like pooling, sizes not fixed: declined
 Then `adaptive_max_pool.pair` joins values with indices and `pyramid_pool.join` pools of one tensor.
 """
@@ -113,22 +114,26 @@ class _Search:
                 best = verdict
             elif declined is None:
                 declined = verdict
-        return best or self._judge_sized(y, nested) or declined
+        sized = best or self._judge_sized(y, nested)
+        return sized or declined or unknown_size.judge_gather(y, self.finder.constants)
 
     def _judge_sized(self, y: gs.Variable, nested: bool) -> Construct | Declined | None:
-        """The verdict on the smallest region that is pooling once the sizes of X are chosen."""
+        """As `_judge`, of regions that read what the graph computes of shapes."""
         if self.sized_finder is None or y.name in self.trials.sizes:
             return None
+        best: Construct | None = None
         declined: Declined | None = None
         for region in self.sized_finder.regions(y):
-            if dynamic.reads_sizes(region, self.trials):
-                verdict = dynamic.judge(
-                    region, self.trials, RULES[:-1], self.opset, thorough=not nested
-                )
-                if isinstance(verdict, Construct):
-                    return verdict
-                declined = verdict or declined
-        return declined
+            if best is not None and _pools_again(best.found[0], region):
+                break
+            verdict = dynamic.judge(
+                region, self.trials, RULES[:-1], self.opset, thorough=not (nested or best)
+            )
+            if isinstance(verdict, Construct):
+                best = verdict
+            elif declined is None:
+                declined = verdict
+        return best or declined
 
     def _verdict(self, region: Region) -> Construct | Declined | None:
         if single_node.applies(region):

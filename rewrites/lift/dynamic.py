@@ -49,16 +49,13 @@ _SAME = 1e-4
 """Of the greatest value. A wrong window shows far above; only the proof decides."""
 
 
-def reads_sizes(region: Region, trials: Trials) -> bool:
-    return bool(_size_operands(region, trials))
-
-
 def judge(
     region: Region, trials: Trials, rules: Sequence[Rule], opset: int, *, thorough: bool = True
 ) -> Construct | Declined | None:
     """Judge a region whose nodes read tensors that depend on shapes.
 
     Args:
+        region: bounded by what depends neither on constants nor on shapes alone.
         rules: the rules for static regions.
         thorough: whether to look for sizes at which it is right beyond the squares of `SWEEP`.
 
@@ -66,6 +63,8 @@ def judge(
         A construct, with a `repair` where the region is not right at every size; or why not.
     """
     if not region.roles & (Role.SUM | Role.MAX) or is_integer(region.y.dtype):
+        return None
+    if not _size_operands(region, trials):
         return None
     try:
         sweep = _Sweep(region, trials, opset)
@@ -111,9 +110,7 @@ class _Sweep:
         self.region = region
         self._trials = trials
         self._operands = _size_operands(region, trials)
-        self._runner = Runner(
-            cut((region.x, *self._operands), (region.y,), opset, promote=True)
-        )
+        self._runner = Runner(cut((region.x, *self._operands), (region.y,), opset, promote=True))
         self._rank = len(shape_of(region.x) or ())
         if not 2 <= self._rank <= 5:
             raise RunError(f"X has rank {self._rank}")
@@ -162,6 +159,12 @@ class _Sweep:
             return None
         return y
 
+    def whole_region(self) -> Region:
+        """The region with the nodes that compute of shapes what it reads."""
+        arithmetic = self._trials.producers(self._operands)
+        nodes = {id(node): node for node in (*arithmetic, *self.region.nodes)}
+        return dataclasses.replace(self.region, nodes=tuple(nodes.values()))
+
     @contextlib.contextmanager
     def specialised(self, run: _Run) -> Iterator[Region]:
         """The region as an export at one size would have it: what depends on shapes is constant."""
@@ -176,7 +179,8 @@ class _Sweep:
         tensors |= {t.name: gs.Variable(t.name, t.dtype) for t in inner if t.name}
         nodes = [_copy(node, tensors) for node in region.nodes]
         x, y = tensors[region.x.name], tensors[region.y.name]
-        x.shape, y.shape = list(run.x.shape), list(np.shape(run.y))
+        x.shape = list(run.x.shape)
+        y.shape = [] if run.y is None else list(run.y.shape)
         try:
             yield Region(x, y, tuple(nodes), region.roles)
         finally:
@@ -273,9 +277,12 @@ def _size_operands(region: Region, trials: Trials) -> tuple[gs.Tensor, ...]:
 
 
 def _copy(node: gs.Node, tensors: dict[str, gs.Tensor]) -> gs.Node:
+    """A copy that is not equal to the node: graphsurgeon finds a tensor's readers by equality."""
     inputs = [tensors.get(tensor.name, tensor) for tensor in node.inputs]
     outputs = [tensors.get(tensor.name, tensor) for tensor in node.outputs]
-    return gs.Node(node.op, node.name, dict(node.attrs), inputs, outputs, node.domain)
+    return gs.Node(
+        node.op, f"{node.name}/onnxpool/trial", dict(node.attrs), inputs, outputs, node.domain
+    )
 
 
 def _proven(
@@ -294,10 +301,10 @@ def _proven(
         with sweep.specialised(run) as region:
             verdicts = (rule(region, opset) for rule in rules)
             verdict = next((v for v in verdicts if v is not None), None)
-        if isinstance(verdict, Construct) and verdict.op.output_size == size:
+        if isinstance(verdict, Construct) and getattr(verdict.op, "output_size", None) == size:
             if run not in sweep.runs:
                 sweep.runs.append(run)
-            return dataclasses.replace(verdict, regions=_in_graph(verdict, sweep.region))
+            return dataclasses.replace(verdict, regions=_in_graph(verdict, sweep.whole_region()))
     return None
 
 

@@ -108,10 +108,10 @@ def average_tolerance(shape: Shape, size: tuple[int, ...]) -> float:
 
 def peaks(region: Region, shape: Shape, size: tuple[int, ...]) -> Iterator[Array]:
     """Inputs in which every position is the greatest of its window once; see the module's text."""
-    longest = _longest_windows(shape, size)
-    trials = list(itertools.product(itertools.product(*map(range, longest)), (False, True)))
     lowest = float(np.finfo(numpy_type(region.x.dtype)).min)
     for concrete in concrete_shapes(shape):
+        longest = _longest_windows(concrete, size)
+        trials = list(itertools.product(itertools.product(*map(range, longest)), (False, True)))
         plane, planes = concrete[-len(size) :], math.prod(concrete[: -len(size)])
         for first in range(0, len(trials), planes):
             chosen = (trials[(first + i) % len(trials)] for i in range(planes))

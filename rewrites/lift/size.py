@@ -82,4 +82,6 @@ def is_unknown(x: Shape | None, y: Shape | None) -> bool:
 def _size(before: Dim, after: Dim) -> int | None:
     if before == after:
         return KEEP
+    if after == 1:
+        return 1
     return after if isinstance(before, int) and isinstance(after, int) and after > 0 else None

@@ -89,7 +89,7 @@ class Trials:
         return axis in {line.axis for line in self._lines(tensor).values() if line is not None}
 
     def sizes_for(self, tensor: gs.Tensor, plane: Sequence[int]) -> dict[str, int] | None:
-        """Sizes of the inputs at which the last axes of `tensor` are `plane`; None where none is found.
+        """Sizes of the inputs at which the last axes of `tensor` are `plane`; None: none found.
 
         Symbols on which only the axes in front depend become `_LEADING_SIZE`.
         """
@@ -128,6 +128,11 @@ class Trials:
                 raise RunError(f"the shape of {node.inputs[0].name!r} cannot be inferred")
             given[node.outputs[0].name] = _shape_value(node, shape)
         return runner(given)
+
+    def producers(self, tensors: Sequence[gs.Tensor]) -> list[gs.Node]:
+        """The nodes that compute `tensors` of shapes, without those that compute constants."""
+        given = {t.name for node in producers(tensors, set()) for t in node.inputs} - self.sizes
+        return [n for n in producers(tensors, given) if n.outputs[0].name in self.sizes]
 
     def _size_runner(self, tensors: Sequence[gs.Tensor]) -> tuple[list[gs.Node], Runner]:
         """What computes `tensors` from the outputs of these nodes: the shapes that they read."""

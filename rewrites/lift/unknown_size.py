@@ -28,8 +28,8 @@ def judge_gather(y: gs.Variable, constants: frozenset[str]) -> Declined | None:
         return None
     return Declined(
         Region(node.inputs[0], y, (node,), Role.MOVE),
-        "windows gathered at computed positions, as dynamic exports do, often right at the traced "
-        "size only: onnxpool validate tells, onnxpool export avoids it",
+        "elements gathered at positions that the graph computes, in no form of pooling that is "
+        "known: if the source pools here, onnxpool validate tells at which sizes it is right",
     )
 
 

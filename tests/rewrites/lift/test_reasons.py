@@ -135,7 +135,7 @@ def test_windows_gathered_at_computed_positions() -> None:
     model = g.model(SHAPE, g("GatherND", "X", positions))
     model.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "H"
     (reason,) = reasons(model)
-    assert reason.startswith("windows gathered at computed positions")
+    assert reason.startswith("elements gathered at positions that the graph computes")
 
 
 def test_the_parts_of_an_unrolled_sum_are_not_tried_without_end(
