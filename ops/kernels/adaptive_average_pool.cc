@@ -29,7 +29,9 @@ const OpType& adaptive_average_pool() {
       "AdaptiveAveragePool",
       /*inputs=*/{{Element::kFloating}, {Element::kInt64, ort::kOptional}},
       /*outputs=*/{{Element::kFloating}},
-      [](const Attributes& attributes) { return std::make_unique<AdaptiveAveragePool>(attributes); },
+      [](const Attributes& attributes) {
+        return std::make_unique<AdaptiveAveragePool>(attributes);
+      },
   };
   return type;
 }

@@ -13,9 +13,7 @@ int64_t product(Shape::const_iterator first, Shape::const_iterator last) {
 }  // namespace
 
 void check_output_size(const std::vector<int64_t>& sizes, bool computed) {
-  const auto fits = [&](int64_t s) {
-    return s >= 1 || s == kKeep || (computed && s == kComputed);
-  };
+  const auto fits = [&](int64_t s) { return s >= 1 || s == kKeep || (computed && s == kComputed); };
   if (sizes.empty() || sizes.size() > 3 || !std::all_of(sizes.begin(), sizes.end(), fits))
     fail("takes an output_size of 1 to 3 sizes, each at least 1 or -1 (keep)",
          computed ? " or 0 (computed)" : "", ", found ", sizes);
@@ -30,7 +28,8 @@ std::vector<int64_t> read_output_size(const Attributes& attributes, bool compute
 std::vector<int64_t> resolve_size(std::vector<int64_t> sizes, const std::optional<Tensor>& size) {
   if (std::count(sizes.begin(), sizes.end(), kComputed) == 0) return sizes;
   const Shape wanted{static_cast<int64_t>(sizes.size())};
-  if (!size) fail("with output_size ", sizes, " takes an input size of shape ", wanted, ", found none");
+  if (!size)
+    fail("with output_size ", sizes, " takes an input size of shape ", wanted, ", found none");
   if (size->shape != wanted)
     fail("with output_size ", sizes, " takes an input size of shape ", wanted, ", found shape ",
          size->shape);
@@ -55,8 +54,7 @@ Plan::Plan(const Tensor& x, const std::vector<int64_t>& sizes) : x_(x), y_shape_
     const size_t axis = 3 - k + i;
     const int64_t length = x.shape[rank - k + i];
     const int64_t bins = sizes[i] == kKeep ? length : sizes[i];
-    if (length == 0 && bins > 0)
-      fail("takes pooled axes of at least 1, found shape ", x.shape);
+    if (length == 0 && bins > 0) fail("takes pooled axes of at least 1, found shape ", x.shape);
     y_shape_[rank - k + i] = lengths_[axis] = length;
     y_shape_[rank - k + i] = bins_[axis] = bins;
   }

@@ -146,8 +146,8 @@ ort::Status* create_kernel(const ort::CustomOp* op, const ort::Api* api,
     *kernel = new Kernel{variant, variant.type.create(KernelAttributes(*api, info))};
     return nullptr;
   } catch (const std::exception& error) {
-    return to_status(*api, std::string(variant.type.name) + " '" + node_name(*api, info) +
-                               "': " + error.what());
+    return to_status(
+        *api, std::string(variant.type.name) + " '" + node_name(*api, info) + "': " + error.what());
   }
 }
 
@@ -352,8 +352,8 @@ ort::Status* register_ops(ort::SessionOptions* options, const ort::ApiBase* base
   if (api == nullptr) {
     // Every runtime has version 1, and CreateStatus, which is all that is used of it here.
     return to_status(*base->GetApi(1), std::string("onnxpool's ops need ONNX Runtime 1.") +
-                                           std::to_string(ort::kApiVersion) +
-                                           " or newer, found " + base->GetVersionString());
+                                           std::to_string(ort::kApiVersion) + " or newer, found " +
+                                           base->GetVersionString());
   }
   try {
     return api->AddCustomOpDomain(options, Registration::domain(*api));

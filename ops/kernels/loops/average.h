@@ -10,6 +10,7 @@ template <typename T>
 struct Mean {
   using Stored = T;
   static constexpr bool kMaps = false;
+  static constexpr bool kFinishes = true;
 
   template <typename V>
   V map(V x) const {
@@ -21,7 +22,10 @@ struct Mean {
     return a + b;
   }
 
-  Compute<T> finish(Compute<T> sum, Compute<T> count) const { return sum / count; }
+  template <typename V>
+  V finish(V sum, V count) const {
+    return sum / count;
+  }
 };
 
 template <typename T>

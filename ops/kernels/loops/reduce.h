@@ -4,15 +4,16 @@
 //
 //     using Stored              element type of X and Y
 //     kMaps                     whether map is not the identity
+//     kFinishes                 whether finish is not the identity
 //     V map(V x)                each element first, as in GeM's power
 //     V combine(V a, V b)       + or max; associative, and R starts from the first element
-//     Compute finish(c, count)  of a window with `count` elements
+//     V finish(V v, V n)        of windows with n elements
 //
 // for V a vector or a single value of the type R computes in.
 //
-// Sums are made in blocks, of 64 rows and of 64 elements a lane, so that rounding errors grow with
-// the number of blocks and not with the number of elements (Higham: The accuracy of floating point
-// summation, SIAM J. Sci. Comput. 14, 1993).
+// Sums are made in trees and blocks, so that rounding errors grow with the number of blocks and not
+// with the number of elements (Higham: The accuracy of floating point summation, SIAM J. Sci.
+// Comput. 14, 1993).
 #pragma once
 
 #include "job.h"
@@ -21,12 +22,51 @@
 namespace onnxpool::ONNXPOOL_ISA {
 namespace {
 
+// Rows that are reduced in one pass.
+constexpr int kRows = 8;
+
+// How much is reduced together, so that the buffers stay in the first-level cache: values of rows,
+// windows, and units.
+constexpr int64_t kTile = 2048, kBins = 256, kUnits = 32;
+
+// Vectors that are added up before their sum is.
 constexpr int64_t kBlock = 64;
 
-// Columns that are reduced together: the row buffer stays in the first-level cache.
-constexpr int64_t kTile = 2048;
+// A number that a template can take.
+template <int kValue>
+struct Int {
+  static constexpr int value = kValue;
+};
+
+// Calls f(Int<n>{}) for an n of 1 to 8.
+template <typename F>
+void with_constant(int64_t n, const F& f) {
+  switch (n) {
+    case 1:
+      return f(Int<1>{});
+    case 2:
+      return f(Int<2>{});
+    case 3:
+      return f(Int<3>{});
+    case 4:
+      return f(Int<4>{});
+    case 5:
+      return f(Int<5>{});
+    case 6:
+      return f(Int<6>{});
+    case 7:
+      return f(Int<7>{});
+    default:
+      return f(Int<8>{});
+  }
+}
 
 constexpr int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+template <typename T>
+constexpr int64_t whole_vectors(int64_t count) {
+  return (count + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
+}
 
 // Rows of X: `groups` times `rows` of them, all `columns` long; they are `row_stride` apart in a
 // group, and the groups `group_stride`.
@@ -39,155 +79,289 @@ struct Rows {
 
   int64_t count() const { return groups * rows; }
   const T* last() const { return first + (groups - 1) * group_stride + (rows - 1) * row_stride; }
+  Rows part(int64_t from, int64_t to) const {
+    return {first + from, groups, group_stride, rows, row_stride, to - from};
+  }
 };
 
-// One row of `kVectors` vectors from all of `rows`, from `column` on.
-template <int kVectors, typename R, typename Load>
-void reduce_strip(const R& r, const Rows<typename R::Stored>& rows, int64_t column,
-                  Compute<typename R::Stored>* out, const Load& load_vector) {
-  using T = typename R::Stored;
-  Vec<T> total[kVectors] = {};
-  bool first = true;
-  for (int64_t group = 0; group < rows.groups; ++group) {
-    for (int64_t block = 0; block < rows.rows; block += kBlock) {
-      const T* row = rows.first + group * rows.group_stride + block * rows.row_stride + column;
-      Vec<T> part[kVectors];
-      for (int v = 0; v < kVectors; ++v) part[v] = r.map(load_vector(row + v * kLanes<T>));
-      for (int64_t i = least(kBlock, rows.rows - block); i > 1; --i) {
-        row += rows.row_stride;
-        for (int v = 0; v < kVectors; ++v)
-          part[v] = r.combine(part[v], r.map(load_vector(row + v * kLanes<T>)));
-      }
-      for (int v = 0; v < kVectors; ++v) total[v] = first ? part[v] : r.combine(total[v], part[v]);
-      first = false;
-    }
+// get(0), …, get(kCount - 1) reduced as a tree.
+template <int kCount, typename R, typename Get>
+auto tree(const R& r, const Get& get) {
+  if constexpr (kCount == 1) {
+    return get(0);
+  } else {
+    constexpr int kHalf = kCount / 2;
+    return r.combine(tree<kHalf>(r, get),
+                     tree<kCount - kHalf>(r, [&](int i) { return get(kHalf + i); }));
   }
-  for (int v = 0; v < kVectors; ++v) store<T>(out + v * kLanes<T>, total[v]);
+}
+
+// kCount rows from `row` on, reduced to one in `out`, or combined with what is there.
+template <int kCount, typename R, typename T = typename R::Stored>
+void reduce_pass(const R& r, const T* row, int64_t stride, int64_t columns, bool whole, bool first,
+                 Compute<T>* out) {
+  const auto step = [&](int64_t column, const auto& load_from) {
+    Vec<T> v = tree<kCount>(r, [&](int i) { return r.map(load_from(row + i * stride + column)); });
+    if (!first) v = r.combine(load_computed<T>(out + column), v);
+    store<T>(out + column, v);
+  };
+  int64_t column = 0;
+  const int64_t stop = whole ? columns : columns - columns % kLanes<T>;
+  for (; column < stop; column += kLanes<T>) step(column, [](const T* p) { return load(p); });
+  if (column < columns) step(column, [&](const T* p) { return load_part(p, columns - column); });
 }
 
 // All columns of `rows`, reduced to one row. Whole vectors are read, and written to `out`; only
 // past `end`, the end of X, nothing is read.
-template <typename R>
-void reduce_rows(const R& r, const Rows<typename R::Stored>& rows, const typename R::Stored* end,
-                 Compute<typename R::Stored>* out) {
-  using T = typename R::Stored;
-  const auto whole = [](const T* p) { return load(p); };
-  const int64_t vectors = (rows.columns + kLanes<T> - 1) / kLanes<T>;
-  const bool overruns = rows.last() + vectors * kLanes<T> > end;
-  int64_t left = overruns ? rows.columns / kLanes<T> : vectors;
-  int64_t column = 0;
-  for (; left >= 4; left -= 4, column += 4 * kLanes<T>)
-    reduce_strip<4>(r, rows, column, out + column, whole);
-  for (; left >= 1; --left, column += kLanes<T>)
-    reduce_strip<1>(r, rows, column, out + column, whole);
-  if (const int64_t rest = rows.columns - column; rest > 0)
-    reduce_strip<1>(r, rows, column, out + column, [rest](const T* p) { return load_part(p, rest); });
+template <typename R, typename T = typename R::Stored>
+void reduce_rows(const R& r, const Rows<T>& rows, const T* end, Compute<T>* out) {
+  const bool whole = rows.last() + whole_vectors<T>(rows.columns) <= end;
+  bool first = true;
+  for (int64_t group = 0; group < rows.groups; ++group) {
+    const T* row = rows.first + group * rows.group_stride;
+    for (int64_t left = rows.rows; left > 0; left -= kRows, row += kRows * rows.row_stride) {
+      with_constant(least(left, kRows), [&](auto count) {
+        constexpr int kCount = decltype(count)::value;
+        reduce_pass<kCount>(r, row, rows.row_stride, rows.columns, whole, first, out);
+      });
+      first = false;
+    }
+  }
 }
 
 // x[0] to x[count - 1], reduced to one value.
-template <typename R, typename T>
-Compute<T> reduce_values(const R& r, const T* x, int64_t count) {
-  constexpr int kVectors = 4;
-  constexpr int64_t kStep = kVectors * kLanes<T>;
-  if (count < kStep) {
-    Compute<T> value = to_compute(x[0]);
-    for (int64_t i = 1; i < count; ++i) value = r.combine(value, to_compute(x[i]));
+template <typename R, typename C>
+C reduce_few(const R& r, const C* x, int64_t count) {
+  if (count < 4) {
+    C value = x[0];
+    for (int64_t i = 1; i < count; ++i) value = r.combine(value, x[i]);
     return value;
   }
-  Vec<T> total[kVectors] = {};
-  bool first = true;
-  int64_t i = 0;
-  while (i + kStep <= count) {
-    Vec<T> part[kVectors];
-    for (int v = 0; v < kVectors; ++v) part[v] = load(x + i + v * kLanes<T>);
-    const int64_t steps = least(kBlock, (count - i) / kStep);
-    i += kStep;
-    for (int64_t step = 1; step < steps; ++step, i += kStep)
-      for (int v = 0; v < kVectors; ++v)
-        part[v] = r.combine(part[v], load(x + i + v * kLanes<T>));
-    for (int v = 0; v < kVectors; ++v) total[v] = first ? part[v] : r.combine(total[v], part[v]);
-    first = false;
-  }
-  const Vec<T> sum = r.combine(r.combine(total[0], total[1]), r.combine(total[2], total[3]));
-  Compute<T> lanes[kLanes<T>];
-  store<T>(lanes, sum);
-  for (int width = kLanes<T> / 2; width > 0; width /= 2)
-    for (int l = 0; l < width; ++l) lanes[l] = r.combine(lanes[l], lanes[l + width]);
-  Compute<T> value = lanes[0];
-  for (; i < count; ++i) value = r.combine(value, to_compute(x[i]));
+  C part[4] = {x[0], x[1], x[2], x[3]};
+  int64_t i = 4;
+  for (; i + 4 <= count; i += 4)
+    for (int l = 0; l < 4; ++l) part[l] = r.combine(part[l], x[i + l]);
+  C value = tree<4>(r, [&](int l) { return part[l]; });
+  for (; i < count; ++i) value = r.combine(value, x[i]);
   return value;
 }
 
-// One row of Y.
-template <typename R>
-void pool_row(const R& r, Rows<typename R::Stored> rows, const Axis& columns,
-              const typename R::Stored* end, typename R::Stored* y) {
-  using T = typename R::Stored;
-  using C = Compute<T>;
-  constexpr bool kStoredAsComputed = sizeof(T) == sizeof(C);
-  const T* x = rows.first;
-  const auto finish = [&](int64_t j, C value, int64_t width) {
-    y[j] = from_compute<T>(r.finish(value, static_cast<C>(rows.count() * width)));
-  };
-
-  if constexpr (kStoredAsComputed && !R::kMaps) {
-    if (rows.count() == 1) {
-      for (int64_t j = 0; j < columns.bins; ++j) {
-        const Window w = columns.windows[j];
-        finish(j, reduce_values(r, x + w.start, w.end - w.start), w.end - w.start);
-      }
-      return;
-    }
+// The same for whole sets of kVectors vectors, of which there are `steps`.
+template <int kVectors, typename R, typename C>
+C reduce_vectors(const R& r, const C* x, int64_t steps) {
+  Vec<C> total[kVectors] = {};
+  for (int64_t step = 0; step < steps;) {
+    Vec<C> part[kVectors];
+    for (int v = 0; v < kVectors; ++v) part[v] = load(x + v * kLanes<C>);
+    x += kVectors * kLanes<C>;
+    const int64_t stop = least(step + kBlock, steps);
+    for (int64_t i = step + 1; i < stop; ++i, x += kVectors * kLanes<C>)
+      for (int v = 0; v < kVectors; ++v) part[v] = r.combine(part[v], load(x + v * kLanes<C>));
+    for (int v = 0; v < kVectors; ++v)
+      total[v] = step == 0 ? part[v] : r.combine(total[v], part[v]);
+    step = stop;
   }
-
-  alignas(64) C buffer[kTile + kLanes<T>];
-  const auto reduce_to_buffer = [&](int64_t start, int64_t end_column) {
-    rows.first = x + start;
-    rows.columns = end_column - start;
-    reduce_rows(r, rows, end, buffer);
-  };
-  for (int64_t j = 0; j < columns.bins;) {
-    const Window first = columns.windows[j];
-    if (first.end - first.start > kTile) {
-      C value{};
-      for (int64_t start = first.start; start < first.end; start += kTile) {
-        const int64_t stop = least(start + kTile, first.end);
-        reduce_to_buffer(start, stop);
-        const C part = reduce_values(r, buffer, stop - start);
-        value = start == first.start ? part : r.combine(value, part);
-      }
-      finish(j++, value, first.end - first.start);
-      continue;
-    }
-    int64_t stop = j + 1;
-    while (stop < columns.bins && columns.windows[stop].end - first.start <= kTile) ++stop;
-    reduce_to_buffer(first.start, columns.windows[stop - 1].end);
-    for (; j < stop; ++j) {
-      const Window w = columns.windows[j];
-      finish(j, reduce_values(r, buffer + (w.start - first.start), w.end - w.start),
-             w.end - w.start);
-    }
-  }
+  C lanes[kLanes<C>];
+  store<C>(lanes, tree<kVectors>(r, [&](int v) { return total[v]; }));
+  return tree<kLanes<C>>(r, [&](int l) { return lanes[l]; });
 }
 
+// The same for any number of values.
+template <typename R, typename C>
+C reduce_values(const R& r, const C* x, int64_t count) {
+  constexpr int64_t kOne = kLanes<C>, kFour = 4 * kLanes<C>;
+  if (count < 2 * kOne) return reduce_few(r, x, count);
+  const int64_t step = count < kFour ? kOne : kFour;
+  const int64_t steps = count / step, rest = count % step;
+  C value = step == kOne ? reduce_vectors<1>(r, x, steps) : reduce_vectors<4>(r, x, steps);
+  if (rest > 0) value = r.combine(value, reduce_few(r, x + steps * step, rest));
+  return value;
+}
+
+// Windows of an axis, of which the shortest has `shortest` elements and the longest one more.
+struct Windows {
+  const Window* first;
+  int64_t count;
+  int64_t shortest;
+
+  int64_t start() const { return first[0].start; }
+  int64_t end() const { return first[count - 1].end; }
+};
+
+// Each window of each row, reduced to one value. The rows begin at the start of the first window.
+template <typename R, typename C>
+void reduce_columns(const R& r, const C* const* rows, int64_t row_count, const Windows& windows,
+                    C* out) {
+  const auto each = [&](const auto& reduce_window) {
+    for (int64_t row = 0; row < row_count; ++row) {
+      const C* x = rows[row] - windows.start();
+      for (int64_t j = 0; j < windows.count; ++j) {
+        const Window w = windows.first[j];
+        *out++ = reduce_window(x + w.start, w.end - w.start);
+      }
+    }
+  };
+  if (windows.shortest > 8)
+    return each([&](const C* x, int64_t count) { return reduce_values(r, x, count); });
+  with_constant(windows.shortest, [&](auto shortest) {
+    constexpr int kShortest = decltype(shortest)::value;
+    each([&](const C* x, int64_t count) {
+      const C value = tree<kShortest>(r, [&](int i) { return x[i]; });
+      return count > kShortest ? r.combine(value, x[kShortest]) : value;
+    });
+  });
+}
+
+// Values of windows, and how many elements of X are in each. Whole vectors are read and written, so
+// there is room for one more.
+template <typename T>
+struct Results {
+  static constexpr int64_t kSize = kBins + kLanes<T>;
+  alignas(64) Compute<T> values[kSize];
+  alignas(64) Compute<T> counts[kSize];
+  alignas(64) Compute<T> widths[kSize];
+
+  explicit Results(const Windows& windows) {
+    for (int64_t j = 0; j < windows.count; ++j)
+      widths[j] = static_cast<Compute<T>>(windows.first[j].end - windows.first[j].start);
+  }
+
+  // The counts of `width_count` windows of a unit with `rows` rows, from counts[at] on.
+  void count(int64_t at, int64_t rows, int64_t width_count) {
+    const Vec<T> n = broadcast<T>(static_cast<Compute<T>>(rows));
+    for (int64_t j = 0; j < width_count; j += kLanes<T>)
+      store<T>(counts + at + j, n * load_computed<T>(widths + j));
+  }
+
+  template <typename R>
+  void finish(const R& r, int64_t count, T* y) const {
+    for (int64_t i = 0; i < count; i += kLanes<T>) {
+      Vec<T> v = load_computed<T>(values + i);
+      if constexpr (R::kFinishes) v = r.finish(v, load_computed<T>(counts + i));
+      store_part(y + i, v, least(count - i, kLanes<T>));
+    }
+  }
+};
+
+// `units` rows of Y, or one and only a few windows of it.
+template <typename R, typename T = typename R::Stored>
+void pool_block(const R& r, const Rows<T>* rows, int64_t units, const Windows& windows,
+                const T* end, Results<T>& results, T* y) {
+  using C = Compute<T>;
+  alignas(64) C buffer[kTile];
+  const C* sources[kUnits];
+  C* free = buffer;
+  for (int64_t u = 0; u < units; ++u) {
+    if constexpr (R::kFinishes) results.count(u * windows.count, rows[u].count(), windows.count);
+    sources[u] = as_computed(rows[u].first);
+    if (R::kMaps || sources[u] == nullptr || rows[u].count() > 1) {
+      reduce_rows(r, rows[u], end, free);
+      sources[u] = free;
+      free += whole_vectors<T>(rows[u].columns);
+    }
+  }
+  reduce_columns(r, sources, units, windows, results.values);
+  results.finish(r, units * windows.count, y);
+}
+
+// One window that is wider than the buffer.
+template <typename R, typename T = typename R::Stored>
+void pool_wide(const R& r, const Rows<T>& rows, const Windows& window, const T* end, T* y) {
+  using C = Compute<T>;
+  alignas(64) C buffer[kTile];
+  Results<T> results(window);
+  results.count(0, rows.count(), 1);
+  for (int64_t start = 0; start < rows.columns; start += kTile) {
+    const Rows<T> part = rows.part(start, least(start + kTile, rows.columns));
+    reduce_rows(r, part, end, buffer);
+    const C value = reduce_values(r, buffer, part.columns);
+    results.values[0] = start == 0 ? value : r.combine(results.values[0], value);
+  }
+  results.finish(r, 1, y);
+}
+
+// Goes through the units of a job in order.
+template <typename T>
+class Units {
+ public:
+  Units(const Job& job, int64_t unit)
+      : job_(job),
+        slice_(job.h.length * job.w.length),
+        plane_(static_cast<const T*>(job.x) + unit / job.units_per_plane() * job.d.length * slice_),
+        d_(unit % job.units_per_plane() / job.h.bins),
+        h_(unit % job.h.bins) {}
+
+  // The rows of X that this unit pools.
+  Rows<T> rows() const {
+    const Window d = job_.d.windows[d_], h = job_.h.windows[h_];
+    const int64_t row = job_.w.length;
+    return {plane_ + d.start * slice_ + h.start * row,
+            d.end - d.start,
+            slice_,
+            h.end - h.start,
+            row,
+            row};
+  }
+
+  // The position in its plane of an element of these rows.
+  int64_t position(const Rows<T>& rows, int64_t row, int64_t column) const {
+    return rows.first - plane_ + row / rows.rows * rows.group_stride +
+           row % rows.rows * rows.row_stride + column;
+  }
+
+  void next() {
+    if (++h_ < job_.h.bins) return;
+    h_ = 0;
+    if (++d_ < job_.d.bins) return;
+    d_ = 0;
+    plane_ += job_.d.length * slice_;
+  }
+
+ private:
+  const Job& job_;
+  const int64_t slice_;
+  const T* plane_;
+  int64_t d_, h_;
+};
+
 // Units first_unit to last_unit of a job.
-template <typename R>
+template <typename R, typename T = typename R::Stored>
 void pool(const R& r, const Job& job, int64_t first_unit, int64_t last_unit) {
-  using T = typename R::Stored;
-  const T* x = static_cast<const T*>(job.x);
-  const int64_t row = job.w.length, slice = job.h.length * row, plane = job.d.length * slice;
-  for (int64_t unit = first_unit; unit < last_unit; ++unit) {
-    const int64_t p = unit / job.units_per_plane();
-    const int64_t u = unit % job.units_per_plane();
-    const Window d = job.d.windows[u / job.h.bins];
-    const Window h = job.h.windows[u % job.h.bins];
-    const Rows<T> rows{x + p * plane + d.start * slice + h.start * row,
-                       d.end - d.start,
-                       slice,
-                       h.end - h.start,
-                       row,
-                       row};
-    pool_row(r, rows, job.w, x + job.x_elements, static_cast<T*>(job.y) + unit * job.w.bins);
+  const T* end = static_cast<const T*>(job.x) + job.x_elements;
+  T* y = static_cast<T*>(job.y) + first_unit * job.w.bins;
+  Units<T> units(job, first_unit);
+  const Windows all{job.w.windows, job.w.bins, (job.w.length + job.w.bins - 1) / job.w.bins};
+  const int64_t padded = whole_vectors<T>(job.w.length);
+
+  if (padded <= kTile && all.count <= kBins) {
+    const int64_t most = least(kUnits, least(kTile / padded, kBins / all.count));
+    Rows<T> rows[kUnits];
+    Results<T> results(all);
+    for (int64_t unit = first_unit; unit < last_unit; unit += most) {
+      const int64_t count = least(most, last_unit - unit);
+      for (int64_t u = 0; u < count; ++u, units.next()) rows[u] = units.rows();
+      pool_block(r, rows, count, all, end, results, y);
+      y += count * all.count;
+    }
+    return;
+  }
+
+  for (int64_t unit = first_unit; unit < last_unit; ++unit, units.next()) {
+    for (Windows some = all; some.first < all.first + all.count; some.first += some.count) {
+      const Window* stop = all.first + all.count;
+      some.count = 1;
+      while (some.first + some.count < stop && some.count < kBins &&
+             some.first[some.count].end - some.start() <= kTile - kLanes<T>)
+        ++some.count;
+      const Rows<T> rows = units.rows().part(some.start(), some.end());
+      if (whole_vectors<T>(rows.columns) > kTile) {
+        pool_wide(r, rows, some, end, y);
+      } else {
+        Results<T> results(some);
+        pool_block(r, &rows, 1, some, end, results, y);
+      }
+      y += some.count;
+    }
   }
 }
 

@@ -14,21 +14,31 @@
 
 #include "../dtype.h"
 
+#if defined(__GNUC__)
+#define ONNXPOOL_UNLIKELY(condition) __builtin_expect(condition, 0)
+#else
+#define ONNXPOOL_UNLIKELY(condition) (condition)
+#endif
+
 namespace onnxpool::ONNXPOOL_ISA {
 namespace {
 
 template <typename T>
 struct Computed {
   using type = float;
+  using integer = int32_t;
 };
 template <>
 struct Computed<double> {
   using type = double;
+  using integer = int64_t;
 };
 
-// The type that T is computed in.
+// The type that T is computed in, and an integer as wide.
 template <typename T>
 using Compute = typename Computed<T>::type;
+template <typename T>
+using Integer = typename Computed<T>::integer;
 
 template <typename From, typename To>
 To bits_as(From from) {
@@ -54,9 +64,12 @@ constexpr int kLanes = kBytes / static_cast<int>(sizeof(Compute<T>));
 template <typename T>
 struct VecOf {
   typedef Compute<T> type __attribute__((vector_size(kBytes)));
+  typedef Integer<T> integer __attribute__((vector_size(kBytes)));
 };
 template <typename T>
 using Vec = typename VecOf<T>::type;
+template <typename T>
+using IntegerVec = typename VecOf<T>::integer;
 
 template <typename T>
 Compute<T> lane(Vec<T> v, int i) {
@@ -75,6 +88,8 @@ constexpr int kLanes = 1;
 
 template <typename T>
 using Vec = Compute<T>;
+template <typename T>
+using IntegerVec = Integer<T>;
 
 template <typename T>
 Compute<T> lane(Vec<T> v, int) {
@@ -199,8 +214,31 @@ template <>
 #endif
 
 template <typename T>
+Vec<T> load_computed(const Compute<T>* p) {
+  return load(p);
+}
+
+template <typename T>
 void store(Compute<T>* p, Vec<T> v) {
   std::memcpy(p, &v, sizeof v);
+}
+
+// The first `count` values, as T.
+template <typename T>
+void store_part(T* p, Vec<T> v, int64_t count) {
+  if constexpr (sizeof(T) == sizeof(Compute<T>)) {
+    if (count == kLanes<T>) return store<T>(p, v);
+  }
+  Compute<T> lanes[kLanes<T>];
+  store<T>(lanes, v);
+  for (int64_t i = 0; i < count; ++i) p[i] = from_compute<T>(lanes[i]);
+}
+
+// The values at p if they are stored as they are computed, else nullptr.
+template <typename T>
+const Compute<T>* as_computed(const T* p) {
+  if constexpr (sizeof(T) == sizeof(Compute<T>)) return p;
+  return nullptr;
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
-// Compiled once for each instruction set, with ONNXPOOL_ISA its name. Only what table.h declares may
-// leave this file: an inline function that two instruction sets share would be linked from one of
-// them, and run on a CPU that lacks it. So the loops use no C++ library and sit in unnamed
+// Compiled once for each instruction set, with ONNXPOOL_ISA its name. Only what table.h declares
+// may leave this file: an inline function that two instruction sets share would be linked from one
+// of them, and run on a CPU that lacks it. So the loops use no C++ library and sit in unnamed
 // namespaces; tests/ops/kernels/test_build.py checks it.
 #include "table.h"
 
