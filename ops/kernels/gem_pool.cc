@@ -13,8 +13,7 @@ class GeMPool : public Op {
   explicit GeMPool(const Attributes& attributes)
       : output_size_(read_output_size(attributes, /*computed=*/false)),
         epsilon_(attributes.number("epsilon")) {
-    if (epsilon_ && !(*epsilon_ >= 0))
-      fail("takes an epsilon of at least 0, found ", *epsilon_);
+    if (epsilon_ && !(*epsilon_ >= 0)) fail("takes an epsilon of at least 0, found ", *epsilon_);
   }
 
   std::vector<std::vector<int64_t>> output_sizes() const override { return {output_size_}; }
@@ -38,8 +37,7 @@ class GeMPool : public Op {
   static std::vector<double> read_exponents(const Tensor& p, int64_t channels) {
     int64_t count = 1;
     for (const int64_t size : p.shape) count *= size;
-    if (count != 1 && count != channels)
-      fail("takes 1 or ", channels, " exponents, found ", count);
+    if (count != 1 && count != channels) fail("takes 1 or ", channels, " exponents, found ", count);
     std::vector<double> exponents(static_cast<size_t>(count));
     table().to_doubles[p.type](p.data, count, exponents.data());
     for (const double exponent : exponents)

@@ -99,9 +99,8 @@ template <typename T, typename F>
 double sum_of(const WindowValues<T>& window, Compute<T> epsilon, Compute<T> factor, const F& f) {
   Vec<T> total{};
   for_each_span(window, [&](const T* x, int64_t count) {
-    total += sum_span(x, count, [&](Vec<T> v) {
-      return f((v < epsilon ? broadcast<T>(epsilon) : v) * factor);
-    });
+    total += sum_span(
+        x, count, [&](Vec<T> v) { return f((v < epsilon ? broadcast<T>(epsilon) : v) * factor); });
   });
   Compute<T> lanes[kLanes<T>];
   store<T>(lanes, total);

@@ -2,10 +2,10 @@
 //
 //     log2 x = e + f, with e an integer and |f| <= 1/2        x^p = 2^(p e + p f)
 //
-// p e is exact, as the sum of two products, and only p f is rounded. So the error does not grow with
-// the exponent of x: x^p is off by less than (1 + p / 2) 2^-23 of itself, and its root, which takes
-// the p-th part of that, by little more than a rounding. tests/ops/kernels/powers_sweep.cc compares
-// it with long double.
+// p e is exact, as the sum of two products, and only p f is rounded. So the error does not grow
+// with the exponent of x: x^p is off by less than (1 + p / 2) 2^-23 of itself, and its root, which
+// takes the p-th part of that, by little more than a rounding. tests/ops/kernels/powers_sweep.cc
+// compares it with long double.
 #pragma once
 
 #include <math.h>
@@ -87,8 +87,7 @@ struct Exponent {
   const Floats z = multiply_add(x, Floats{}, bits_as<Bits, Floats>(mantissa) - 1.0f);
   // log2(1 + z) / z, minimax on [sqrt(1/2) - 1, sqrt(2) - 1]: relative error 3e-8.
   const Floats f = z * polynomial(z, 1.442695f, -0.72134733f, 0.48091063f, -0.36070368f,
-                                  0.28791624f, -0.23894481f, 0.2157156f, -0.20726976f,
-                                  0.12583706f);
+                                  0.28791624f, -0.23894481f, 0.2157156f, -0.20726976f, 0.12583706f);
   // The sign bit makes an exponent of 129 and more, and so infinity.
   const Floats biased = to_floats(bits_as<Bits, Ints>(shifted >> 23));
   const Floats high = multiply_add(p_high, biased, -127.0f * p_high);

@@ -1,7 +1,7 @@
 // Y_l = pool(X, size of level l), for all levels from one pass over X.
 //
-// The ends of the windows of all levels divide each axis in cells. Each cell of a plane is reduced to
-// one value, and every window of every level is a box of cells.
+// The ends of the windows of all levels divide each axis in cells. Each cell of a plane is reduced
+// to one value, and every window of every level is a box of cells.
 #pragma once
 
 #include "reduce.h"
@@ -13,7 +13,8 @@ namespace {
 template <typename T>
 Rows<T> rows_of(const T* plane, const Axis& height, const Axis& width, Window d, Window h) {
   const int64_t row = width.length, slice = height.length * row;
-  return {plane + d.start * slice + h.start * row, d.end - d.start, slice, h.end - h.start, row, row};
+  return {
+      plane + d.start * slice + h.start * row, d.end - d.start, slice, h.end - h.start, row, row};
 }
 
 // Reduces each cell of a plane.
@@ -44,8 +45,8 @@ void reduce_to_level(const R& r, const PyramidJob& job, const PyramidLevel& leve
   for (int64_t d = 0; d < level.d.bins; ++d)
     for (int64_t h = 0; h < level.h.bins; ++h) {
       const Window slices = level.d.windows[d], rows = level.h.windows[h];
-      reduce_rows(r, rows_of(cells, level.h, level.w, slices, rows),
-                  cells + kMostCells + kLanes<C>, row);
+      reduce_rows(r, rows_of(cells, level.h, level.w, slices, rows), cells + kMostCells + kLanes<C>,
+                  row);
       const int64_t above = elements(job.d, slices) * elements(job.h, rows);
       for (int64_t w = 0; w < level.w.bins; ++w) {
         const Window columns = level.w.windows[w];
