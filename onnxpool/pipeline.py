@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import onnx
 import onnx_graphsurgeon as gs
 
-from onnxpool import conform, report, shapes, targets
+from onnxpool import conform, declared_shapes, report, shapes, targets
 from onnxpool import input_shapes as input_shapes_
 from onnxpool.check import Probe, check_whole_model
 from onnxpool.errors import ArgumentError
@@ -21,7 +21,7 @@ from onnxpool.report import Action, Finding, Report, Summary
 from onnxpool.rewrites import lift, lower
 from onnxpool.rewrites.plan import plan
 from onnxpool.rewrites.verify import verify
-from onnxpool.scope import bodies
+from onnxpool.scope import Scope, bodies
 
 if TYPE_CHECKING:
     from onnxpool.validation import Validation
@@ -146,6 +146,7 @@ def rewrite(
     wanted_opset = conform.wanted_opset(file, runtime, opset)
     before = _summary(file.proto)
     jobs: list[_Job] = []
+    stale: list[tuple[Scope, str]] = []
     findings: list[Finding] = []
     for number, scope in enumerate(file.scopes):
         constructs, declined = lift.find(scope.graph, scope.opset)
@@ -157,6 +158,8 @@ def rewrite(
             if planned.better:
                 probe = Probe(construct, scope.opset) if check != "none" else None
                 jobs.append(_Job(number, len(findings) - 1, probe))
+                if construct.stale_shapes:
+                    stale += [(scope, region.y.name) for region in construct.found]
                 nodes.append(lift.replace(scope.graph, construct))
         verify(scope.graph)
         for node in nodes:
@@ -165,6 +168,7 @@ def rewrite(
     conforming = conform.conform(file, runtime, wanted_opset, probe=check != "none")
     changed = file.splice() or wanted_opset != file.opset or bool(input_shapes)
     if changed:
+        declared_shapes.correct(file, stale)
         file = _imported_anew(file)
         _check(file, jobs, findings)
         if check == "full":
@@ -247,7 +251,8 @@ def _with_bodies(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
 
 
 def _notes(file: ModelFile) -> tuple[str, ...]:
-    return tuple(f"{s.name}: {s.shape_note}" for s in file.scopes if s.shape_note)
+    notes = ((s.name, note) for s in file.scopes for note in (s.shape_note, lift.note(s.graph)))
+    return tuple(f"{name}: {note}" for name, note in notes if note)
 
 
 def _check_choice(name: str, value: str, choices: Iterable[str]) -> None:

@@ -12,10 +12,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import onnx
 import onnx_graphsurgeon as gs
-from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, TypeProto, ValueInfoProto
+from onnx import (
+    AttributeProto,
+    GraphProto,
+    NodeProto,
+    TensorProto,
+    TensorShapeProto,
+    TypeProto,
+    ValueInfoProto,
+)
 
 from onnxpool.model_file import ModelFile
-from onnxpool.ops.op import Dim, Shape
+from onnxpool.ops import DOMAIN, VERSION, InvalidOp, register_schemas
+from onnxpool.ops.op import Claimed, Dim, Shape
+from onnxpool.rewrites.lift import aten_fallback
 from onnxpool.scope import Scope, dtype_and_shape
 from onnxpool.skeleton import (
     Thin,
@@ -31,17 +41,57 @@ Attributes = Mapping[str, AttributeProto]
 Key = tuple[str, str, str]
 """What a node names a function by: domain, name, overload."""
 
+Place = tuple[str, int]
+"""An input and an axis of it, whose size has no name."""
+Sizes = Mapping[str | Place, int]
+"""Numbers for the sizes of the inputs."""
+
 _GENERATED_SYMBOL = "unk__"
 """onnx numbers unknown dims; each inference starts again, so the names say nothing."""
 
 
 def infer(model_file: ModelFile) -> None:
-    """Fill in `shape` and `dtype` of the variables of all scopes where they are not declared.
+    """Fill in `shape` and `dtype` of the variables of all scopes; `model_file.proto` stays.
 
-    A declared size stays, right or wrong; `model_file.proto` is not changed. In a function that
-    is called with different shapes, shapes stay unknown; `Scope.shape_note` says so.
+    What follows from the inputs of the model holds, whatever the file declares. Where nothing
+    follows, a declared number is taken, and a declared symbol as `Claimed`; but not beside
+    PyTorch's own pooling, whose exporter declares traced sizes for dynamic ones. In a function
+    that is called with different shapes, shapes stay unknown; `Scope.shape_note` says so.
     """
-    _Inference(model_file).run()
+    register_schemas()
+    scopes = model_file.scopes
+    fallback = any(aten_fallback.applies(node) for s in scopes for node in s.graph.nodes)
+    understood = None
+    # What a pool of PyTorch's own computes may depend on a rank that the round before has found.
+    while understood != (found := list(_pytorch_pools(scopes))):
+        understood = found
+        derived = _Inference(model_file, declared=False).run()
+        claimed = {} if fallback else _Inference(model_file, declared=True).run()
+        for scope in scopes:
+            _fill(scope, derived[id(scope)], claimed.get(id(scope)))
+
+
+def at_sizes(model_file: ModelFile, sizes: Sizes) -> list[dict[str, Shape]]:
+    """Per scope, the shapes that follow if the inputs of the model have these sizes.
+
+    Args:
+        sizes: a number for every one of `symbols`.
+    """
+    types = _Inference(model_file, declared=False, sizes=sizes).run()
+    known = [{name: _shape(types[id(s)], name) for name in types[id(s)]} for s in model_file.scopes]
+    return [{name: s for name, s in shapes.items() if s is not None} for shapes in known]
+
+
+def symbols(model: onnx.ModelProto) -> list[str | Place]:
+    """Every size of the inputs that is no number."""
+    return list(dict.fromkeys(symbol for symbol, _ in _open_sizes(model.graph)))
+
+
+def _open_sizes(graph: GraphProto) -> Iterator[tuple[str | Place, TensorShapeProto.Dimension]]:
+    for value in graph.input:
+        for axis, dim in enumerate(value.type.tensor_type.shape.dim):
+            if not dim.HasField("dim_value"):
+                yield dim.dim_param or (value.name, axis), dim
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +104,13 @@ class _Call:
 
 
 class _Inference:
-    def __init__(self, model_file: ModelFile) -> None:
+    """One round, with what the file declares for tensors that are no inputs, or without."""
+
+    def __init__(
+        self, model_file: ModelFile, *, declared: bool, sizes: Sizes | None = None
+    ) -> None:
+        self._declared = declared
+        self._sizes = sizes or {}
         self._model = model_file.proto
         self._scopes = model_file.scopes
         self._thin: Thin = for_inference(model_file.folder)
@@ -63,7 +119,8 @@ class _Inference:
         self._types: dict[int, Types] = {}
         self._nodes: dict[int, list[NodeProto]] = {}
 
-    def run(self) -> None:
+    def run(self) -> dict[int, Types]:
+        """Per `id` of a scope, the types of its tensors, as far as they are known."""
         functions = {
             _key_of_function(s.proto): s
             for s in self._scopes
@@ -73,6 +130,7 @@ class _Inference:
         self._infer_with_bodies(main, {}, {})
         for key in _callers_first(self._functions):
             self._infer_function(functions[key], self._calls[key])
+        return self._types
 
     def _infer_with_bodies(
         self, root: Scope, given: Mapping[str, TypeProto | None], attributes: Attributes
@@ -89,7 +147,6 @@ class _Inference:
             self._nodes[id(scope)] = list(graph.node)
             self._types[id(scope)] = self._infer_graph(graph, scope)
             self._note_calls(scope)
-            _fill(scope, self._types[id(scope)])
 
     def _infer_function(self, scope: Scope, calls: Sequence[_Call]) -> None:
         scope.shape_note = _disagreement(calls)
@@ -112,6 +169,14 @@ class _Inference:
                 value_info=scope.proto.value_info,
                 output=[ValueInfoProto(name=name) for name in scope.proto.output],
             )
+        for index, node in _pytorch_pools([scope]):
+            graph.node[index].CopyFrom(node)
+        if not self._declared:
+            _forget_declarations(graph, is_body=scope.outer is not None)
+        if scope is self._scopes[-1]:
+            for symbol, dim in _open_sizes(graph):
+                if symbol in self._sizes:
+                    dim.dim_value = self._sizes[symbol]
         if isinstance(_root(scope).proto, onnx.FunctionProto):
             _resolve_attributes(graph, attributes)
         return graph
@@ -180,7 +245,7 @@ class _Inference:
     def _infer_graph(self, graph: GraphProto, scope: Scope) -> Types:
         model = onnx.ModelProto(
             ir_version=self._model.ir_version,
-            opset_import=scope.opset_import,
+            opset_import=_with_dialect(scope.opset_import),
             graph=graph,
             functions=self._functions,
         )
@@ -327,20 +392,76 @@ def _without_axis(known: TypeProto | None, axis: int) -> TypeProto | None:
     return _without_shape(known)
 
 
-def _fill(scope: Scope, types: Types) -> None:
+def _pytorch_pools(scopes: Iterable[Scope]) -> Iterator[tuple[int, NodeProto]]:
+    """PyTorch's own pooling as far as it is understood: its position, and the dialect's node."""
+    for scope in scopes:
+        for index, (node, _) in enumerate(scope.imported.values()):
+            if aten_fallback.applies(node):
+                with contextlib.suppress(InvalidOp):
+                    op, _ = aten_fallback.meaning(node, scope.opset)
+                    names = [tensor.name for tensor in node.outputs]
+                    yield (
+                        index,
+                        onnx.helper.make_node(
+                            op.op_type(),
+                            [node.inputs[0].name],
+                            names,
+                            domain=DOMAIN,
+                            **op.attributes(),
+                        ),
+                    )
+
+
+def _with_dialect(
+    opset_import: Iterable[onnx.OperatorSetIdProto],
+) -> list[onnx.OperatorSetIdProto]:
+    others = [entry for entry in opset_import if entry.domain != DOMAIN]
+    return [*others, onnx.helper.make_opsetid(DOMAIN, VERSION)]
+
+
+def _forget_declarations(graph: GraphProto, *, is_body: bool) -> None:
+    """Leave the shapes of inputs alone; of those of a body, the numbers."""
+    del graph.value_info[:]
+    for value in graph.output:
+        if value.type.HasField("tensor_type"):
+            value.type.tensor_type.ClearField("shape")
+    for value in graph.input if is_body else ():
+        for dim in value.type.tensor_type.shape.dim:
+            dim.ClearField("dim_param")
+
+
+def _fill(scope: Scope, derived: Types, claimed: Types | None) -> None:
     nodes = scope.graph.nodes
     tensors = [t for n in nodes for t in (*n.inputs, *n.outputs)] + scope.graph.inputs
-    for tensor in tensors:
-        if isinstance(tensor, gs.Variable) and tensor.name in types:
-            dtype, shape = dtype_and_shape(types[tensor.name])
-            tensor.dtype = dtype if tensor.dtype is None else tensor.dtype
-            tensor.shape = _merge(tensor.shape, shape)
+    for tensor in {id(t): t for t in tensors if isinstance(t, gs.Variable)}.values():
+        for types in (claimed or {}, derived):
+            if tensor.name in types and tensor.dtype is None:
+                tensor.dtype, _ = dtype_and_shape(types[tensor.name])
+        claim = None if claimed is None else _merge(tensor.shape, _shape(claimed, tensor.name))
+        tensor.shape = _confirm(claim, _shape(derived, tensor.name))
+
+
+def _shape(types: Types, name: str) -> Shape | None:
+    if name not in types:
+        return None
+    _, shape = dtype_and_shape(types[name])
+    return shape and tuple(None if _is_generated(dim) else dim for dim in shape)
+
+
+def _confirm(claimed: Shape | None, derived: Shape | None) -> Shape | None:
+    """`derived`, and where it leaves a size open, what is claimed."""
+    if claimed is not None:
+        claimed = tuple(Claimed(dim) if isinstance(dim, str) else dim for dim in claimed)
+    if derived is None:
+        return claimed
+    if claimed is None or len(claimed) != len(derived):
+        return derived
+    pairs = zip(claimed, derived, strict=True)
+    return tuple(claim if dim is None else dim for claim, dim in pairs)
 
 
 def _merge(declared: Shape | None, inferred: Shape | None) -> Shape | None:
     """`declared`, with what it leaves open, or only has a symbol for, from `inferred`."""
-    if inferred is not None:
-        inferred = tuple(None if _is_generated(dim) else dim for dim in inferred)
     if declared is None:
         return inferred
     if inferred is None or len(inferred) != len(declared):

@@ -28,6 +28,20 @@ Dim = int | str | None
 Shape = tuple[Dim, ...]
 
 
+class Claimed(str):
+    """A symbol that a file declares for a size, and that inference does not confirm.
+
+    Two sizes of one name are equal at run time only if the name is confirmed for both.
+    """
+
+    __slots__ = ()
+
+
+def is_confirmed(dim: Dim) -> bool:
+    """Whether `dim` is a symbol that stands for one number wherever else it is confirmed."""
+    return isinstance(dim, str) and not isinstance(dim, Claimed)
+
+
 class InvalidOp(ValueError):
     """Attributes or input shapes that an op of the dialect does not take."""
 

@@ -1,8 +1,8 @@
 """Lift: find pooling by what it computes, and replace it by ops of the dialect.
 
-A node of the dialect is what it says (dialect_node). A region of one pooling node is judged from
-its attributes and left alone (single_node). On every other region (see region.py) these rules are
-tried in order:
+A node of the dialect is what it says (dialect_node), and so is a pool that an exporter left as
+PyTorch's own op (aten_fallback). A region of one pooling node is judged from its attributes and
+left alone (single_node). On every other region (see region.py) these rules are tried in order:
 
     adaptive_average_pool   weighted sums
     adaptive_max_pool       maxima, and where they stood
@@ -23,6 +23,7 @@ from onnxpool.rewrites.constants import is_constant, is_float, is_integer
 from onnxpool.rewrites.lift import (
     adaptive_average_pool,
     adaptive_max_pool,
+    aten_fallback,
     dialect_node,
     dynamic,
     gem_pool,
@@ -30,12 +31,13 @@ from onnxpool.rewrites.lift import (
     single_node,
     unknown_size,
 )
+from onnxpool.rewrites.lift.aten_fallback import note
 from onnxpool.rewrites.lift.construct import Construct, Declined, output_names, replace, shape_of
 from onnxpool.rewrites.lift.region import Region, RegionFinder
 from onnxpool.rewrites.lift.roles import Role
 from onnxpool.rewrites.lift.trials import Trials
 
-__all__ = ["RULES", "Construct", "Declined", "find", "replace"]
+__all__ = ["RULES", "Construct", "Declined", "find", "note", "replace"]
 
 RULES: tuple[Callable[[Region, int], Construct | Declined | None], ...] = (
     adaptive_average_pool.judge,
@@ -102,8 +104,12 @@ class _Search:
     def _judge(self, y: gs.Variable, nested: bool) -> Construct | Declined | None:
         """The verdict on the largest region that ends in `y` and pools no axis twice."""
         (node,) = y.inputs
-        if dialect_node.applies(node):
-            return dialect_node.judge(node, self.opset) if y is node.outputs[0] else None
+        if _is_whole(node):
+            if y is not next(tensor for tensor in node.outputs if tensor.name):
+                return None
+            if dialect_node.applies(node):
+                return dialect_node.judge(node, self.opset)
+            return aten_fallback.judge(node, self.opset, self.outputs)
         best: Construct | None = None
         declined: Declined | None = None
         for region in self.finder.regions(y):
@@ -144,7 +150,7 @@ class _Search:
         return None
 
     def _is_candidate(self, y: gs.Variable) -> bool:
-        judgeable = is_float(y.dtype) or is_integer(y.dtype)
+        judgeable = is_float(y.dtype) or is_integer(y.dtype) or any(map(_is_whole, y.inputs))
         return (
             judgeable
             and not is_constant(y, self.finder.constants)
@@ -155,6 +161,11 @@ class _Search:
         """Whether `y` is computed by `nodes` for them alone."""
         inside = bool(y.outputs) and all(id(node) in nodes for node in (*y.inputs, *y.outputs))
         return inside and y.name not in self.outputs
+
+
+def _is_whole(node: gs.Node) -> bool:
+    """Whether a node says by itself what it computes, with no region to look at."""
+    return dialect_node.applies(node) or aten_fallback.applies(node)
 
 
 def _is_explained(declined: Declined, constructs: list[Construct]) -> bool:

@@ -6,11 +6,15 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+import onnx
 import onnx_graphsurgeon as gs
 
+from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool
 from onnxpool.ops.op import DOMAIN, Op, Shape
+from onnxpool.rewrites.constants import onnx_type
 from onnxpool.rewrites.lift.region import Region
 from onnxpool.rewrites.lift.repair import Repair
+from onnxpool.rewrites.lift.roles import Role
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +27,7 @@ class Construct:
         parameters: the inputs of the op after X.
         best: why the graph's own form should stay; empty where a better one is known.
         repair: where the graph is not what the op says; None where it is that at every size.
+        stale_shapes: whether the shapes that the file declares, from here on, are doubtful.
     """
 
     op: Op
@@ -30,6 +35,7 @@ class Construct:
     parameters: tuple[gs.Tensor, ...] = ()
     best: str = ""
     repair: Repair | None = None
+    stale_shapes: bool = False
 
     @property
     def found(self) -> tuple[Region, ...]:
@@ -53,6 +59,12 @@ class Declined:
     reason: str
 
 
+def whole_node(node: gs.Node) -> tuple[Region | None, ...]:
+    """The regions of a node that is a construct by itself, one for each of its outputs."""
+    x = node.inputs[0]
+    return tuple(Region(x, y, (node,), Role(0)) if y.name else None for y in node.outputs)
+
+
 def shape_of(tensor: gs.Tensor) -> Shape | None:
     """The shape with unnamed sizes as None; None where nothing is known."""
     if tensor.shape is None:
@@ -74,20 +86,41 @@ def replace(graph: gs.Graph, construct: Construct) -> gs.Node:
         else gs.Variable(f"{construct.x.name}/onnxpool/unused_{index}")
         for index, region in enumerate(construct.regions)
     ]
+    name = f"{construct.found[0].y.name}/{construct.op.op_type()}"
+    parameters, casts = _parameters(construct, name)
     node = gs.Node(
         construct.op.op_type(),
-        f"{construct.found[0].y.name}/{construct.op.op_type()}",
+        name,
         construct.op.attributes(),
-        inputs=[construct.x, *construct.parameters],
+        inputs=[construct.x, *parameters],
         outputs=outputs,
         domain=DOMAIN,
     )
-    graph.nodes.insert(position, node)
+    graph.nodes[position:position] = [*casts, node]
+    position += len(casts)
     for tensor, region in zip(outputs, construct.regions, strict=True):
         if region is not None and tensor is not region.y:
             graph.nodes.insert(position + 1, _drop_pooled_axes(tensor, region.y))
     _remove_unread(graph, construct.nodes)
     return node
+
+
+def _parameters(construct: Construct, name: str) -> tuple[list[gs.Tensor], list[gs.Node]]:
+    """The parameters as the op takes them, and the nodes that make them so.
+
+    PyTorch traces int(H * scale) as a float; a size that the graph computes is int64 here.
+    """
+    if not isinstance(construct.op, AdaptiveAveragePool | AdaptiveMaxPool):
+        return list(construct.parameters), []
+    tensors, casts = [], []
+    for size in construct.parameters:
+        if onnx_type(size.dtype) != onnx.TensorProto.INT64:
+            integers = gs.Variable(f"{name}/size", np.dtype(np.int64), size.shape)
+            to = {"to": int(onnx.TensorProto.INT64)}
+            casts.append(gs.Node("Cast", f"{name}/Cast", to, [size], [integers]))
+            size = integers
+        tensors.append(size)
+    return tensors, casts
 
 
 def _free(graph: gs.Graph, region: Region, replaced: set[int]) -> gs.Variable:

@@ -6,9 +6,7 @@ import onnx_graphsurgeon as gs
 
 from onnxpool.ops import DIALECT, DOMAIN, InvalidOp
 from onnxpool.rewrites.cut import needs_constants_alone
-from onnxpool.rewrites.lift.construct import Construct, Declined
-from onnxpool.rewrites.lift.region import Region
-from onnxpool.rewrites.lift.roles import Role
+from onnxpool.rewrites.lift.construct import Construct, Declined, whole_node
 from onnxpool.rewrites.run import evaluate
 
 _OPS = {op.op_type(): op for op in DIALECT}
@@ -19,8 +17,7 @@ def applies(node: gs.Node) -> bool:
 
 
 def judge(node: gs.Node, opset: int) -> Construct | Declined:
-    x, *parameters = node.inputs
-    regions = [Region(x, y, (node,), Role(0)) if y.name else None for y in node.outputs]
+    regions = whole_node(node)
     try:
         if node.op not in _OPS:
             raise InvalidOp(f"the dialect has no op {node.op!r}; it has {', '.join(_OPS)}")
@@ -28,7 +25,7 @@ def judge(node: gs.Node, opset: int) -> Construct | Declined:
     except InvalidOp as error:
         (first, *_) = [region for region in regions if region is not None]
         return Declined(first, str(error))
-    return Construct(op, tuple(regions), tuple(_folded(p, opset) for p in parameters))
+    return Construct(op, regions, tuple(_folded(p, opset) for p in node.inputs[1:]))
 
 
 def _folded(parameter: gs.Tensor, opset: int) -> gs.Tensor:

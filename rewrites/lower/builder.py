@@ -13,7 +13,7 @@ import onnx
 import onnx_graphsurgeon as gs
 from numpy.typing import DTypeLike, NDArray
 
-from onnxpool.ops.op import Array, Dim, Shape
+from onnxpool.ops.op import Array, Dim, Shape, is_confirmed
 from onnxpool.rewrites.constants import onnx_type
 
 SHARED = "onnxpool/"
@@ -104,13 +104,13 @@ class Builder:
     def length(self, axis: int) -> gs.Tensor:
         """The size of an axis of the X of the node: an int64 scalar, constant where it is known.
 
-        A size with a name is read from the first tensor of the graph that has it too.
+        A size of a confirmed name is read from the first tensor of the graph that has it too.
         """
         x = self._node.inputs[0]
         dim = x.shape[axis]
         if isinstance(dim, int):
             return self.integer(dim)
-        if dim and (known := self._length_named(dim)) is not None:
+        if is_confirmed(dim) and (known := self._length_named(dim)) is not None:
             return known
         sizes = self.shared("Shape", [x], (len(x.shape),), np.dtype(np.int64))
         return self.element(sizes, axis)
@@ -368,7 +368,9 @@ def _reads_size(gather: gs.Node, symbol: str) -> bool:
         return False
     dims = shape.inputs[0].shape or ()
     axis = int(index.values)
-    return -len(dims) <= axis < len(dims) and dims[axis] == symbol
+    if not -len(dims) <= axis < len(dims):
+        return False
+    return is_confirmed(dims[axis]) and bool(dims[axis] == symbol)
 
 
 def _is_output_of(tensor: gs.Tensor, nodes: Sequence[gs.Node]) -> bool:

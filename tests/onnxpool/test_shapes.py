@@ -9,6 +9,7 @@ from onnx import TensorProto, helper, parser
 
 from onnxpool.errors import ModelError
 from onnxpool.model_file import ModelFile
+from onnxpool.ops.op import is_confirmed
 from onnxpool.shapes import infer
 
 HEAD = '<ir_version: 9, opset_import: ["" : 17, "d" : 1]>'
@@ -51,8 +52,7 @@ def test_main_graph_without_value_info():
         "x": ("N", 2, 8, 8),
         "s": (4,),
         "r": ("N", 1, 16, 8),
-        # A declared symbol gives way to a size; "a" stays, because it says as much as "N".
-        "y": ("a", 1, 1, 1),
+        "y": ("N", 1, 1, 1),
     }
     assert dtypes(main) == {"s": np.int64, "r": np.float32, "y": np.float32}
 
@@ -64,20 +64,84 @@ def declare(name, elem_type, shape):
     return edit
 
 
+@pytest.mark.parametrize("declared", [[5, 6], [2, 4, 4], ["N", "M"], [None, 4], [None, 7], None])
+def test_what_follows_from_the_inputs_holds_whatever_is_declared(declared):
+    text = f"{HEAD} g (float[2,4] x) => (float[2,4] y) {{ r = Relu(x)  y = Abs(r) }}"
+    assert shapes(inferred(text, declare("r", TensorProto.FLOAT, declared)).main)["r"] == (2, 4)
+
+
+@pytest.mark.parametrize("declared", [[5, 6], [2, 4, 4], [None, 7]])
+def test_where_nothing_follows_a_declared_number_is_taken(declared):
+    text = f"{HEAD} g (float[2,4] x) => (y) {{ r = d.Unknown(x)  y = Abs(r) }}"
+    main = inferred(text, declare("r", TensorProto.FLOAT, declared)).main
+    assert shapes(main)["r"] == shapes(main)["y"] == tuple(declared)
+
+
+def test_a_declared_symbol_is_confirmed_where_it_follows_from_the_inputs():
+    text = f"""{HEAD} g (float[N,4,H,W] x) => (y) {{
+        r = Relu(x)  p = MaxPool<kernel_shape=[2,2]>(r)  y = Abs(p)
+    }}"""
+
+    def edit(proto):
+        declare("r", TensorProto.FLOAT, ["N", 4, "H", "V"])(proto)
+        declare("p", TensorProto.FLOAT, ["N", 4, "H", "W"])(proto)
+
+    main = inferred(text, edit).main
+    confirmed = {n: [is_confirmed(d) for d in shape] for n, shape in shapes(main).items()}
+    assert confirmed["r"] == [True, False, True, True]
+    # The kernel makes H and W other sizes than those of x, whatever is declared.
+    assert confirmed["p"] == confirmed["y"] == [True, False, False, False]
+
+
+ATEN = (
+    '<ir_version: 8, opset_import: ["" : 17, "org.pytorch.aten" : 1]>'
+    "g (float[N,3,H,W] x, float[5,3,3,3] w) => (y)"
+)
+
+
 @pytest.mark.parametrize(
-    ("declared", "shape"),
+    ("nodes", "shape"),
     [
-        ((TensorProto.FLOAT, [5, 6]), (5, 6)),
-        ((TensorProto.FLOAT, [2, 4, 4]), (2, 4, 4)),
-        ((TensorProto.FLOAT, ["N", "M"]), (2, 4)),
-        ((TensorProto.FLOAT, [None, 4]), (2, 4)),
-        ((TensorProto.FLOAT, [None, 7]), (None, 7)),
-        ((TensorProto.FLOAT, None), (2, 4)),
+        ("p = org.pytorch.aten.adaptive_avg_pool2d(r, s)", (None, 5, 6, 7)),
+        ('p = org.pytorch.aten.ATen<operator="adaptive_avg_pool2d">(r, s)', (None, 5, 6, 7)),
+        ("p, i = org.pytorch.aten.adaptive_max_pool2d(r, s)", (None, 5, 6, 7)),
+        ("p = org.pytorch.aten.adaptive_avg_pool2d(r, c)", (None, 5, 6, None)),
+        # The rank of r is found in a first round, so only then what the kernel is.
+        ("p = org.pytorch.aten.avg_pool2d(r, k)", (None, 5, 1, 1)),
+        ("p = org.pytorch.aten.avg_pool2d(r, s)", None),
+        ("p = org.pytorch.aten.grid_sampler(r, s)", None),
     ],
 )
-def test_what_is_declared_stays_even_when_stale(declared, shape):
-    text = f"{HEAD} g (float[2,4] x) => (float[2,4] y) {{ r = Relu(x)  y = Abs(r) }}"
-    assert shapes(inferred(text, declare("r", *declared)).main)["r"] == shape
+def test_shapes_behind_pooling_of_pytorch(nodes, shape):
+    main = inferred(f"""{ATEN} {{
+        r = Conv(x, w)
+        s = Constant<value_ints=[6,7]>()  six = Constant<value_ints=[6]>()  z = Shape(r)
+        k = Shape<start=-2>(r)  t = Constant<value_ints=[3]>()  l = Gather(z, t)
+        h = Div(l, t)  c = Concat<axis=0>(six, h)
+        {nodes}
+        y = Relu(p)
+    }}""").main
+    found = shapes(main)["y"]
+    expected = shape and ("N", *shape[1:])
+    assert found == expected
+
+
+def test_sizes_declared_behind_pooling_of_pytorch_are_those_of_the_trace():
+    def edit(proto):
+        declare("p", TensorProto.FLOAT, [1, 3, 6, 7])(proto)
+        output = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 126])
+        proto.graph.output[0].CopyFrom(output)
+
+    main = inferred(
+        f"""{ATEN} {{
+        s = Constant<value_ints=[6,7]>()
+        p = org.pytorch.aten.adaptive_avg_pool2d(x, s)
+        y = Flatten(p)
+    }}""",
+        edit,
+    ).main
+    assert shapes(main)["p"] == ("N", 3, 6, 7)
+    assert shapes(main)["y"] == ("N", 126)
 
 
 def test_a_stale_dtype_does_not_stop_the_rest():

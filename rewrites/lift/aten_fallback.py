@@ -1,0 +1,183 @@
+"""Pooling that torch's TorchScript exporter left as PyTorch's own op, which no runtime loads.
+
+aten::adaptive_avg_pool2d(X, size) = AdaptiveAveragePool<size>(X)
+aten::adaptive_max_pool2d(X, size) = AdaptiveMaxPool<size>(X), with its indices
+aten::avg_pool2d(X, kernel), kernel = the sizes of X: AdaptiveAveragePool<1, 1>(X); max_pool too
+
+    org.pytorch.aten::adaptive_avg_pool2d               OperatorExportTypes.ONNX_FALLTHROUGH
+    org.pytorch.aten::ATen<operator="adaptive_…">       OperatorExportTypes.ONNX_ATEN_FALLBACK
+    aten::adaptive_avg_pool2d, or sizes as attributes   older exporters, and by hand
+
+Nothing runs these nodes, so what they compute is taken from their names, as for the dialect's own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import onnx_graphsurgeon as gs
+
+from onnxpool.ops import COMPUTED, KEEP, AdaptiveAveragePool, AdaptiveMaxPool, InvalidOp
+from onnxpool.rewrites.constants import is_float, numpy_type
+from onnxpool.rewrites.lift.construct import Construct, Declined, shape_of, whole_node
+from onnxpool.rewrites.lift.region import Region
+from onnxpool.rewrites.lift.shape_arithmetic import Element, elements, is_size_of
+
+DOMAINS = ("org.pytorch.aten", "aten")
+
+Meaning = tuple[AdaptiveAveragePool | AdaptiveMaxPool, tuple[gs.Tensor, ...]]
+"""An op of the dialect on the first input of a node, and the op's parameters."""
+
+_POOL = re.compile(
+    r"(aten::)?_?(?P<adaptive>adaptive_)?(?P<kind>avg|max)_pool(?P<k>[123])d(_with_indices)?"
+)
+_OPS: dict[str, type[AdaptiveAveragePool | AdaptiveMaxPool]] = {
+    "avg": AdaptiveAveragePool,
+    "max": AdaptiveMaxPool,
+}
+_SLIDING = {
+    "avg": (
+        "kernel_size",
+        "stride",
+        "padding",
+        "ceil_mode",
+        "count_include_pad",
+        "divisor_override",
+    ),
+    "max": ("kernel_size", "stride", "padding", "dilation", "ceil_mode"),
+}
+"""The arguments behind X, in the order of PyTorch's native_functions.yaml."""
+
+
+_UNLOADABLE = "ONNX Runtime does not load the model while it is there"
+
+
+def applies(node: gs.Node) -> bool:
+    """Whether a node is pooling of PyTorch's own."""
+    return node.domain in DOMAINS and _POOL.fullmatch(operator(node)) is not None
+
+
+def operator(node: gs.Node) -> str:
+    """PyTorch's name of the op of a node."""
+    return str(node.attrs.get("operator", node.op))
+
+
+def note(graph: gs.Graph) -> str | None:
+    """What else of PyTorch's own keeps the model from being loaded; None where nothing does."""
+    defined = {(function.domain, function.name) for function in graph.functions}
+    nodes = [n for n in graph.nodes if n.domain in DOMAINS and (n.domain, n.op) not in defined]
+    others = dict.fromkeys(operator(node) for node in nodes if not applies(node))
+    if not others:
+        return None
+    return f"{', '.join(others)}: PyTorch's own op, no pooling, left; {_UNLOADABLE}"
+
+
+def judge(node: gs.Node, opset: int, outputs: set[str]) -> Construct | Declined:
+    """Judge a node that `applies`, in a graph whose outputs have these names."""
+    regions = whole_node(node)
+    try:
+        op, parameters = meaning(node, opset)
+    except InvalidOp as error:
+        (first, *_) = [region for region in regions if region is not None]
+        return Declined(first, f"{error}; {_UNLOADABLE}")
+    regions = _without_unread_indices(regions, outputs)
+    return Construct(op, regions, parameters, stale_shapes=True)
+
+
+def meaning(node: gs.Node, opset: int) -> Meaning:
+    """What a node that `applies` computes.
+
+    Raises:
+        InvalidOp: that cannot be said, or not by an op of the dialect.
+    """
+    match = _POOL.fullmatch(operator(node))
+    assert match is not None
+    x, k = node.inputs[0], int(match["k"])
+    shape = shape_of(x)
+    if shape is None:
+        raise InvalidOp(f"the rank of its input {x.name!r} is not known")
+    if len(shape) not in (k + 1, k + 2):
+        raise InvalidOp(f"{operator(node)} takes rank {k + 1} or {k + 2}, found rank {len(shape)}")
+    if x.dtype is not None and not is_float(x.dtype):
+        raise InvalidOp(f"its input {x.name!r} is {numpy_type(x.dtype)}, wanted floating point")
+    kind = _OPS[match["kind"]]
+    if match["adaptive"]:
+        size, parameters = _output_size(node, k, opset)
+        return kind(size), parameters
+    return kind(_full_size(node, k, _SLIDING[match["kind"]], opset)), ()
+
+
+def _without_unread_indices(
+    regions: tuple[Region | None, ...], outputs: set[str]
+) -> tuple[Region | None, ...]:
+    values, *indices = regions
+    read = [r for r in indices if r is not None and (r.y.outputs or r.y.name in outputs)]
+    return (values, *read)
+
+
+def _output_size(
+    node: gs.Node, k: int, opset: int
+) -> tuple[tuple[int, ...], tuple[gs.Tensor, ...]]:
+    x = node.inputs[0]
+    found = _argument(node, 1, "output_size", opset)
+    if found is None:
+        found = [None] * k
+    if len(found) != k or any(isinstance(size, int) and size < 1 for size in found):
+        raise InvalidOp(f"its output_size is {_text(found)}, wanted {k} sizes of at least 1")
+    size = tuple(
+        KEEP if is_size_of(element, x, axis) else element if isinstance(element, int) else COMPUTED
+        for axis, element in enumerate(found, start=len(x.shape) - k)
+    )
+    return size, (node.inputs[1],) if COMPUTED in size else ()
+
+
+def _full_size(node: gs.Node, k: int, names: Sequence[str], opset: int) -> tuple[int, ...]:
+    """The output size of a window that is all of X, or one element, on each axis."""
+    x = node.inputs[0]
+
+    def argument(name: str) -> list[Element] | None:
+        position = names.index(name) + 1 if name in names else len(node.inputs)
+        return _argument(node, position, name, opset)
+
+    kernel, stride = argument("kernel_size"), argument("stride")
+    if kernel is None or len(kernel) != k:
+        raise InvalidOp(f"its kernel_size is {_text(kernel)}, wanted the {k} sizes of its input")
+    for name, harmless in (("padding", 0), ("dilation", 1)):
+        found = argument(name)
+        if found is None or any(element != harmless for element in found):
+            raise InvalidOp(f"its {name} is {_text(found)}, wanted {harmless}")
+    if argument("divisor_override") != []:
+        raise InvalidOp("it has a divisor_override, so it is no average")
+    strides = kernel if stride == [] else (stride or [None]) * k
+    axes = range(len(x.shape) - k, len(x.shape))
+    size = [_bins(x, *each) for each in zip(axes, kernel, strides, strict=False)]
+    if None in size:
+        raise InvalidOp(
+            f"its kernel_size is {_text(kernel)}, not the sizes of its input: an ordinary sliding "
+            "window, no adaptive pooling"
+        )
+    return tuple(bins for bins in size if bins is not None)
+
+
+def _bins(x: gs.Tensor, axis: int, kernel: Element, stride: Element) -> int | None:
+    if is_size_of(kernel, x, axis):
+        return 1
+    return KEEP if kernel == stride == 1 else None
+
+
+def _argument(node: gs.Node, position: int, name: str, opset: int) -> list[Element] | None:
+    """The elements of an argument, none where it is not given; None where they are not known."""
+    if name in node.attrs:
+        value = node.attrs[name]
+        return list(value) if isinstance(value, list) else [value]
+    if len(node.inputs) <= position or not node.inputs[position].name:
+        return []
+    return elements(node.inputs[position], opset)
+
+
+def _text(found: Sequence[Element] | None) -> str:
+    if found is None:
+        return "not known"
+    words = (str(e) if isinstance(e, int) else "computed" for e in found)
+    return f"[{', '.join(words)}]"
