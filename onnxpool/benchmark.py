@@ -33,8 +33,8 @@ from onnxpool.errors import ArgumentError, ModelError
 from onnxpool.inputs import ModelInput, distributions, draw, model_inputs
 from onnxpool.model_file import ModelFile
 from onnxpool.ops.op import Array
-from onnxpool.rewrites.run import EXTERNAL_DATA_FOLDER
-from onnxpool.runnable import in_dtype, one_line
+from onnxpool.rewrites.run import EXTERNAL_DATA_FOLDER, one_line
+from onnxpool.runnable import in_dtype
 from onnxpool.sizes import Shapes, Size, fixed, given
 from onnxpool.source import Source, load_source, require_torch
 

@@ -14,6 +14,7 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from onnxpool.errors import CheckError
+from onnxpool.inputs import draw, model_inputs
 from onnxpool.model_file import ModelFile
 from onnxpool.ops import AdaptiveMaxPool, GeMPool, PyramidPool
 from onnxpool.ops.op import Array
@@ -300,13 +301,19 @@ def check_whole_model(before: str | os.PathLike[str] | onnx.ModelProto, after: M
 
     Raises:
         CheckError: an output differs by more than 1e-3 (2e-2 in half precision) of its greatest
-            value, or the model does not run.
+            value, or the model does not run, before or after.
     """
     folder = after.folder.model.parent
     source = before if isinstance(before, onnx.ModelProto) else os.fspath(before)
-    inputs = _model_inputs(after.proto)
+    inputs = _any_inputs(after.proto)
     try:
         old = Runner(source, folder)(inputs)
+    except RunError as error:
+        raise CheckError(
+            "the model as it came does not run, so the whole of it cannot be compared; "
+            f"--check regions compares what changed with its definition: {error}"
+        ) from error
+    try:
         new = Runner(after.proto, folder)(inputs)
     except RunError as error:
         raise CheckError(f"the whole model does not run: {error}; nothing was written") from error
@@ -319,20 +326,14 @@ def check_whole_model(before: str | os.PathLike[str] | onnx.ModelProto, after: M
             )
 
 
-def _model_inputs(model: onnx.ModelProto) -> dict[str, Array]:
+def _any_inputs(model: onnx.ModelProto) -> dict[str, Array]:
     """Random values for the inputs; symbols stand for 2, and in the last two axes for 64."""
-    rng = np.random.default_rng(0)
-    initialized = {tensor.name for tensor in model.graph.initializer}
-    inputs: dict[str, Array] = {}
-    for value in model.graph.input:
-        if value.name in initialized:
-            continue
-        dims = value.type.tensor_type.shape.dim
-        shape = [
-            d.dim_value or (64 if i >= max(2, len(dims) - 2) else 2) for i, d in enumerate(dims)
+    inputs = model_inputs(model)
+    shapes = [
+        [
+            dim if isinstance(dim, int) else 64 if axis >= max(2, len(dims) - 2) else 2
+            for axis, dim in enumerate(dims)
         ]
-        dtype = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
-        floats = np.issubdtype(dtype, np.floating)
-        drawn = rng.standard_normal(shape) if floats else rng.integers(0, 2, shape)
-        inputs[value.name] = drawn.astype(dtype)
-    return inputs
+        for dims in (i.dims or () for i in inputs)
+    ]
+    return draw(inputs, shapes, "normal", seed=0)

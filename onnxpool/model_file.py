@@ -111,7 +111,8 @@ class ModelFile:
             _complete(copy.graph)
             onnx.checker.check_model(copy)
         except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
-            raise ModelError(f"{self.path} is not a valid model: {_one_line(error)}") from error
+            reason = textwrap.shorten(str(error), 400, placeholder=" …")
+            raise ModelError(f"{self.path} is not a valid model: {reason}") from error
 
     def splice(self) -> bool:
         """Put the changes of the scopes into `proto`; return whether there were any."""
@@ -298,7 +299,3 @@ def _locations_at(path: Path) -> tuple[str, ...]:
         return locations(onnx.load(path, load_external_data=False))
     except (OSError, DecodeError, ExternalDataError):
         return ()
-
-
-def _one_line(error: Exception) -> str:
-    return textwrap.shorten(str(error), 400, placeholder=" …")

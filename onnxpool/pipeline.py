@@ -158,7 +158,7 @@ def rewrite(
             if planned.better:
                 probe = Probe(construct, scope.opset) if check != "none" else None
                 jobs.append(_Job(number, len(findings) - 1, probe))
-                if construct.stale_shapes:
+                if construct.stale_shapes or construct.repair:
                     stale += [(scope, region.y.name) for region in construct.found]
                 nodes.append(lift.replace(scope.graph, construct))
         verify(scope.graph)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import inspect
-import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -19,18 +18,13 @@ from onnxpool.errors import ArgumentError, ModelError, SourceError
 from onnxpool.inputs import ModelInput, model_inputs
 from onnxpool.model_file import ModelFile
 from onnxpool.ops.op import DOMAIN, Array
-from onnxpool.rewrites.run import EXTERNAL_DATA_FOLDER
+from onnxpool.rewrites.run import EXTERNAL_DATA_FOLDER, one_line
 from onnxpool.sizes import PooledAxis
 from onnxpool.source import Source
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
-
-_ONNXRUNTIME = re.compile(
-    r"\[ONNXRuntimeError\] : \d+ : \w+ : (Non-zero status code returned while running "
-    r"(?P<op>\w+) node\. Name:(?P<node>'.*?') Status Message: )?"
-)
 
 
 class DoesNotRun(Exception):
@@ -322,12 +316,3 @@ def _arrays(outputs: Any) -> list[Array]:
     leaves = [leaf for leaf in tree_leaves(outputs) if leaf is not None]
     tensors = [leaf if isinstance(leaf, torch.Tensor) else torch.tensor(leaf) for leaf in leaves]
     return [(t.float() if t.dtype == torch.bfloat16 else t).numpy() for t in tensors]
-
-
-def one_line(error: Exception) -> str:
-    """What an exception says, without what ONNX Runtime puts around it."""
-    message = " ".join(str(error).split())
-    if runtime := _ONNXRUNTIME.match(message):
-        place = f"node {runtime['node']} ({runtime['op']}): " if runtime["node"] else ""
-        return place + message[runtime.end() :][:300]
-    return f"{type(error).__name__}: {message[:300]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,12 @@ from onnxpool.rewrites.cut import cut, needs_constants_alone
 
 EXTERNAL_DATA_FOLDER = "session.model_external_initializers_file_folder_path"
 """The session setting that says where the external data of a model in memory is."""
+
+
+_ONNXRUNTIME = re.compile(
+    r"\[ONNXRuntimeError\] : \d+ : \w+ : (Non-zero status code returned while running "
+    r"(?P<op>\w+) node\. Name:(?P<node>'.*?') Status Message: )?"
+)
 
 
 class RunError(Exception):
@@ -44,13 +51,13 @@ class Runner:
                 source, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
-            raise RunError(_one_line(error)) from error
+            raise RunError(one_line(error)) from error
 
     def __call__(self, inputs: Mapping[str, Array]) -> tuple[Array, ...]:
         try:
             return tuple(np.asarray(y) for y in self._session.run(None, dict(inputs)))
         except Exception as error:
-            raise RunError(_one_line(error)) from error
+            raise RunError(one_line(error)) from error
 
 
 def evaluate(constant: gs.Tensor, opset: int) -> Array:
@@ -74,5 +81,10 @@ def known_value(tensor: gs.Tensor, opset: int) -> Array | None:
     return evaluate(tensor, opset) if needs_constants_alone(tensor) else None
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+def one_line(error: Exception) -> str:
+    """What an exception says; of ONNX Runtime's, without what it puts around it."""
+    message = " ".join(str(error).split())
+    if runtime := _ONNXRUNTIME.match(message):
+        place = f"node {runtime['node']} ({runtime['op']}): " if runtime["node"] else ""
+        return place + message[runtime.end() :][:300]
+    return f"{type(error).__name__}: {message[:300]}"

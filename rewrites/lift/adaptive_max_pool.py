@@ -7,6 +7,8 @@ by hand:       Slice/ReduceMax/Concat, interleaved MaxPool phases, Gather of win
 
 from __future__ import annotations
 
+import dataclasses
+
 from onnxpool.ops import AdaptiveMaxPool
 from onnxpool.ops.op import Op
 from onnxpool.rewrites.constants import is_integer
@@ -66,4 +68,4 @@ def _with_indices(values: Construct, indices: Construct | None) -> Construct:
         return values
     regions = (values.regions[VALUES], indices.regions[INDICES])
     best = f"{values.best}, with its indices" if values.best else ""
-    return Construct(values.op, regions, best=best)
+    return dataclasses.replace(values, regions=regions, best=best)

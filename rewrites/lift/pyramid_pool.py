@@ -38,4 +38,6 @@ def _pyramid(mode: str, levels: list[_Level]) -> Construct:
     sizes = tuple(bins for size, _ in levels for bins in size)
     regions = tuple(region for _, level in levels for region in level.regions)
     repair = join_repairs(level.repair for _, level in levels)
-    return Construct(PyramidPool(sizes, len(levels), mode), regions, repair=repair)
+    stale = any(level.stale_shapes for _, level in levels)
+    op = PyramidPool(sizes, len(levels), mode)
+    return Construct(op, regions, repair=repair, stale_shapes=stale)
