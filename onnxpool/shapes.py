@@ -26,7 +26,7 @@ from onnxpool.model_file import ModelFile
 from onnxpool.ops import DOMAIN, VERSION, InvalidOp, register_schemas
 from onnxpool.ops.op import Claimed, Dim, Shape
 from onnxpool.rewrites.lift import aten_fallback
-from onnxpool.scope import Scope, dtype_and_shape
+from onnxpool.scope import Scope, bodies, dtype_and_shape
 from onnxpool.skeleton import (
     Thin,
     for_inference,
@@ -428,6 +428,9 @@ def _forget_declarations(graph: GraphProto, *, is_body: bool) -> None:
     for value in graph.input if is_body else ():
         for dim in value.type.tensor_type.shape.dim:
             dim.ClearField("dim_param")
+    for node in graph.node:
+        for body in bodies(node):
+            _forget_declarations(body, is_body=True)
 
 
 def _fill(scope: Scope, derived: Types, claimed: Types | None) -> None:
