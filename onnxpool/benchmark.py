@@ -175,23 +175,23 @@ def bench(
     contenders: dict[str, Contender] = {name: _in_onnxruntime(f) for name, f in files.items()}
     packages = ["onnxruntime"]
     if source is not None:
-        contenders[f"{source.name} in PyTorch"] = _in_pytorch(source, inputs)
+        contenders[f"{source.name} in PyTorch"] = in_pytorch(source, inputs)
         packages.append("torch")
     if openvino:
         contenders |= {f"{name} in OpenVINO": _in_openvino(f) for name, f in files.items()}
         packages.append("openvino")
     if floor:
-        contenders[FLOOR] = _floor
+        contenders[FLOOR] = sum_of_inputs
     sizes = given(inputs, shapes) if shapes else [fixed(inputs, _examples(source))]
     comparisons = []
     for size in sizes:
         values = list(draw(inputs, size.shapes, distributions(inputs)[0], seed).values())
         for number in threads:
             with _torch_threads(number, source):
-                timings = _in_turns(contenders, number, values, runs, clock, progress)
+                timings = in_turns(contenders, number, values, runs, clock, progress)
             _check_ran(files, timings, size)
             comparisons.append(Comparison(number, str(size), timings))
-    return Bench(_processor(), _versions(packages), runs, tuple(comparisons))
+    return Bench(processor(), versions(packages), runs, tuple(comparisons))
 
 
 def _check_numbers(models: Sequence[Model], threads: Sequence[int], runs: int) -> None:
@@ -263,7 +263,7 @@ def _check_ran(names: Collection[str], timings: Sequence[Timing], size: Size) ->
             raise ModelError(f"{timing.name} does not run at {size}: {timing.failure}")
 
 
-def _in_turns(
+def in_turns(
     contenders: Mapping[str, Contender],
     threads: int,
     inputs: Sequence[Array],
@@ -321,7 +321,7 @@ def _session(model: onnx.ModelProto, threads: int, folder: Path) -> Any:
     )
 
 
-def _floor(threads: int, inputs: Sequence[Array]) -> Run:
+def sum_of_inputs(threads: int, inputs: Sequence[Array]) -> Run:
     rows = [_rows(x) for x in inputs]
     value = helper.make_tensor_value_info
     types = [helper.np_dtype_to_tensor_dtype(x.dtype) for x in rows]
@@ -351,7 +351,7 @@ def _rows(x: Array) -> Array:
     return flat[: flat.size // width * width].reshape(-1, width)
 
 
-def _in_pytorch(source: Source, inputs: Sequence[ModelInput]) -> Contender:
+def in_pytorch(source: Source, inputs: Sequence[ModelInput]) -> Contender:
     module = in_dtype(source.module, inputs)
 
     def prepare(_threads: int, values: Sequence[Array]) -> Run:
@@ -409,11 +409,11 @@ def _import_openvino() -> Any:
         raise ArgumentError(f"--openvino needs OpenVINO ({error}): pip install openvino") from error
 
 
-def _versions(packages: Sequence[str]) -> dict[str, str]:
+def versions(packages: Sequence[str]) -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in packages}
 
 
-def _processor() -> str:
+def processor() -> str:
     """Such as "Intel(R) Xeon(R) Processor, 4 cores"."""
     name = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):

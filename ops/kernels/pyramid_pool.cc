@@ -48,17 +48,24 @@ class Cells {
       h_.add(level.h);
       w_.add(level.w);
     }
-    cells_ = {d_.windows(), h_.windows(), w_.windows()};
+    cells_ = {d_.windows(), h_.windows(), w_.windows(), {}};
     windows_.reserve(levels.size());  // The levels point into it.
     for (const Job& level : levels) {
-      windows_.push_back({d_.in_cells(level.d), h_.in_cells(level.h), w_.in_cells(level.w)});
-      const AxisWindows& windows = windows_.back();
-      levels_.push_back({level.y, axis(cells_.d, windows.d), axis(cells_.h, windows.h),
-                         axis(cells_.w, windows.w)});
+      windows_.push_back({d_.in_cells(level.d), h_.in_cells(level.h), w_.in_cells(level.w),
+                          counts(level)});
+      const LevelWindows& windows = windows_.back();
+      levels_.push_back({level.y, windows.counts.data(), axis(cells_.d, windows.d),
+                         axis(cells_.h, windows.h), axis(cells_.w, windows.w)});
     }
   }
 
-  int64_t count() const { return size(cells_.d) * size(cells_.h) * size(cells_.w); }
+  // Whether the loops can do it.
+  bool fit() const {
+    bool fits = size(cells_.d) * size(cells_.h) * size(cells_.w) <= kMostCells;
+    for (const LevelWindows& level : windows_)
+      fits = fits && static_cast<int64_t>(level.counts.size()) <= kMostCells;
+    return fits;
+  }
 
   // `x` gives the tensor and the lengths of its axes.
   PyramidJob job(const Job& x) const {
@@ -72,9 +79,22 @@ class Cells {
   }
 
  private:
-  struct AxisWindows {
+  struct LevelWindows {
     std::vector<Window> d, h, w;
+    std::vector<double> counts;
   };
+
+  static std::vector<double> counts(const Job& level) {
+    const auto length = [](const Axis& axis, int64_t i) {
+      return static_cast<double>(axis.windows[i].end - axis.windows[i].start);
+    };
+    std::vector<double> counts;
+    for (int64_t d = 0; d < level.d.bins; ++d)
+      for (int64_t h = 0; h < level.h.bins; ++h)
+        for (int64_t w = 0; w < level.w.bins; ++w)
+          counts.push_back(length(level.d, d) * length(level.h, h) * length(level.w, w));
+    return counts;
+  }
 
   static int64_t size(const std::vector<Window>& windows) {
     return static_cast<int64_t>(windows.size());
@@ -85,8 +105,8 @@ class Cells {
   }
 
   CellAxis d_, h_, w_;
-  AxisWindows cells_;
-  std::vector<AxisWindows> windows_;
+  LevelWindows cells_;
+  std::vector<LevelWindows> windows_;
   std::vector<PyramidLevel> levels_;
 };
 
@@ -123,8 +143,8 @@ class PyramidPool : public Op {
 
     const bool average = mode_ == "average";
     const Cells cells(levels);
-    if (cells.count() > kMostCells || first.w.length > kLongestRow) {
-      // Sharing so many cells would gain nothing, or a row does not fit in the first-level cache.
+    if (!cells.fit() || first.w.length > kLongestRow) {
+      // There is little to share, or the buffers would not fit in the first-level cache.
       for (size_t i = 0; i < plans.size(); ++i)
         plans[i].run(context, average ? table().average : table().max, levels[i].y);
       return;

@@ -54,7 +54,7 @@ class Costs:
         return lambda threads, inputs: run
 
     def in_turns(self, runs: int, **contenders: benchmark.Contender) -> tuple[Timing, ...]:
-        return benchmark._in_turns(contenders, 1, [], runs, lambda: self.now, None)
+        return benchmark.in_turns(contenders, 1, [], runs, lambda: self.now, None)
 
 
 def test_the_first_runs_do_not_count() -> None:
@@ -123,7 +123,7 @@ def test_the_floor_reads_the_input(dtype: str, size: int) -> None:
     assert rows.ndim == 2
     left_out = x.nbytes - rows.nbytes
     assert 0 <= left_out < max(4, rows.itemsize * rows.shape[1])
-    (sums,) = benchmark._floor(1, [x])()  # type: ignore[misc]
+    (sums,) = benchmark.sum_of_inputs(1, [x])()  # type: ignore[misc]
     if x.dtype == rows.dtype:
         assert sums.sum() == rows.size
 

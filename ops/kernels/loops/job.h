@@ -39,14 +39,15 @@ struct GemJob : Job {
 
 using GemFunction = void (*)(const GemJob&, int64_t first_unit, int64_t last_unit);
 
-// Windows of cells.
+// The windows are ranges of cells, and `counts` says how many elements of X are in each box of them.
 struct PyramidLevel {
-  void* y;  // (planes, D.bins, H.bins, W.bins)
+  void* y;               // (planes, D.bins, H.bins, W.bins)
+  const double* counts;  // (D.bins, H.bins, W.bins)
   Axis d, h, w;
 };
 
-// X is (planes, D, H, W); the windows of its axes are cells, which touch and do not overlap. There
-// are at most kMostCells in a plane, and rows of at most kLongestRow elements.
+// X is (planes, D, H, W), with rows of at most kLongestRow elements. The windows of its axes are the
+// cells. In a plane are at most kMostCells cells, and as many windows of each level.
 struct PyramidJob {
   const void* x;
   int64_t x_elements;
@@ -55,7 +56,7 @@ struct PyramidJob {
   int64_t level_count;
 };
 
-constexpr int64_t kMostCells = 2048, kLongestRow = 2048;
+constexpr int64_t kMostCells = 1024, kLongestRow = 512;
 
 using PyramidFunction = void (*)(const PyramidJob&, int64_t first_plane, int64_t last_plane);
 
