@@ -174,8 +174,8 @@ def _unknown_sizes(file: ModelFile, target: Target) -> Iterator[Refusal]:
             yield Refusal(
                 "main graph",
                 f"input {x.name!r}",
-                f"{target.name} wants fixed sizes, found {sizes}; give them with --input-shape "
-                f"{x.name}=…",
+                f"{target.name} wants fixed sizes, found {sizes}; say --input-shape "
+                f"{x.name}={sizes} with numbers",
                 target.evidence,
             )
 

@@ -68,25 +68,21 @@ def _refusal(refusal: Refusal, target: str) -> str:
 def show_targets(targets: Iterable[Target], console: Console) -> None:
     """Print a line per target."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in (
-        "target",
-        "runtime",
-        "tested with",
-        "opset",
-        "sizes",
-        "averages",
-        "does without",
-    ):
+    for column in ("target", "tested with", "opset", "sizes", "averages"):
+        table.add_column(column)
+    for column in ("gets", "takes no"):
         table.add_column(column, overflow="fold")
     for target in targets:
+        cured = dict.fromkeys(limit.cure.name for limit in target.limits if limit.cure)
+        refused = dict.fromkeys(op for limit in target.limits if not limit.cure for op in limit.ops)
         cells = (
             target.name,
-            target.runtime,
             target.tested or "documented only",
             f"≤ {target.opset}",
             "any" if target.dynamic else "fixed",
             target.strategy,
-            ", ".join(dict.fromkeys(op for limit in target.limits for op in limit.ops)) or "-",
+            ", ".join(cured) or "-",
+            ", ".join(refused) or "-",
         )
         table.add_row(*map(escape, cells))
     console.print(table)
@@ -94,6 +90,7 @@ def show_targets(targets: Iterable[Target], console: Console) -> None:
 
 def show_target(target: Target, console: Console) -> None:
     """Print all that is known of one target."""
+    console.print(f"[bold]{escape(target.name)}[/bold]  {escape(target.runtime)}")
     show_targets([target], console)
     for limit in target.limits:
         becomes = f" → {limit.cure.name}" if limit.cure else ""

@@ -9,7 +9,6 @@ import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 from onnx import helper
 
-from onnxpool import rewrite  # noqa: F401 - the package is loaded as users load it
 from onnxpool.model_file import ModelFile
 from onnxpool.rewrites.lower.standard import Emit, replace
 from onnxpool.rewrites.run import Runner
@@ -42,12 +41,12 @@ def model_of(
     return onnx.shape_inference.infer_shapes(model)
 
 
-def replaced(model: onnx.ModelProto, emit: Emit) -> onnx.ModelProto:
-    """The model with what `emit` writes in the place of its one node."""
+def replaced(model: onnx.ModelProto, emit: Emit, node: int = 0) -> onnx.ModelProto:
+    """The model with what `emit` writes in the place of one of its nodes."""
     file = ModelFile.from_proto(model)
     infer(file)
     graph: gs.Graph = file.main.graph
-    replace(graph, graph.nodes[0], file.opset, emit)
+    replace(graph, graph.nodes[node], file.opset, emit)
     file.splice()
     file.check()
     return file.proto

@@ -1,0 +1,76 @@
+"""Pooling of volumes as two poolings of planes.
+
+    Pool<kd, kh, kw>(X) = Plane(Pool<kd, 1>(Depth(X)) , <kh, kw>)
+    Depth: (N, C, D, H, W) → (N, C, D, H·W)        Plane: (N, C, D, H·W) → (N, C·D, H, W)
+
+A maximum separates always; an average where no window sees padding, or padding counts as zeros.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import onnx_graphsurgeon as gs
+
+from onnxpool.rewrites.lower.builder import Builder
+from onnxpool.rewrites.lower.standard import Replacement
+from onnxpool.rewrites.lower.unsupported import Unsupported
+
+OPS = ("AveragePool", "GlobalAveragePool", "GlobalMaxPool", "MaxPool")
+
+
+def emit(b: Builder, node: gs.Node) -> Sequence[gs.Tensor]:
+    x, y = node.inputs[0], node.outputs[0]
+    if x.shape is None or y.shape is None or len(x.shape) != 5:
+        raise Unsupported("its input is no volume")
+    if not all(isinstance(size, int) for size in (*x.shape[1:], *y.shape[1:])):
+        raise Unsupported("its sizes are known to the runtime alone")
+    if len(node.outputs) > 1:
+        raise Unsupported("its indices are used")
+    op = node.op.removeprefix("Global")
+    window = _window(node, x.shape)
+    batch, channels, depth, height, width = x.shape
+    _, _, out_depth, out_height, out_width = y.shape
+    column = _reshape(b, x, (batch, channels, depth, height * width))
+    column_shape = (batch, channels, out_depth, height * width)
+    column = b.node(op, [column], column_shape, **_part(window, [0]))
+    plane = _reshape(b, column, (batch, channels * out_depth, height, width))
+    plane_shape = (batch, channels * out_depth, out_height, out_width)
+    plane = b.node(op, [plane], plane_shape, **_part(window, [1, 2]))
+    return [_reshape(b, plane, (batch, channels, out_depth, out_height, out_width))]
+
+
+def _window(node: gs.Node, shape: Sequence[int]) -> dict[str, Any]:
+    if node.op.startswith("Global"):
+        return {"kernel_shape": list(shape[2:])}
+    attributes = dict(node.attrs)
+    if attributes.pop("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
+        raise Unsupported("its pads are not explicit")
+    if attributes.get("ceil_mode", 0):
+        raise Unsupported("its last windows may hang over the edge (ceil_mode)")
+    padded = any(attributes.get("pads", ()))
+    if node.op == "AveragePool" and padded and not attributes.get("count_include_pad", 0):
+        raise Unsupported("its windows at the edge average fewer positions")
+    return attributes
+
+
+def _part(window: dict[str, Any], axes: list[int]) -> dict[str, Any]:
+    """The attributes of the pooling along some axes of the volume, for a plane."""
+    defaults = {"kernel_shape": 1, "strides": 1, "dilations": 1}
+    part = {name: value for name, value in window.items() if name not in (*defaults, "pads")}
+    for name, one in defaults.items():
+        if name in window:
+            part[name] = [window[name][axis] for axis in axes] + [one] * (2 - len(axes))
+    if "pads" in window:
+        rest = [0] * (2 - len(axes))
+        starts, ends = window["pads"][:3], window["pads"][3:]
+        part["pads"] = [starts[a] for a in axes] + rest + [ends[a] for a in axes] + rest
+    return part
+
+
+def _reshape(b: Builder, x: gs.Tensor, shape: Sequence[int]) -> gs.Tensor:
+    return b.reshape(x, shape, leading=1)
+
+
+POOL_BY_PLANES = Replacement("poolings of planes", emit)

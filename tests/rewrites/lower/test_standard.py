@@ -1,0 +1,134 @@
+"""Standard nodes in another form: each computes what it did."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from onnxpool.rewrites.lower import Unsupported, auto_pad, lp_pool, volume_pool
+from onnxpool.rewrites.lower.auto_pad import EXPLICIT_PADS
+from onnxpool.rewrites.lower.grouped_conv import CONV_PER_GROUP
+from onnxpool.rewrites.lower.lp_pool import POWER_AVERAGE
+from onnxpool.rewrites.lower.reduce_plane import GLOBAL_POOLING
+from onnxpool.rewrites.lower.sign_magnitude import MAGNITUDE_WITH_SIGN
+from onnxpool.rewrites.lower.standard import Emit
+from onnxpool.rewrites.lower.volume_pool import POOL_BY_PLANES
+from tests.rewrites.lower.standard import model_of, ops, relative_error, replaced, run
+
+EPSILON = float(np.finfo(np.float32).eps)
+PLANE = (1, 8, 11, 10)
+VOLUME = (1, 4, 6, 7, 5)
+
+
+def random(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def same(model: onnx.ModelProto, emit: Emit, terms: int) -> onnx.ModelProto:
+    """Replace the node, run both; sums of `terms` numbers may be rounded in another order."""
+    shape = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
+    x, new = random(*shape), replaced(model, emit)
+    (found,), (wanted,) = run(new, X=x), run(model, X=x)
+    assert relative_error(found, wanted) <= 8 * np.sqrt(terms) * EPSILON
+    return new
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("groups", [2, 4, 8])
+def test_a_conv_per_group(groups: int, bias: bool) -> None:
+    constants = {"W": random(16, 8 // groups, 3, 3)} | ({"B": random(16)} if bias else {})
+    model = model_of("Conv", {"X": PLANE}, constants, group=groups, pads=[1, 1, 1, 1])
+    new = same(model, CONV_PER_GROUP.emit, terms=9 * 8)
+    assert ops(new) == [*["Slice", "Conv"] * groups, "Concat"]
+    assert not any(a.name == "group" for node in new.graph.node for a in node.attribute)
+
+
+def test_a_conv_of_computed_weights_is_left() -> None:
+    model = model_of("Conv", {"X": PLANE, "W": (16, 4, 3, 3)}, group=2)
+    with pytest.raises(Unsupported, match="computed"):
+        replaced(model, CONV_PER_GROUP.emit)
+
+
+@pytest.mark.parametrize("mode", ["SAME_UPPER", "SAME_LOWER", "VALID"])
+@pytest.mark.parametrize("strides", [[1, 1], [2, 3]])
+@pytest.mark.parametrize("op", auto_pad.OPS)
+def test_pads_are_explicit(op: str, strides: list[int], mode: str) -> None:
+    constants = {"W": random(4, 8, 4, 3)} if op == "Conv" else {}
+    attributes = {"kernel_shape": [4, 3], "strides": strides, "auto_pad": mode}
+    new = same(model_of(op, {"X": PLANE}, constants, **attributes), EXPLICIT_PADS.emit, terms=96)
+    assert not any(a.name == "auto_pad" for a in new.graph.node[0].attribute)
+
+
+def test_pads_that_depend_on_the_size_are_left() -> None:
+    shape = (1, 8, 11, "W")
+    model = model_of("MaxPool", {"X": shape}, kernel_shape=[3, 3], auto_pad="SAME_UPPER")
+    with pytest.raises(Unsupported, match="only the runtime knows"):
+        replaced(model, EXPLICIT_PADS.emit)
+
+
+@pytest.mark.parametrize("p", [1, 2, 3])
+@pytest.mark.parametrize("op", lp_pool.OPS)
+def test_power_average(op: str, p: int) -> None:
+    window = {"kernel_shape": [3, 2], "strides": [2, 2], "pads": [1, 0, 1, 1]}
+    attributes = window if op == "LpPool" else {}
+    new = same(model_of(op, {"X": PLANE}, p=p, **attributes), POWER_AVERAGE.emit, terms=110)
+    assert not set(ops(new)) & set(lp_pool.OPS)
+
+
+def test_an_lp_pool_over_the_edge_is_left() -> None:
+    model = model_of("LpPool", {"X": PLANE}, opset=18, kernel_shape=[3, 3], ceil_mode=1)
+    with pytest.raises(Unsupported, match="ceil_mode"):
+        replaced(model, POWER_AVERAGE.emit)
+
+
+@pytest.mark.parametrize("keepdims", [0, 1])
+@pytest.mark.parametrize("opset", [13, 18])
+@pytest.mark.parametrize("op", ["ReduceMax", "ReduceMean"])
+def test_the_plane_is_pooled(op: str, opset: int, keepdims: int) -> None:
+    axes = {"axes": np.array([-1, 2], np.int64)} if opset == 18 else {}
+    attributes = {} if opset == 18 else {"axes": [-1, 2]}
+    model = model_of(op, {"X": PLANE}, axes, opset, keepdims=keepdims, **attributes)
+    new = same(model, GLOBAL_POOLING.emit, terms=110)
+    pool = "GlobalMaxPool" if op == "ReduceMax" else "GlobalAveragePool"
+    assert ops(new) == ([pool] if keepdims else [pool, "Reshape"])
+
+
+def test_another_axis_is_not_pooled() -> None:
+    with pytest.raises(Unsupported, match="exactly the plane"):
+        replaced(model_of("ReduceMean", {"X": PLANE}, axes=[1, 2]), GLOBAL_POOLING.emit)
+
+
+@pytest.mark.parametrize("op", volume_pool.OPS)
+@pytest.mark.parametrize("pads", [[0] * 6, [1, 0, 1, 0, 1, 1]])
+def test_a_volume_is_pooled_by_planes(op: str, pads: list[int]) -> None:
+    attributes: dict = {"kernel_shape": [2, 3, 2], "strides": [2, 1, 2], "pads": pads}
+    if op == "AveragePool":
+        attributes["count_include_pad"] = 1
+    model = model_of(op, {"X": VOLUME}, **({} if op.startswith("Global") else attributes))
+    new = same(model, POOL_BY_PLANES.emit, terms=210)
+    assert ops(new)[::2] == ["Reshape"] * 3
+
+
+def test_an_average_that_leaves_padding_out_is_left() -> None:
+    model = model_of("AveragePool", {"X": VOLUME}, kernel_shape=[3] * 3, pads=[1] * 6)
+    with pytest.raises(Unsupported, match="fewer positions"):
+        replaced(model, POOL_BY_PLANES.emit)
+
+
+def test_sign_and_magnitude() -> None:
+    nodes = [
+        helper.make_node("Mul", ["magnitude", "sign"], ["Y"], "node"),
+        helper.make_node("Sign", ["X"], ["sign"]),
+        helper.make_node("Abs", ["X"], ["abs"]),
+        helper.make_node("Relu", ["abs"], ["magnitude"]),
+    ]
+    value = helper.make_tensor_value_info("X", TensorProto.FLOAT, [2, 3])
+    graph = helper.make_graph(
+        [*nodes[1:], nodes[0]], "graph", [value], [onnx.ValueInfoProto(name="Y")]
+    )
+    imports = [helper.make_opsetid("", 17)]
+    model = helper.make_model(graph, opset_imports=imports, ir_version=8)
+    new = replaced(model, MAGNITUDE_WITH_SIGN.emit, node=-1)
+    assert "Mul" not in ops(new)
+    x = np.array([[-2.0, 0.0, 3.0], [np.inf, -np.inf, np.nan]], np.float32)
+    np.testing.assert_array_equal(run(new, X=x)[0], x)
