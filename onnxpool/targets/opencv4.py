@@ -1,12 +1,72 @@
 """OpenCV 4 DNN."""
 
-from onnxpool.targets.target import Target
+from onnxpool.rewrites.lower import auto_pad, lp_pool, volume_pool
+from onnxpool.rewrites.lower.padded_average import ZEROS_AROUND
+from onnxpool.rewrites.lower.resize import RESIZE_BY_MATMUL
+from onnxpool.rewrites.lower.upsample_from_one import UPSAMPLE_FROM_ONE
+from onnxpool.targets.conditions import (
+    counts_padding,
+    gives_indices,
+    has_dilations,
+    is_cubic,
+    is_same_lower,
+    is_volume,
+    slices_backwards,
+    upsamples_from_one,
+)
+from onnxpool.targets.target import Limit, Target
+from onnxpool.targets.tried import TRIED
+
+_NOT_IMPORTED = (
+    "And",
+    "GRU",
+    "GatherND",
+    "GridSample",
+    "Hardmax",
+    "If",
+    "IsNaN",
+    "LpNormalization",
+    "OneHot",
+    "RoiAlign",
+    "Trilu",
+)
 
 OPENCV4 = Target(
     name="opencv4",
     runtime="OpenCV 4 DNN",
     tested="4.14.0",
     opset=17,
-    strategy="pool",
     dynamic=False,
+    limits=(
+        Limit(
+            ("AveragePool", "MaxPool"),
+            "pads at the wrong side with auto_pad SAME_LOWER",
+            when=is_same_lower,
+            cure=auto_pad.EXPLICIT_PADS,
+        ),
+        Limit(
+            ("AveragePool",),
+            "does not count padding (count_include_pad)",
+            when=counts_padding,
+            cure=ZEROS_AROUND,
+        ),
+        Limit(
+            ("GlobalAveragePool", "GlobalMaxPool"),
+            "does not load for volumes",
+            when=is_volume,
+            cure=volume_pool.POOL_BY_PLANES,
+        ),
+        Limit(lp_pool.OPS, "does not load", cure=lp_pool.POWER_AVERAGE),
+        Limit(
+            ("Resize",), "from 1x1 it may not load", when=upsamples_from_one, cure=UPSAMPLE_FROM_ONE
+        ),
+        Limit(("Resize",), "cubic does not load", when=is_cubic, cure=RESIZE_BY_MATMUL),
+        Limit(("MaxPool",), "ignores dilations", when=has_dilations),
+        Limit(("MaxPool",), "its indices cannot be read", when=gives_indices),
+        Limit(("Slice",), "cannot step backwards", when=slices_backwards),
+        Limit(_NOT_IMPORTED, "does not load"),
+    ),
+    known_ops=TRIED,
+    run="net = cv2.dnn.readNetFromONNX('model.onnx'); net.setInput(x, name); net.forward(outputs)",
+    notes="integers are computed as floats",
 )

@@ -1,12 +1,18 @@
 """tract."""
 
-from onnxpool.targets.target import Target
+from onnxpool.rewrites.lower import lp_pool
+from onnxpool.targets.target import Limit, Target
+from onnxpool.targets.tried import TRIED
 
 TRACT = Target(
     name="tract",
     runtime="tract",
     tested="0.23.9",
     opset=17,
-    strategy="pool",
-    dynamic=True,
+    limits=(
+        Limit(lp_pool.OPS, "does not load, or gives wrong values", cure=lp_pool.POWER_AVERAGE),
+        Limit(("RoiAlign",), "does not load"),
+    ),
+    known_ops=TRIED,
+    run="tract.onnx().load('model.onnx').into_model().into_runnable()",
 )
