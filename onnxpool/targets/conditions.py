@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import onnx_graphsurgeon as gs
 
 from onnxpool.rewrites.constants import is_float
@@ -9,11 +11,14 @@ from onnxpool.rewrites.lower import (
     auto_pad,
     grouped_conv,
     padded_average,
+    pool_by_axes,
     sign_magnitude,
     upsample_from_one,
 )
 from onnxpool.rewrites.lower.reduce_plane import reduced_axes
 from onnxpool.rewrites.run import known_value
+
+Condition = Callable[[gs.Node], bool]
 
 upsamples_from_one = upsample_from_one.applies
 has_auto_pad = auto_pad.applies
@@ -69,3 +74,61 @@ def is_same_lower(node: gs.Node) -> bool:
 def slices_backwards(node: gs.Node) -> bool:
     steps = known_value(node.inputs[4], 13) if len(node.inputs) > 4 else None
     return steps is not None and bool((steps < 0).any())
+
+
+def has_window_of(least: int) -> Condition:
+    """Pooling windows of at least so many positions, as far as they are known."""
+
+    def condition(node: gs.Node) -> bool:
+        volume = pool_by_axes.window_volume(node)
+        return volume is not None and volume >= least
+
+    return condition
+
+
+def pads_unevenly(node: gs.Node) -> bool:
+    pads = node.attrs.get("pads", ())
+    k = len(pads) // 2
+    return list(pads[:k]) != list(pads[k:])
+
+
+def leaves_a_rest(node: gs.Node) -> bool:
+    """Whether the windows of a pooling end before the (padded) input does."""
+    kernel = node.attrs["kernel_shape"]
+    lengths = (node.inputs[0].shape or ())[-len(kernel) :]
+    strides = node.attrs.get("strides", [1] * len(kernel))
+    pads = node.attrs.get("pads", [0] * 2 * len(kernel))
+    totals = [a + b for a, b in zip(pads[: len(kernel)], pads[len(kernel) :], strict=True)]
+    sizes = zip(lengths, kernel, strides, totals, strict=False)
+    return any(isinstance(n, int) and (n + pad - k) % s for n, k, s, pad in sizes)
+
+
+def is_no_number(node: gs.Node) -> bool:
+    """Whether the second input is not one constant number."""
+    value = known_value(node.inputs[1], 13)
+    return value is None or value.size != 1
+
+
+def steps_over(node: gs.Node) -> bool:
+    """Whether a Slice has steps other than 1."""
+    steps = known_value(node.inputs[4], 13) if len(node.inputs) > 4 else None
+    return steps is not None and bool((steps != 1).any())
+
+
+def gathers_a_vector(node: gs.Node) -> bool:
+    return len(node.inputs[1].shape or ()) == 1
+
+
+def gathers_several(node: gs.Node) -> bool:
+    """Whether the indices have an axis of their own; one number takes an axis away."""
+    return node.inputs[1].shape is None or len(node.inputs[1].shape) > 0
+
+
+def is_linear_asymmetric(node: gs.Node) -> bool:
+    mode = node.attrs.get("coordinate_transformation_mode", "half_pixel")
+    return bool(mode == "asymmetric" and node.attrs.get("mode", "nearest") == "linear")
+
+
+def has_constant_left(node: gs.Node) -> bool:
+    """Whether the left factor of a MatMul is constant."""
+    return known_value(node.inputs[0], 13) is not None

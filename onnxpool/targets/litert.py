@@ -1,12 +1,36 @@
-"""LiteRT (TensorFlow Lite), converted by onnx2tf."""
+"""LiteRT (TensorFlow Lite), converted by onnx2tf, which turns the graph channels-last."""
 
-from onnxpool.targets.target import Target
+from onnxpool.rewrites.lower import full_rank
+from onnxpool.rewrites.lower.auto_pad import EXPLICIT_PADS
+from onnxpool.rewrites.lower.grouped_conv import CONV_PER_GROUP
+from onnxpool.targets.conditions import has_auto_pad, has_constant_left, has_groups
+from onnxpool.targets.target import Limit, Target
+from onnxpool.targets.tried import TRIED
 
 LITERT = Target(
     name="litert",
     runtime="LiteRT, through onnx2tf",
-    tested="2.3",
+    tested="2.1.0",
     opset=17,
-    strategy="pool",
     dynamic=False,
+    limits=(
+        Limit(("Conv",), "with groups it does not load", when=has_groups, cure=CONV_PER_GROUP),
+        Limit(
+            full_rank.OPS,
+            "broadcasts a constant over the wrong axes",
+            when=full_rank.applies,
+            cure=full_rank.CONSTANT_OF_FULL_RANK,
+        ),
+        Limit(
+            ("AveragePool", "Conv", "MaxPool"),
+            "gives wrong values with auto_pad",
+            when=has_auto_pad,
+            cure=EXPLICIT_PADS,
+        ),
+        Limit(("MatMul",), "with a constant left factor it is wrong", when=has_constant_left),
+        Limit(("Einsum",), "does not convert"),
+    ),
+    known_ops=TRIED,
+    convert="onnx2tf -i copy-of-model.onnx (it overwrites its input)",
+    run="Interpreter('model_float32.tflite').get_signature_runner()(…)",
 )

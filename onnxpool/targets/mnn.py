@@ -1,7 +1,6 @@
 """MNN, converted by the converter of its wheel."""
 
-from onnxpool.rewrites.lower import volume_pool
-from onnxpool.targets.conditions import is_volume
+from onnxpool.rewrites.lower import pool_defaults
 from onnxpool.targets.target import Limit, Target
 
 MNN = Target(
@@ -11,11 +10,12 @@ MNN = Target(
     opset=17,
     limits=(
         Limit(
-            volume_pool.OPS,
-            "pooling of volumes ends the process",
-            when=is_volume,
-            cure=volume_pool.POOL_BY_PLANES,
+            pool_defaults.OPS,
+            "ends the process where strides or pads are left to their defaults",
+            when=pool_defaults.applies,
+            cure=pool_defaults.STRIDES_AND_PADS,
         ),
+        Limit(("Gelu",), "computes it with tanh; say --opset 17"),
         Limit(("Einsum",), "it does not convert"),
     ),
     convert="python -c 'import _tools; _tools.mnnconvert([…])' with MNNConvert's own arguments: "

@@ -1,9 +1,34 @@
 """ncnn, converted by pnnx, which takes one batch and fixed sizes."""
 
+from onnxpool.rewrites.lower import lp_pool
+from onnxpool.rewrites.lower.auto_pad import EXPLICIT_PADS
+from onnxpool.rewrites.lower.gather import GATHER_BY_SLICES
 from onnxpool.rewrites.lower.reduce_plane import GLOBAL_POOLING
+from onnxpool.rewrites.lower.resize import RESIZE_BY_MATMUL
 from onnxpool.rewrites.lower.sign_magnitude import MAGNITUDE_WITH_SIGN
-from onnxpool.targets.conditions import is_sign_times_magnitude, reduces_plane
+from onnxpool.targets.conditions import (
+    gathers_a_vector,
+    gathers_several,
+    gives_indices,
+    has_auto_pad,
+    has_dilations,
+    is_linear_asymmetric,
+    is_sign_times_magnitude,
+    pads_unevenly,
+    reduces_plane,
+    reduces_several_axes,
+    steps_over,
+)
 from onnxpool.targets.target import Limit, Target
+from onnxpool.targets.tried import TRIED
+
+_NO_LAYER = """
+    And ArgMax ArgMin Cast CumSum DepthToSpace DequantizeLinear Equal GRU GatherElements GatherND
+    Greater GreaterOrEqual Hardmax If IsNaN LSTM Less LessOrEqual LpNormalization Mean Not OneHot
+    Pad QuantizeLinear RoiAlign ScatterElements ScatterND Shape Softsign ThresholdedRelu Tile TopK
+    Trilu Where
+"""
+_POOLS = ("AveragePool", "MaxPool")
 
 NCNN = Target(
     name="ncnn",
@@ -18,12 +43,33 @@ NCNN = Target(
             when=reduces_plane,
             cure=GLOBAL_POOLING,
         ),
-        Limit(("Mul",), "Sign does not load", is_sign_times_magnitude, MAGNITUDE_WITH_SIGN),
-        Limit(("Sign",), "pnnx leaves it, and ncnn has no such layer"),
-        Limit(("ArgMax", "GatherElements"), "pnnx leaves it, and ncnn has no such layer"),
-        Limit(("Tile",), "pnnx leaves it, and ncnn has no such layer"),
-        Limit(("CumSum",), "it gives wrong values"),
+        Limit(
+            ("Mul",),
+            "pnnx takes it for a part of lp_pool, which ncnn has not",
+            when=is_sign_times_magnitude,
+            cure=MAGNITUDE_WITH_SIGN,
+        ),
+        Limit(_POOLS, "gives wrong values with auto_pad", when=has_auto_pad, cure=EXPLICIT_PADS),
+        Limit(lp_pool.OPS, "it has no such layer", cure=lp_pool.POWER_AVERAGE),
+        Limit(
+            ("Resize",),
+            "linear and asymmetric it gives wrong values",
+            when=is_linear_asymmetric,
+            cure=RESIZE_BY_MATMUL,
+        ),
+        Limit(("Gather",), "gives a wrong shape", when=gathers_a_vector, cure=GATHER_BY_SLICES),
+        Limit(("Gather",), "with several indices it does not load", when=gathers_several),
+        Limit(("AveragePool",), "with uneven pads it does not load", when=pads_unevenly),
+        Limit(("MaxPool",), "with dilations it does not load", when=has_dilations),
+        Limit(("MaxPool",), "gives no indices", when=gives_indices),
+        Limit(
+            ("ReduceMax", "ReduceMin"), "over several axes it does not load", reduces_several_axes
+        ),
+        Limit(("Slice",), "with steps it does not load", when=steps_over),
+        Limit(("SpaceToDepth",), "gives wrong values"),
+        Limit(tuple(_NO_LAYER.split()), "it has no such layer"),
     ),
+    known_ops=TRIED,
     convert="pnnx model.onnx inputshape=[1,3,224,224]f32 fp16=0",
     run="ncnn.Net().load_param('model.ncnn.param'); .load_model('model.ncnn.bin')",
     notes="computes in float16 unless net.opt.use_fp16_* are False; has no batch axis",

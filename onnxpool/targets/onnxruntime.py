@@ -8,5 +8,6 @@ ONNXRUNTIME = Target(
     tested="1.31.1",
     opset=26,
     strategy="auto",
-    dynamic=True,
+    custom_domains=True,
+    run="onnxruntime.InferenceSession('model.onnx', providers=['CPUExecutionProvider'])",
 )

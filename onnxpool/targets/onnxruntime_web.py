@@ -8,5 +8,6 @@ ONNXRUNTIME_WEB = Target(
     tested="1.30.0",
     opset=26,
     strategy="auto",
-    dynamic=True,
+    custom_domains=True,
+    run="ort.InferenceSession.create('model.onnx', {executionProviders: ['wasm']})",
 )

@@ -1,12 +1,20 @@
-"""tinygrad."""
+"""tinygrad on the CPU."""
 
-from onnxpool.targets.target import Target
+from onnxpool.rewrites.lower import lp_pool
+from onnxpool.targets.conditions import gives_indices
+from onnxpool.targets.target import Limit, Target
+from onnxpool.targets.tried import TRIED
 
 TINYGRAD = Target(
     name="tinygrad",
-    runtime="tinygrad, CPU",
+    runtime="tinygrad, CPU, compiled by clang",
     tested="0.14.0",
     opset=20,
-    strategy="pool",
-    dynamic=True,
+    limits=(
+        Limit(lp_pool.OPS, "it has no such op", cure=lp_pool.POWER_AVERAGE),
+        Limit(("MaxPool",), "gives other indices", when=gives_indices),
+    ),
+    known_ops=TRIED,
+    run="OnnxRunner('model.onnx')({name: Tensor(x)})",
+    notes="without clang it takes seconds per model",
 )

@@ -1,12 +1,15 @@
-"""Apache TVM."""
+"""Apache TVM, through Relax's ONNX frontend."""
 
 from onnxpool.targets.target import Target
+from onnxpool.targets.tried import TRIED
 
 TVM = Target(
     name="tvm",
-    runtime="Apache TVM, Relax frontend",
-    tested="0.27",
+    runtime="Apache TVM, Relax frontend, llvm",
+    tested="0.27.0",
     opset=17,
-    strategy="pool",
-    dynamic=True,
+    limits=(),
+    known_ops=TRIED,
+    convert="relax.frontend.onnx.from_onnx(onnx.load('model.onnx'))",
+    run="relax.VirtualMachine(tvm.compile(module, target='llvm'), tvm.cpu())['main'](x)",
 )

@@ -33,7 +33,8 @@ def _gelu(b: Builder, node: gs.Node) -> gs.Tensor:
         scaled = b.elementwise("Mul", x, b.scalar(math.sqrt(0.5), x.dtype))
         gate = b.elementwise("Erf", scaled)
     opened = b.elementwise("Add", gate, b.scalar(1, x.dtype))
-    return b.elementwise("Mul", b.elementwise("Mul", x, opened), b.scalar(0.5, x.dtype))
+    # Halved first: MNN takes (x · opened) / 2 for Gelu, and computes that with tanh.
+    return b.elementwise("Mul", b.elementwise("Mul", x, b.scalar(0.5, x.dtype)), opened)
 
 
 def _mish(b: Builder, node: gs.Node) -> gs.Tensor:

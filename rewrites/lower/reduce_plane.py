@@ -1,4 +1,4 @@
-"""ReduceMean and ReduceMax over the whole plane as global pooling.
+"""ReduceMean and ReduceMax over the whole plane as global pooling, and the other way round.
 
 ReduceMean<axes: all but the first two>(X) = GlobalAveragePool(X)
 ReduceMax<axes: all but the first two>(X)  = GlobalMaxPool(X)
@@ -44,4 +44,13 @@ def reduced_axes(node: gs.Node, opset: int) -> list[int] | None:
     return None if values is None else [int(axis) for axis in values]
 
 
+def emit_reduction(b: Builder, node: gs.Node) -> Sequence[gs.Tensor]:
+    x = node.inputs[0]
+    if x.shape is None:
+        raise Unsupported("the rank of its input is not known")
+    (op,) = (reduction for reduction, pool in GLOBAL_POOL.items() if pool == node.op)
+    return [b.reduce(op, x, list(range(2, len(x.shape))))]
+
+
 GLOBAL_POOLING = Replacement("global pooling", emit)
+PLANE_REDUCTION = Replacement("a reduction of the plane", emit_reduction)

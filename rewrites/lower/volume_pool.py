@@ -29,7 +29,7 @@ def emit(b: Builder, node: gs.Node) -> Sequence[gs.Tensor]:
     if len(node.outputs) > 1:
         raise Unsupported("its indices are used")
     op = node.op.removeprefix("Global")
-    window = _window(node, x.shape)
+    window = window_of(node)
     batch, channels, depth, height, width = x.shape
     _, _, out_depth, out_height, out_width = y.shape
     column = _reshape(b, x, (batch, channels, depth, height * width))
@@ -41,9 +41,17 @@ def emit(b: Builder, node: gs.Node) -> Sequence[gs.Tensor]:
     return [_reshape(b, plane, (batch, channels, out_depth, out_height, out_width))]
 
 
-def _window(node: gs.Node, shape: Sequence[int]) -> dict[str, Any]:
+def window_of(node: gs.Node) -> dict[str, Any]:
+    """The attributes of a pooling whose axes can be pooled one after the other.
+
+    Raises:
+        Unsupported: they cannot, or its sizes are not known.
+    """
     if node.op.startswith("Global"):
-        return {"kernel_shape": list(shape[2:])}
+        plane = node.inputs[0].shape[2:]
+        if not all(isinstance(size, int) for size in plane):
+            raise Unsupported("its sizes are known to the runtime alone")
+        return {"kernel_shape": list(plane)}
     attributes = dict(node.attrs)
     if attributes.pop("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
         raise Unsupported("its pads are not explicit")

@@ -7,9 +7,15 @@ from onnx import TensorProto, helper
 
 from onnxpool.rewrites.lower import Unsupported, auto_pad, lp_pool, volume_pool
 from onnxpool.rewrites.lower.auto_pad import EXPLICIT_PADS
+from onnxpool.rewrites.lower.clip import CLIP_BY_RELU
+from onnxpool.rewrites.lower.full_rank import CONSTANT_OF_FULL_RANK
+from onnxpool.rewrites.lower.gather import GATHER_BY_SLICES
 from onnxpool.rewrites.lower.grouped_conv import CONV_PER_GROUP
 from onnxpool.rewrites.lower.lp_pool import POWER_AVERAGE
-from onnxpool.rewrites.lower.reduce_plane import GLOBAL_POOLING
+from onnxpool.rewrites.lower.padded_average import ZEROS_AROUND
+from onnxpool.rewrites.lower.pool_by_axes import POOL_BY_AXES
+from onnxpool.rewrites.lower.pool_defaults import STRIDES_AND_PADS
+from onnxpool.rewrites.lower.reduce_plane import GLOBAL_POOLING, PLANE_REDUCTION
 from onnxpool.rewrites.lower.sign_magnitude import MAGNITUDE_WITH_SIGN
 from onnxpool.rewrites.lower.standard import Emit
 from onnxpool.rewrites.lower.volume_pool import POOL_BY_PLANES
@@ -113,6 +119,64 @@ def test_an_average_that_leaves_padding_out_is_left() -> None:
     model = model_of("AveragePool", {"X": VOLUME}, kernel_shape=[3] * 3, pads=[1] * 6)
     with pytest.raises(Unsupported, match="fewer positions"):
         replaced(model, POOL_BY_PLANES.emit)
+
+
+@pytest.mark.parametrize("indices", [[3], [0, 0, 1, 2, 9, 8], [-1, 4, 5]])
+def test_gather_by_slices(indices: list[int]) -> None:
+    model = model_of("Gather", {"X": PLANE}, {"i": np.array(indices, np.int64)}, axis=-1)
+    assert set(ops(same(model, GATHER_BY_SLICES.emit, terms=0))) <= {"Slice", "Concat", "Identity"}
+
+
+@pytest.mark.parametrize(
+    ("indices", "reason"),
+    [(np.zeros((2, 2), np.int64), "no vector"), (np.arange(150) % 2 * 5, "150 slices")],
+)
+def test_other_gathers_are_left(indices: np.ndarray, reason: str) -> None:
+    model = model_of("Gather", {"X": PLANE}, {"i": indices.astype(np.int64)}, axis=2)
+    with pytest.raises(Unsupported, match=reason):
+        replaced(model, GATHER_BY_SLICES.emit)
+
+
+@pytest.mark.parametrize("op", ["Mul", "PRelu"])
+def test_a_constant_gets_every_axis(op: str) -> None:
+    new = same(model_of(op, {"X": PLANE}, {"c": random(8, 1, 1)}), CONSTANT_OF_FULL_RANK.emit, 0)
+    assert [list(t.dims) for t in new.graph.initializer] == [[1, 8, 1, 1]]
+
+
+def test_padding_that_counts_is_a_pad() -> None:
+    attributes = {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 2, 1]}
+    model = model_of("AveragePool", {"X": PLANE}, count_include_pad=1, **attributes)
+    assert ops(same(model, ZEROS_AROUND.emit, terms=6)) == ["Pad", "AveragePool"]
+
+
+@pytest.mark.parametrize("op", ["AveragePool", "MaxPool"])
+def test_strides_and_pads_are_written_out(op: str) -> None:
+    new = same(model_of(op, {"X": PLANE}, kernel_shape=[3, 1]), STRIDES_AND_PADS.emit, terms=3)
+    assert {a.name for a in new.graph.node[0].attribute} == {"kernel_shape", "strides", "pads"}
+
+
+@pytest.mark.parametrize("op", volume_pool.OPS)
+def test_a_plane_is_pooled_by_axes(op: str) -> None:
+    window = {"kernel_shape": [4, 3], "strides": [2, 3], "pads": [1, 0, 2, 1]}
+    attributes = window | ({"count_include_pad": 1} if op == "AveragePool" else {})
+    attributes = {} if op.startswith("Global") else attributes
+    new = same(model_of(op, {"X": PLANE}, **attributes), POOL_BY_AXES.emit, terms=110)
+    assert ops(new) == [op.removeprefix("Global")] * 2
+
+
+@pytest.mark.parametrize("op", ["GlobalAveragePool", "GlobalMaxPool"])
+@pytest.mark.parametrize("opset", [17, 18])
+def test_global_pooling_is_a_reduction(op: str, opset: int) -> None:
+    (reduction,) = ops(same(model_of(op, {"X": PLANE}, {}, opset), PLANE_REDUCTION.emit, 110))
+    assert reduction == {"GlobalAveragePool": "ReduceMean", "GlobalMaxPool": "ReduceMax"}[op]
+
+
+def test_a_lower_clamp_is_a_relu_between_shifts() -> None:
+    model = model_of("Clip", {"X": PLANE}, {"min": np.float32(0.25)})
+    assert ops(same(model, CLIP_BY_RELU.emit, terms=1)) == ["Sub", "Relu", "Add"]
+    model = model_of("Clip", {"X": PLANE}, {"min": np.float32(0), "max": np.float32(6)})
+    with pytest.raises(Unsupported, match="upper bound"):
+        replaced(model, CLIP_BY_RELU.emit)
 
 
 def test_sign_and_magnitude() -> None:

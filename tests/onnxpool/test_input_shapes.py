@@ -1,0 +1,99 @@
+"""Fixed input sizes: what they fix, what they fold, and what is refused."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+import onnxpool
+from onnxpool.errors import ArgumentError
+from onnxpool.input_shapes import parse_all
+from onnxpool.rewrites.run import Runner
+
+
+def resizing_model() -> onnx.ModelProto:
+    """X ("N", 2, "H", "W") and Z ("N", 3), Y: X resized to its own height and twice its width."""
+    nodes = [
+        helper.make_node("Shape", ["X"], ["shape"], "shape"),
+        helper.make_node("Mul", ["shape", "factors"], ["sizes"], "mul"),
+        helper.make_node("Resize", ["X", "", "", "sizes"], ["Y"], "resize", mode="linear"),
+        helper.make_node("Identity", ["Z"], ["A"], "copy"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [
+            helper.make_tensor_value_info("X", TensorProto.FLOAT, ["N", 2, "H", "W"]),
+            helper.make_tensor_value_info("Z", TensorProto.FLOAT, ["N", 3]),
+        ],
+        [
+            helper.make_tensor_value_info("Y", TensorProto.FLOAT, ["N", 2, "H", "V"]),
+            helper.make_tensor_value_info("A", TensorProto.FLOAT, ["N", 3]),
+        ],
+        [onnx.numpy_helper.from_array(np.array([1, 1, 1, 2], np.int64), "factors")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def dims(value: onnx.ValueInfoProto) -> list[int | str]:
+    return [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]
+
+
+def test_sizes_are_fixed_everywhere_and_folded() -> None:
+    before = resizing_model()
+    after = onnxpool.rewrite(before, input_shapes={"X": (4, 2, 5, 6)}).model
+    assert [dims(v) for v in after.graph.input] == [[4, 2, 5, 6], [4, 3]]
+    assert [dims(v) for v in after.graph.output] == [[4, 2, 5, 12], [4, 3]]
+    assert [node.op_type for node in after.graph.node] == ["Constant", "Resize", "Identity"]
+    x, z = np.random.default_rng(0).random((4, 2, 5, 6), np.float32), np.ones((4, 3), np.float32)
+    inputs = {"X": x, "Z": z}
+    for found, wanted in zip(Runner(after)(inputs), Runner(before)(inputs), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_size_that_is_fixed_already_changes_nothing(tmp_path) -> None:
+    onnx.save(onnx.load("models/ppm.onnx"), tmp_path / "in.onnx")
+    once = onnxpool.rewrite(tmp_path / "in.onnx", input_shapes={"x": (1, 16, 33, 33)})
+    assert once.model == onnxpool.rewrite(tmp_path / "in.onnx").model
+
+
+def test_shapes_inside_a_body_are_folded_too() -> None:
+    model = resizing_model()
+    body = helper.make_graph(
+        [
+            helper.make_node("Shape", ["X"], ["s"]),
+            helper.make_node("Cast", ["s"], ["t"], to=TensorProto.FLOAT),
+        ],
+        "body",
+        [],
+        [helper.make_tensor_value_info("t", TensorProto.FLOAT, [4])],
+    )
+    node = helper.make_node("If", ["yes"], ["B"], "if", then_branch=body, else_branch=body)
+    model.graph.node.append(node)
+    model.graph.input.append(helper.make_tensor_value_info("yes", TensorProto.BOOL, []))
+    model.graph.output.append(helper.make_tensor_value_info("B", TensorProto.FLOAT, [4]))
+    after = onnxpool.rewrite(model, input_shapes={"X": (1, 2, 3, 4)}).model
+    branch = after.graph.node[-1].attribute[0].g
+    assert [node.op_type for node in branch.node] == ["Constant"]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "reason"),
+    [
+        ({"Q": (1,)}, "no input 'Q'; it has X, Z"),
+        ({"X": (1, 2, 3)}, "has 4 axes, Nx2xHxW; found 1x2x3"),
+        ({"X": (1, 3, 5, 5)}, "axis 1 of input 'X' is fixed at 2, found 3"),
+        ({"X": (1, 2, 0, 5)}, "would be 0, wanted at least 1"),
+        ({"X": (1, 2, 5, 5), "Z": (2, 3)}, "size N would be 1 and 2"),
+    ],
+)
+def test_what_does_not_fit_is_refused(shapes: dict[str, tuple[int, ...]], reason: str) -> None:
+    with pytest.raises(ArgumentError, match=reason):
+        onnxpool.rewrite(resizing_model(), input_shapes=shapes)
+
+
+def test_the_option_is_parsed() -> None:
+    assert parse_all(["a=1x2", "b:0=3"]) == {"a": (1, 2), "b:0": (3,)}
+    for texts in (["1x2"], ["=1x2"], ["a=1x"], ["a=1", "a=2"]):
+        with pytest.raises(ArgumentError):
+            parse_all(texts)

@@ -1,0 +1,234 @@
+"""Targets: what the result has, what is refused, and how it is said."""
+
+import json
+import re
+
+import numpy as np
+import onnx
+import pytest
+from typer.testing import CliRunner
+
+import onnxpool
+from onnxpool.cli import app
+from onnxpool.errors import ArgumentError, TargetError
+from onnxpool.rewrites.lower import STRATEGIES
+from onnxpool.rewrites.run import Runner
+from onnxpool.targets import TARGETS, find
+from tests.rewrites.lower.standard import model_of, ops, relative_error
+
+PPM = "models/ppm.onnx"
+X = {"X": (1, 8, 12, 12)}
+DYNAMIC = {"X": ("N", 8, "H", "W")}
+MEASURED = [t.name for t in TARGETS if t.tested]
+
+
+def floats(*values: float) -> np.ndarray:
+    return np.array(values, np.float32)
+
+
+def ints(*values: int) -> np.ndarray:
+    return np.array(values, np.int64)
+
+
+def same_outputs(new: onnx.ModelProto, old: onnx.ModelProto) -> bool:
+    shape = [d.dim_value for d in old.graph.input[0].type.tensor_type.shape.dim]
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    name = old.graph.input[0].name
+    found, wanted = Runner(new)({name: x}), Runner(old)({name: x})
+    errors = (relative_error(y, w) for y, w in zip(found, wanted, strict=True))
+    return max(errors) <= 64 * float(np.finfo(np.float32).eps)
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+def test_an_entry_is_complete(target: onnxpool.targets.Target) -> None:
+    assert find(target.name) is target
+    assert target.strategy in STRATEGIES
+    assert 11 <= target.opset <= onnx.defs.onnx_opset_version()
+    assert target.runtime
+    assert target.run
+    for limit in target.limits:
+        assert limit.ops
+        assert limit.reason
+        assert limit.evidence == "documented" or target.tested
+        for op in limit.ops:
+            assert onnx.defs.has(op), op
+    for op in target.known_ops:
+        assert onnx.defs.has(op), op
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_a_pyramid_is_written_for_every_measured_target(name: str) -> None:
+    target, before = find(name), onnx.load(PPM)
+    result = onnxpool.rewrite(PPM, target=name)
+    assert result.report.opset <= target.opset
+    assert result.report.target == name
+    assert not result.report.refusals
+    assert same_outputs(result.model, before)
+    onnx.checker.check_model(result.model, full_check=True)
+
+
+def test_upsampling_from_one_pixel_is_expand_where_resize_is_wrong() -> None:
+    report = onnxpool.rewrite(PPM, target="opencv5").report
+    assert report.before.ops["Resize"] == 4
+    assert (report.after.ops["Resize"], report.after.ops["Expand"]) == (3, 1)
+    (change,) = (change for change in report.changes if change.form == "Expand")
+    assert change.op == "Resize"
+    assert change.error == 0
+
+
+def test_without_a_target_nothing_changes() -> None:
+    plain, named = onnxpool.rewrite(PPM), onnxpool.rewrite(PPM, target="onnxruntime")
+    assert plain.model == named.model
+    assert plain.report.changes == ()
+
+
+def test_a_model_that_the_target_takes_comes_out_byte_for_byte(tmp_path) -> None:
+    model = model_of("Relu", X)
+    onnx.save(model, tmp_path / "in.onnx")
+    result = onnxpool.rewrite(tmp_path / "in.onnx", target="opencv4")
+    result.save(tmp_path / "out.onnx")
+    assert (tmp_path / "out.onnx").read_bytes() == (tmp_path / "in.onnx").read_bytes()
+
+
+CURED = [
+    ("opencv4", model_of("AveragePool", X, kernel_shape=[3, 3], auto_pad="SAME_LOWER"), "pads"),
+    ("opencv5", model_of("MaxPool", X, kernel_shape=[3, 3], auto_pad="SAME_UPPER"), "pads"),
+    ("opencv4", model_of("GlobalLpPool", X, p=3), "powers"),
+    ("tract", model_of("LpPool", X, kernel_shape=[2, 2], p=2), "powers"),
+    (
+        "opencv4",
+        model_of("AveragePool", X, kernel_shape=[3, 3], pads=[1] * 4, count_include_pad=1),
+        "Pad before it",
+    ),
+    (
+        "opencv4",
+        model_of("Resize", X, {"s": ints(1, 8, 17, 9)}, order=["X", "", "", "s"], mode="cubic"),
+        "MatMul",
+    ),
+    ("ncnn", model_of("ReduceMax", X, axes=[2, 3]), "global pooling"),
+    ("opencv5", model_of("GlobalAveragePool", {"X": (1, 4, 5, 6, 7)}), "planes"),
+    ("mnn", model_of("MaxPool", X, kernel_shape=[3, 1]), "strides"),
+    ("litert", model_of("Conv", X, {"w": np.ones((8, 2, 3, 3), "f")}, group=4), "per group"),
+    ("litert", model_of("Mul", X, {"c": np.ones((8, 1, 1), "f")}), "every axis"),
+    ("tensorrt", model_of("GlobalMaxPool", {"X": (1, 1, 317, 317)}), "a reduction"),
+    ("tensorrt", model_of("MaxPool", {"X": (1, 1, 320, 320)}, kernel_shape=[317, 317]), "lines"),
+    ("caffe", model_of("Clip", X, {"min": floats(0.25)[0]}), "Relu"),
+]
+
+
+@pytest.mark.parametrize(("name", "model", "form"), CURED)
+def test_what_the_target_does_not_take_is_written_otherwise(
+    name: str, model: onnx.ModelProto, form: str
+) -> None:
+    (op,) = ops(model)
+    refused = onnxpool.inspect(model, target=name).refusals
+    assert [refusal.node for refusal in refused] == [f"{op} node 'node'"]
+    result = onnxpool.rewrite(model, target=name)
+    (change,) = result.report.changes
+    assert (change.op, change.node) == (op, "node")
+    assert form in change.form
+    assert change.error is not None
+    assert same_outputs(result.model, model)
+    assert not onnxpool.inspect(result.model, target=name).refusals
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "reason"),
+    [
+        ("opencv4", model_of("Trilu", X), "Trilu node 'node': does not load"),
+        (
+            "opencv4",
+            model_of("MaxPool", X, kernel_shape=[2, 2], dilations=[2, 2]),
+            "ignores dilations",
+        ),
+        ("opencv4", model_of("MaxPool", DYNAMIC, kernel_shape=[2, 2]), "--input-shape X=Nx8xHxW"),
+        ("openvino", model_of("ReduceL1", X, axes=[2]), "--opset 18"),
+        ("ncnn", model_of("Trilu", X), "no such layer"),
+        ("tensorrt", model_of("MaxPool", X, kernel_shape=[2, 2], outputs=["Y", "I"]), "no indices"),
+        ("caffe", model_of("Resize", X, {"s": floats(1, 1, 2, 2)}, order=["X", "", "s"]), "layer"),
+        ("caffe", model_of("Pow", X, {"p": np.ones((8, 1, 1), "f")}), "exponent is one number"),
+        ("caffe", model_of("MaxPool", X, kernel_shape=[3, 3], strides=[2, 2]), "rounds"),
+    ],
+)
+def test_what_cannot_be_written_otherwise_is_refused(
+    name: str, model: onnx.ModelProto, reason: str
+) -> None:
+    with pytest.raises(TargetError, match=re.escape(reason)) as raised:
+        onnxpool.rewrite(model, target=name)
+    assert raised.value.exit_status == 1
+    assert "nothing was written" in str(raised.value)
+
+
+def test_an_op_that_nobody_tried_is_a_warning() -> None:
+    model = model_of("EyeLike", {"X": (3, 3)})
+    (refusal,) = onnxpool.rewrite(model, target="tract").report.refusals
+    assert not refusal.certain
+    assert refusal.reason == "whether tract has EyeLike is not known here"
+
+
+def test_gem_is_a_sandwich_for_caffe() -> None:
+    result = onnxpool.rewrite("models/gem.onnx", target="caffe")
+    assert ops(result.model) == ["Sub", "Relu", "Add", "Pow", "GlobalAveragePool", "Pow"]
+    assert not result.report.refusals
+
+
+def test_another_domain_may_not_be_there() -> None:
+    model = model_of("Relu", X)
+    model.graph.node[0].domain = "com.example"
+    model.opset_import.append(onnx.helper.make_opsetid("com.example", 1))
+    (refusal,) = onnxpool.inspect(model, target="ncnn").refusals
+    assert not refusal.certain
+    assert "com.example" in refusal.reason
+
+
+def test_a_node_without_a_form_in_the_opset_is_refused() -> None:
+    model = model_of("Trilu", X)
+    with pytest.raises(TargetError, match=r"Trilu node 'node'.* starts at opset 14"):
+        onnxpool.rewrite(model, opset=11)
+
+
+@pytest.mark.parametrize("opset", [11, 13, 17, 18, 21])
+def test_an_opset_alone(opset: int) -> None:
+    result = onnxpool.rewrite(PPM, opset=opset)
+    assert {entry.version for entry in result.model.opset_import} == {opset}
+    assert result.report.opset_before == 20
+    assert same_outputs(result.model, onnx.load(PPM))
+
+
+def test_metadata_of_a_node_survives_its_new_form() -> None:
+    model = onnx.load(PPM)
+    resize = next(node for node in model.graph.node if node.op_type == "Resize")
+    resize.metadata_props.add(key="from", value="here")
+    resize.doc_string = "doc"
+    after = onnxpool.rewrite(model, opset=17).model
+    (kept,) = (node for node in after.graph.node if node.metadata_props and node.doc_string)
+    assert kept.op_type == "Resize"
+    assert kept.metadata_props[-1].value == "here"
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"target": "opencv"}, "there is no target 'opencv'; use onnxruntime"),
+        ({"target": "opencv5", "opset": 20}, "takes at most 17"),
+        ({"opset": 9}, "converts from 11 on"),
+    ],
+)
+def test_a_wrong_argument_is_one_line(options: dict, reason: str) -> None:
+    with pytest.raises(ArgumentError, match=reason):
+        onnxpool.rewrite(PPM, **options)
+
+
+def test_the_table_of_targets() -> None:
+    result = CliRunner().invoke(app, ["targets", "--json", "-"])
+    facts = json.loads(result.stdout)
+    assert [fact["name"] for fact in facts] == [target.name for target in TARGETS]
+    assert {fact["evidence"] for fact in facts} == {"measured", "documented"}
+    one = CliRunner().invoke(app, ["targets", "opencv5"])
+    assert "garbage" in one.stdout
+
+
+def test_inspect_tells_what_a_target_would_not_take(tmp_path) -> None:
+    onnx.save(model_of("Trilu", X), tmp_path / "m.onnx")
+    call = ["inspect", str(tmp_path / "m.onnx"), "--target", "opencv4"]
+    assert "opencv4 would not take Trilu node 'node'" in CliRunner().invoke(app, call).stdout
