@@ -132,3 +132,9 @@ def is_linear_asymmetric(node: gs.Node) -> bool:
 def has_constant_left(node: gs.Node) -> bool:
     """Whether the left factor of a MatMul is constant."""
     return known_value(node.inputs[0], 13) is not None
+
+
+def resizes_to_computed(node: gs.Node) -> bool:
+    """Whether the sizes of an output of Resize are known to the runtime alone."""
+    y = node.outputs[0].shape
+    return y is None or any(not isinstance(dim, int) for dim in y[2:])

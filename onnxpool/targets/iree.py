@@ -1,6 +1,7 @@
 """IREE, compiled for the CPU."""
 
 from onnxpool.rewrites.lower import lp_pool
+from onnxpool.targets.conditions import gives_indices
 from onnxpool.targets.target import Limit, Target
 from onnxpool.targets.tried import TRIED
 
@@ -10,8 +11,9 @@ IREE = Target(
     tested="3.13.0",
     opset=17,
     limits=(
-        Limit(lp_pool.OPS, "does not compile", cure=lp_pool.POWER_AVERAGE),
-        Limit(("Softsign",), "does not compile"),
+        Limit(("LpPool",), "does not compile", cure=lp_pool.POWER_AVERAGE),
+        Limit(("RoiAlign", "Softsign"), "does not compile"),
+        Limit(("MaxPool",), "gives other indices", when=gives_indices),
     ),
     known_ops=TRIED,
     convert="iree-import-onnx model.onnx -o model.mlir; iree-compile --iree-input-type=onnx "

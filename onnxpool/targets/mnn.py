@@ -1,7 +1,10 @@
 """MNN, converted by the converter of its wheel."""
 
-from onnxpool.rewrites.lower import pool_defaults
+from onnxpool.rewrites.lower import auto_pad, pool_defaults
+from onnxpool.rewrites.lower.resize import RESIZE_BY_MATMUL
+from onnxpool.targets.conditions import gives_indices, has_dilations, is_cubic, is_same_lower
 from onnxpool.targets.target import Limit, Target
+from onnxpool.targets.tried import TRIED
 
 MNN = Target(
     name="mnn",
@@ -10,17 +13,28 @@ MNN = Target(
     opset=17,
     limits=(
         Limit(
+            ("AveragePool", "MaxPool"),
+            "pads at the wrong side with auto_pad SAME_LOWER",
+            when=is_same_lower,
+            cure=auto_pad.EXPLICIT_PADS,
+        ),
+        Limit(
             pool_defaults.OPS,
             "ends the process where strides or pads are left to their defaults",
             when=pool_defaults.applies,
             cure=pool_defaults.STRIDES_AND_PADS,
         ),
+        Limit(("Resize",), "cubic it gives wrong values", when=is_cubic, cure=RESIZE_BY_MATMUL),
+        Limit(("MaxPool",), "gives no indices", when=gives_indices),
+        Limit(("MaxPool",), "with dilations it ends the process", when=has_dilations),
         Limit(("Gelu",), "computes it with tanh; say --opset 17"),
-        Limit(("Einsum",), "it does not convert"),
+        Limit(("GRU", "QuantizeLinear", "ScatterND"), "gives wrong values"),
+        Limit(("LSTM",), "ends the process"),
+        Limit(("Hardmax", "IsNaN"), "does not load"),
     ),
-    convert="python -c 'import _tools; _tools.mnnconvert([…])' with MNNConvert's own arguments: "
-    "-f ONNX --modelFile model.onnx --MNNModel model.mnn --bizCode x",
+    known_ops=TRIED,
+    convert="MNNConvert -f ONNX --modelFile model.onnx --MNNModel model.mnn --bizCode x",
     run="MNN.nn.load_module_from_file('model.mnn', inputs, outputs)",
     notes="Winograd convolutions lose digits: runtime_manager.set_hint(3, 0) turns them off; the "
-    "command mnnconvert installs packages with pip",
+    "wheel's command mnnconvert installs packages with pip, _tools.mnnconvert does not",
 )

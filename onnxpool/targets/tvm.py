@@ -1,6 +1,7 @@
 """Apache TVM, through Relax's ONNX frontend."""
 
-from onnxpool.targets.target import Target
+from onnxpool.targets.conditions import gives_indices
+from onnxpool.targets.target import Limit, Target
 from onnxpool.targets.tried import TRIED
 
 TVM = Target(
@@ -8,7 +9,10 @@ TVM = Target(
     runtime="Apache TVM, Relax frontend, llvm",
     tested="0.27.0",
     opset=17,
-    limits=(),
+    limits=(
+        Limit(("Celu", "GRU", "LSTM", "LpNormalization"), "its frontend has no such op"),
+        Limit(("MaxPool",), "gives no indices", when=gives_indices),
+    ),
     known_ops=TRIED,
     convert="relax.frontend.onnx.from_onnx(onnx.load('model.onnx'))",
     run="relax.VirtualMachine(tvm.compile(module, target='llvm'), tvm.cpu())['main'](x)",

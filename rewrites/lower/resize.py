@@ -60,7 +60,7 @@ def emit(b: Builder, node: gs.Node) -> Sequence[gs.Tensor]:
         raise Unsupported("a product with weights is for floating-point tensors")
     if x.shape is None or y.shape is None or len(x.shape) != len(y.shape):
         raise Unsupported("the rank of its input is not known")
-    _check_attributes(node.attrs)
+    check_attributes(node.attrs)
     resized: gs.Tensor = to_float(b, x)
     dtype = numpy_type(resized.dtype)
     for axis, (length, size, scale) in _resized_axes(node, b.opset).items():
@@ -155,7 +155,7 @@ def _keys(distance: float, a: float) -> float:
     return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a if d < 2 else 0.0
 
 
-def _check_attributes(attributes: dict[str, Any]) -> None:
+def check_attributes(attributes: dict[str, Any]) -> None:
     mode = attributes.get("coordinate_transformation_mode", "half_pixel")
     if mode not in COORDINATES:
         raise Unsupported(f"coordinate_transformation_mode {mode} has no constant weights here")

@@ -3,7 +3,7 @@
     Resize(X, sizes)  =  Expand(X, sizes)        where X has one element on every axis that changes
 
 Whatever the mode interpolates between, there is one value. The exception is tf_crop_and_resize,
-which has a value of its own outside of X.
+which has a value of its own outside of X. Sizes may be computed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import onnx_graphsurgeon as gs
 
+from onnxpool.ops.op import Dim
 from onnxpool.rewrites.lower.builder import Builder
 from onnxpool.rewrites.lower.standard import Replacement
 from onnxpool.rewrites.lower.unsupported import Unsupported
@@ -24,20 +25,30 @@ def applies(node: gs.Node) -> bool:
         return False
     if node.attrs.get("coordinate_transformation_mode") == "tf_crop_and_resize":
         return False
-    changed = [a for a, b in zip(x, y, strict=True) if a is None or a != b]
-    return bool(changed) and all(dim == 1 for dim in changed)
+    plane = list(zip(x, y, strict=True))[2:]
+    return any(a != b for a, b in plane) and all(a == 1 or _is_kept(a, b) for a, b in plane)
 
 
 def emit(b: Builder, node: gs.Node) -> Sequence[gs.Tensor]:
     if not applies(node):
         raise Unsupported("an axis that it resizes has more than one element")
     x, y = node.inputs[0], node.outputs[0]
-    kept = [dim == other for dim, other in zip(x.shape, y.shape, strict=True)]
-    if not all(keep or isinstance(dim, int) for keep, dim in zip(kept, y.shape, strict=True)):
-        raise Unsupported("it resizes to sizes that only the runtime knows")
-    # A 1 keeps what X has there, a batch of any size too.
-    sizes = [d if isinstance(d, int) else 1 for d in y.shape]
-    return [b.node("Expand", [x, b.integers(sizes)], y.shape)]
+    if all(_is_kept(before, after) or isinstance(after, int) for before, after in _pairs(node)):
+        # A 1 keeps what X has there, a batch of any size too.
+        sizes: gs.Tensor = b.integers([d if isinstance(d, int) else 1 for d in y.shape])
+    elif len(node.inputs) > 3 and node.inputs[3].name and "axes" not in node.attrs:
+        sizes = node.inputs[3]
+    else:
+        raise Unsupported("its scales give sizes that only the runtime knows")
+    return [b.node("Expand", [x, sizes], y.shape)]
+
+
+def _pairs(node: gs.Node) -> list[tuple[Dim, Dim]]:
+    return list(zip(node.inputs[0].shape, node.outputs[0].shape, strict=True))
+
+
+def _is_kept(before: Dim, after: Dim) -> bool:
+    return before == after and before is not None
 
 
 UPSAMPLE_FROM_ONE = Replacement("Expand", emit)

@@ -108,6 +108,7 @@ CURED = [
     ("ncnn", model_of("ReduceMax", X, axes=[2, 3]), "global pooling"),
     ("opencv5", model_of("GlobalAveragePool", {"X": (1, 4, 5, 6, 7)}), "planes"),
     ("mnn", model_of("MaxPool", X, kernel_shape=[3, 1]), "strides"),
+    ("ncnn", model_of("Gather", X, {"i": ints(3, 3, 4)}, axis=2), "slices"),
     ("litert", model_of("Conv", X, {"w": np.ones((8, 2, 3, 3), "f")}, group=4), "per group"),
     ("litert", model_of("Mul", X, {"c": np.ones((8, 1, 1), "f")}), "every axis"),
     ("tensorrt", model_of("GlobalMaxPool", {"X": (1, 1, 317, 317)}), "a reduction"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onnxpool.rewrites.lower import Unsupported
+from onnxpool.rewrites.lower import Unsupported, computed_resize
 from onnxpool.rewrites.lower.resize import COORDINATES, NEAREST, RESIZE_BY_MATMUL
 from onnxpool.rewrites.lower.upsample_from_one import UPSAMPLE_FROM_ONE
 from onnxpool.rewrites.run import RunError
@@ -159,3 +159,47 @@ def test_one_element_is_expanded(mode: str, coordinates: str) -> None:
 def test_more_than_one_element_is_not_expanded() -> None:
     with pytest.raises(Unsupported, match="more than one element"):
         replaced(sized((1, 2), (4, 5), mode="linear"), UPSAMPLE_FROM_ONE.emit)
+
+
+def computed(*lengths: int | str, **attributes: object) -> onnx.ModelProto:
+    """Resize of X ``(1, 2, …)`` to the sizes in the input "sizes"."""
+    order = ["X", "", "", "sizes"]
+    model = model_of("Resize", {"X": (1, 2, *lengths)}, {}, order=order, **attributes)
+    sizes = onnx.helper.make_tensor_value_info("sizes", onnx.TensorProto.INT64, [2 + len(lengths)])
+    model.graph.input.append(sizes)
+    shape = [1, 2, *(f"size_{i}" for i in range(len(lengths)))]
+    model.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info("Y", 1, shape))
+    return model
+
+
+@pytest.mark.parametrize("coordinates", computed_resize.COORDINATES)
+@pytest.mark.parametrize("lengths", [(3, 4), ("H", "W"), ("L",), (2, 3, "D")])
+def test_computed_sizes_have_computed_weights(coordinates: str, lengths: tuple) -> None:
+    names = {"mode": "linear", "coordinate_transformation_mode": coordinates}
+    model = computed(*lengths, **names)
+    new = replaced(model, computed_resize.COMPUTED_RESIZE.emit)
+    assert "Resize" not in ops(new)
+    x = sample(*(length if isinstance(length, int) else 5 for length in lengths))
+    for size in (1, 2, 7, 12):
+        sizes = np.array([1, 2, *range(size, size + len(lengths))], np.int64)
+        wanted = run(model, X=x, sizes=sizes)[0]
+        assert relative_error(run(new, X=x, sizes=sizes)[0], wanted) <= ROUNDED_POSITIONS
+
+
+def test_one_element_is_expanded_to_computed_sizes() -> None:
+    new = replaced(computed(1, 1, mode="linear"), UPSAMPLE_FROM_ONE.emit)
+    assert ops(new) == ["Expand"]
+    x, sizes = sample(1, 1), np.array([1, 2, 4, 3], np.int64)
+    np.testing.assert_array_equal(run(new, X=x, sizes=sizes)[0], np.broadcast_to(x, sizes))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "reason"),
+    [
+        ({"coordinate_transformation_mode": "half_pixel_symmetric"}, "not computed here"),
+        ({"coordinate_transformation_mode": "tf_crop_and_resize"}, "not computed here"),
+    ],
+)
+def test_other_computed_sizes_are_refused(attributes: dict, reason: str) -> None:
+    with pytest.raises(Unsupported, match=reason):
+        replaced(computed(3, 4, mode="linear", **attributes), computed_resize.COMPUTED_RESIZE.emit)
