@@ -1,0 +1,151 @@
+"""Portability, measured: ``python -m tests.runtimes install``, then ``… run``.
+
+`install` builds the environments of the runtimes, which takes about 5 GB and a few minutes; name
+some to have only those. `run` runs every construct on every runtime that is there, and writes
+docs/portability.md. What has not changed since the last run is not run again.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+import multiprocessing
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from tests.runtimes import document, environments
+from tests.runtimes.constructs import builders
+from tests.runtimes.jobs import Job, prepare
+from tests.runtimes.matrix import Cell, Runner
+from tests.runtimes.registry import RUNTIMES, Runtime
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
+console = Console()
+
+Names = Annotated[list[str] | None, typer.Argument(help="Runtimes; all, where none is named.")]
+Folder = Annotated[
+    Path | None,
+    typer.Option(help=f"For environments and models; ${environments.VARIABLE}, or .runtimes."),
+]
+
+
+@app.command()
+def install(names: Names = None, folder: Folder = None) -> None:
+    """Build the environments of the runtimes."""
+    wanted = dict.fromkeys(runtime.environment for runtime in _chosen(names))
+    for environment in wanted:
+        start = time.monotonic()
+        with console.status(f"{environment.name}, about {environment.megabytes} MB"):
+            try:
+                environments.install(environment, folder or environments.default_folder())
+            except subprocess.CalledProcessError as error:
+                console.print(f"[red]{environment.name}: {error}[/red]\n{error.stdout[-2000:]}")
+                raise typer.Exit(1) from error
+        console.print(f"{environment.name}: installed in {time.monotonic() - start:.0f} s")
+
+
+@app.command()
+def run(
+    names: Names = None,
+    folder: Folder = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help='Constructs, such as "gem:gem"; all, if not given.')
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Runtimes, or exports, at a time.")] = 2,
+    write: Annotated[Path | None, typer.Option(help="The Markdown file to write.")] = None,
+    json: Annotated[Path | None, typer.Option(help="A file for all cells, as JSON.")] = None,
+) -> None:
+    """Run every construct, as exported and rewritten, on every runtime."""
+    place = folder or environments.default_folder()
+    chosen = _installed(_chosen(names), place)
+    start = time.monotonic()
+    with _progress() as progress:
+        made = _prepare_all(only or builders(), place / "models", jobs, progress)
+        versions, cells = _run_all(chosen, made, place, jobs, progress)
+    minutes = (time.monotonic() - start) / 60
+    console.print(document.summary_table(versions, cells))
+    console.print(f"{len(cells)} cells in {minutes:.0f} min")
+    if write:
+        write.write_text(document.markdown(versions, cells, minutes))
+    if json:
+        json.write_text(document.as_json(versions, cells))
+
+
+def _chosen(names: Sequence[str] | None) -> list[Runtime]:
+    known = [runtime.name for runtime in RUNTIMES]
+    for name in names or ():
+        if name not in known:
+            raise typer.BadParameter(f"there is no runtime {name}; use {', '.join(known)}")
+    return [runtime for runtime in RUNTIMES if not names or runtime.name in names]
+
+
+def _installed(runtimes: Sequence[Runtime], folder: Path) -> dict[Runtime, Path]:
+    found = {runtime: environments.python_of(runtime, folder) for runtime in runtimes}
+    for runtime, python in found.items():
+        if python is None:
+            console.print(f"{runtime.name} is left out: it is not installed in {folder}")
+    return {runtime: python for runtime, python in found.items() if python is not None}
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+    )
+
+
+def _prepare_all(
+    constructs: Sequence[str], folder: Path, workers: int, progress: Progress
+) -> list[Job]:
+    """Export and rewrite in processes of their own, in the order of `constructs`."""
+    targets = [runtime.target for runtime in RUNTIMES]
+    work = functools.partial(prepare, targets=targets, folder=folder)
+    # Spawned: a fork takes over the locks of the threads that torch has started.
+    context = multiprocessing.get_context("spawn")
+    bar = progress.add_task("export and rewrite", total=len(constructs))
+    made: list[Job] = []
+    with concurrent.futures.ProcessPoolExecutor(workers, context) as pool:
+        for some in pool.map(work, constructs):
+            made += some
+            progress.advance(bar)
+    return made
+
+
+def _run_all(
+    runtimes: dict[Runtime, Path],
+    made: Sequence[Job],
+    folder: Path,
+    workers: int,
+    progress: Progress,
+) -> tuple[dict[str, str], list[Cell]]:
+    def run_one(runtime: Runtime) -> tuple[str, list[Cell]]:
+        own = [job for job in made if job.target in ("", runtime.target)]
+        bar = progress.add_task(runtime.name, total=len(own))
+        runner = Runner(runtime, runtimes[runtime], folder)
+        try:
+            cells = []
+            for job in own:
+                cells.append(runner.cell(job))
+                progress.advance(bar)
+            return runner.version, cells
+        finally:
+            runner.close()
+
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        results = list(pool.map(run_one, runtimes))
+    versions = {r.name: version for r, (version, _) in zip(runtimes, results, strict=True)}
+    return versions, [cell for _, cells in results for cell in cells]
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,18 @@
+"""OpenCV's dnn module, with the engine that the version takes by default."""
+
+import cv2
+
+
+def version():
+    return cv2.__version__
+
+
+def load(model):
+    cv2.setNumThreads(1)
+    net = cv2.dnn.readNetFromONNX(model.path)
+
+    def run(x):
+        net.setInput(x, model.input)
+        return net.forward(model.outputs)
+
+    return run

@@ -1,0 +1,208 @@
+"""What there is to run: for each construct its models, written to files, and its values."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+
+from onnxpool.targets import find
+from tests.runtimes.constructs import (
+    FORMS,
+    Form,
+    NotMade,
+    Shape,
+    State,
+    Values,
+    example_of,
+    exported,
+    rewritable,
+    rewritten,
+    sizes_for,
+    source_of,
+)
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A model and the shapes of the inputs that it is to be run on."""
+
+    model: str
+    shapes: tuple[Shape, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One cell of the matrix, or where it is for no target in particular, one for each runtime.
+
+    Attributes:
+        target: empty for a model as it was exported.
+        not_made: why there is no model; empty where there is.
+    """
+
+    builder: str
+    form: Form
+    state: State
+    target: str
+    runs: tuple[Run, ...] = ()
+    not_made: str = ""
+
+
+def prepare(builder: str, targets: Sequence[str], folder: Path) -> list[Job]:
+    """Export and rewrite a construct, unless that has been done with the same code.
+
+    Args:
+        folder: gets the models, the values, and an index of them.
+    """
+    torch.set_num_threads(1)
+    place = folder / builder.replace(":", ".")
+    index = place / "index.json"
+    code = _stamp("onnxpool", "rewrites", "ops", "models")
+    stamp = f"{code} {' '.join(targets)}"
+    if index.exists():
+        known = json.loads(index.read_text())
+        if known["stamp"] == stamp:
+            return [_job_from_json(job) for job in known["jobs"]]
+    place.mkdir(parents=True, exist_ok=True)
+    jobs = list(_prepare(builder, targets, place))
+    facts = {"stamp": stamp, "jobs": [dataclasses.asdict(job) for job in jobs]}
+    index.write_text(json.dumps(facts, indent=1))
+    return jobs
+
+
+def values_path(model: Path | str, shape: Shape) -> Path:
+    """Where the values of a shape are, beside the models."""
+    return Path(model).parent / f"{'x'.join(map(str, shape))}.npz"
+
+
+def _prepare(builder: str, targets: Sequence[str], place: Path) -> Iterator[Job]:
+    source = source_of(builder)
+    shapes: set[Shape] = set()
+    for form in FORMS:
+        jobs = [_exported_job(builder, form, place)]
+        jobs += _rewritten_jobs(builder, form, targets, place)
+        for job in jobs:
+            shapes.update(shape for run in job.runs for shape in run.shapes)
+            yield job
+    for shape in shapes:
+        _save(Values.of(source, shape), values_path(place / "any", shape))
+
+
+def _exported_job(builder: str, form: Form, place: Path) -> Job:
+    job = Job(builder, form, "exported", "")
+    source = source_of(builder)
+    try:
+        path = place / f"{form}.onnx"
+        model = _kept(path, lambda: exported(source, form))
+    except NotMade as error:
+        return dataclasses.replace(job, not_made=str(error))
+    return dataclasses.replace(job, runs=(Run(str(path), tuple(sizes_for(model, source))),))
+
+
+def _rewritten_jobs(builder: str, form: Form, targets: Sequence[str], place: Path) -> Iterator[Job]:
+    source = source_of(builder)
+    try:
+        model = _kept(place / f"{form}.rewritable.onnx", lambda: rewritable(source, form))
+    except NotMade as error:
+        for target in targets:
+            yield Job(builder, form, "rewritten", target, not_made=str(error))
+        return
+    sizes = sizes_for(model, source)
+    for target in targets:
+        job = Job(builder, form, "rewritten", target)
+        groups = [sizes] if find(target).dynamic else [[size] for size in sizes]
+        try:
+            runs = tuple(_rewritten_run(model, form, target, group, place) for group in groups)
+        except NotMade as error:
+            yield dataclasses.replace(job, not_made=str(error))
+        else:
+            yield dataclasses.replace(job, runs=runs)
+
+
+def _rewritten_run(
+    model: onnx.ModelProto, form: Form, target: str, sizes: Sequence[Shape], place: Path
+) -> Run:
+    fixed = form == "dynamic" and not find(target).dynamic
+    name = f"{form}.{target}"
+    if fixed:
+        name += f".{'x'.join(map(str, sizes[0]))}"
+    result = rewritten(model, target, sizes[0] if fixed else None)
+    return Run(_write(result, place / f"{name}.onnx"), tuple(sizes))
+
+
+def _kept(path: Path, make: Callable[[], onnx.ModelProto]) -> onnx.ModelProto:
+    """A model that is made once for the same exporters.
+
+    Raises:
+        NotMade: it was not, and is not made.
+    """
+    note = path.with_suffix(".json")
+    stamp = _stamp("onnxpool/exporters", "rewrites/lower", "ops", "models")
+    known = json.loads(note.read_text()) if note.exists() else {}
+    if known.get("stamp") != stamp:
+        known = {"stamp": stamp, "not_made": ""}
+        try:
+            _write(make(), path)
+        except NotMade as error:
+            known["not_made"] = str(error)
+        note.write_text(json.dumps(known))
+    if known["not_made"]:
+        raise NotMade(known["not_made"])
+    return onnx.load(path)
+
+
+def _write(model: onnx.ModelProto, path: Path) -> str:
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    return str(path)
+
+
+def _save(values: Values, path: Path) -> None:
+    arrays = {f"input {d}": x for d, x in values.inputs.items()}
+    arrays["sums"] = np.array(values.sums)
+    for kind, by_distribution in (("source", values.source), ("exact", values.exact)):
+        for distribution, outputs in by_distribution.items():
+            arrays |= {f"{kind} {distribution} {k}": y for k, y in enumerate(outputs)}
+    np.savez(path, **arrays)
+
+
+def load_values(path: Path, shape: Shape) -> Values:
+    """Read what `prepare` has written."""
+    inputs: dict[str, np.ndarray] = {}
+    outputs: dict[str, dict[str, list[np.ndarray]]] = {"source": {}, "exact": {}}
+    sums = 0
+    with np.load(path) as arrays:
+        for name, array in arrays.items():
+            kind, _, rest = name.partition(" ")
+            if name == "sums":
+                sums = int(array)
+            elif kind == "input":
+                inputs[rest] = array
+            else:
+                outputs[kind].setdefault(rest.rpartition(" ")[0], []).append(array)
+    return Values(shape, sums, inputs, outputs["source"], outputs["exact"])
+
+
+def _job_from_json(facts: dict[str, object]) -> Job:
+    runs = tuple(
+        Run(run["model"], tuple(tuple(shape) for shape in run["shapes"])) for run in facts["runs"]
+    )
+    return Job(**{**facts, "runs": runs})
+
+
+@functools.cache
+def _stamp(*rooms: str) -> str:
+    """Of the code in folders of the checkout, and of what else models depend on."""
+    digest = hashlib.sha256(torch.__version__.encode())
+    digest.update(Path(__file__).with_name("constructs.py").read_bytes())
+    for path in (p for room in rooms for p in sorted((ROOT / room).glob("**/*.py"))):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

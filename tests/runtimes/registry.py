@@ -1,0 +1,96 @@
+"""The runtimes that models are run on: one line each, and the environments they live in."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import tomllib
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PYPROJECT = HERE.parents[1] / "pyproject.toml"
+
+
+@functools.cache
+def extra() -> tuple[str, ...]:
+    """The requirements of the extra ``[runtimes]``: those that pip installs together."""
+    project = tomllib.loads(PYPROJECT.read_text())["project"]
+    return tuple(project["optional-dependencies"]["runtimes"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Environment:
+    """A virtual environment.
+
+    Attributes:
+        requirements: for pip, beside NumPy.
+        without_dependencies: for ``pip install --no-deps``.
+        npm: for npm, into the same folder.
+        megabytes: what it takes on disk.
+    """
+
+    name: str
+    megabytes: int
+    requirements: tuple[str, ...] = ()
+    without_dependencies: tuple[str, ...] = ()
+    npm: tuple[str, ...] = ()
+
+
+JOINT = Environment("joint", 700, extra())
+
+
+@dataclasses.dataclass(frozen=True)
+class Runtime:
+    """A runtime and how it is driven.
+
+    Attributes:
+        target: its name for ``onnxpool rewrite --target``.
+        driver: the file in drivers/, without its ending.
+        distribution: the package on PyPI by which it is known to be installed.
+        dynamic: whether one loaded model takes inputs of several sizes; else it is converted for
+            each size.
+        light: whether continuous integration runs it.
+    """
+
+    name: str
+    target: str
+    driver: str
+    distribution: str
+    environment: Environment = JOINT
+    dynamic: bool = True
+    light: bool = False
+
+    @property
+    def driver_path(self) -> Path:
+        return HERE / "drivers" / f"{self.driver}.py"
+
+
+OPENCV_4 = Environment("opencv4", 260, ("opencv-python-headless==4.14.0.94",))
+NCNN = Environment("ncnn", 215, ("ncnn==1.0.20261020",), ("pnnx==20261020",))  # pnnx asks for torch
+WEB = Environment("onnxruntime-web", 180, npm=("onnxruntime-web@1.30.0",))
+TVM = Environment("tvm", 450, ("apache-tvm==0.27.0.post1", "onnx==1.23.2"))
+IREE = Environment(
+    "iree",
+    610,
+    ("iree-base-compiler==3.13.0", "iree-base-runtime==3.13.0", "onnx==1.23.2"),
+)
+LITERT = Environment("litert", 2580, ("onnx2tf==1.29.24", "ai-edge-litert==2.1.0"))
+
+RUNTIMES = (
+    Runtime("onnxruntime", "onnxruntime", "onnxruntime", "onnxruntime", light=True),
+    Runtime("onnxruntime-web", "onnxruntime-web", "onnxruntime_web", "", WEB),
+    Runtime("openvino", "openvino", "openvino", "openvino", light=True),
+    Runtime("opencv4", "opencv4", "opencv", "opencv-python-headless", OPENCV_4, light=True),
+    Runtime("opencv5", "opencv5", "opencv", "opencv-python-headless", light=True),
+    Runtime("ncnn", "ncnn", "ncnn", "ncnn", NCNN, dynamic=False, light=True),
+    Runtime("mnn", "mnn", "mnn", "MNN"),
+    Runtime("tract", "tract", "tract", "tract", light=True),
+    Runtime("tvm", "tvm", "tvm", "apache-tvm", TVM),
+    Runtime("iree", "iree", "iree", "iree-base-compiler", IREE),
+    Runtime("litert", "litert", "litert", "ai-edge-litert", LITERT, dynamic=False),
+    Runtime("tinygrad", "tinygrad", "tinygrad", "tinygrad"),
+)
+
+
+def by_name(name: str) -> Runtime:
+    return next(runtime for runtime in RUNTIMES if runtime.name == name)
