@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -106,14 +106,11 @@ class Builder:
 
         A size of a confirmed name is read from the first tensor of the graph that has it too.
         """
-        x = self._node.inputs[0]
-        dim = x.shape[axis]
-        if isinstance(dim, int):
-            return self.integer(dim)
-        if is_confirmed(dim) and (known := self._length_named(dim)) is not None:
-            return known
-        sizes = self.shared("Shape", [x], (len(x.shape),), np.dtype(np.int64))
-        return self.element(sizes, axis)
+        return self._length(axis, self.integer)
+
+    def length_vector(self, axis: int) -> gs.Tensor:
+        """As `length`, a vector of one element. TVM multiplies no vector by an element of Shape."""
+        return self._length(axis, lambda value: self.integers([value]))
 
     def output_length(self, index: int) -> gs.Tensor:
         """Element `index` of the input `size` of the node: an int64 scalar."""
@@ -301,9 +298,22 @@ class Builder:
         earlier = itertools.takewhile(lambda node: node is not self._node, self._graph.nodes)
         return {id(node): node for node in earlier}
 
-    def _length_named(self, symbol: str) -> gs.Variable | None:
+    def _length(self, axis: int, constant: Callable[[int], gs.Constant]) -> gs.Tensor:
+        """In the shape that `constant` gives to its value."""
+        x = self._node.inputs[0]
+        dim = x.shape[axis]
+        if isinstance(dim, int):
+            return constant(dim)
+        index = constant(axis)
+        shape = index.values.shape
+        if is_confirmed(dim) and (known := self._length_named(dim, shape)) is not None:
+            return known
+        sizes = self.shared("Shape", [x], (len(x.shape),), np.dtype(np.int64))
+        return self.shared("Gather", [sizes, index], shape, axis=0)
+
+    def _length_named(self, symbol: str, shape: tuple[int, ...]) -> gs.Variable | None:
         for node in (*self._before.values(), *self._shared):
-            if node.op == "Gather" and _reads_size(node, symbol):
+            if node.op == "Gather" and _reads_size(node, symbol, shape):
                 return node.outputs[0]
         return None
 
@@ -358,16 +368,18 @@ def _is_equal(
     )
 
 
-def _reads_size(gather: gs.Node, symbol: str) -> bool:
+def _reads_size(gather: gs.Node, symbol: str, index_shape: tuple[int, ...]) -> bool:
     """Whether a node is Gather(Shape(T), i), where size i of T has the name `symbol`."""
     sizes, index = gather.inputs
-    if not isinstance(index, gs.Constant) or index.shape != () or len(sizes.inputs) != 1:
+    if not isinstance(index, gs.Constant) or len(sizes.inputs) != 1:
+        return False
+    if tuple(index.shape) != index_shape or index.values.size != 1:
         return False
     (shape,) = sizes.inputs
     if shape.op != "Shape" or shape.attrs:
         return False
     dims = shape.inputs[0].shape or ()
-    axis = int(index.values)
+    axis = int(index.values.item())
     if not -len(dims) <= axis < len(dims):
         return False
     return is_confirmed(dims[axis]) and bool(dims[axis] == symbol)

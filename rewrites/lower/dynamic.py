@@ -154,7 +154,7 @@ def window_weights(b: Builder, axis: int, bins: Bins, dtype: Any) -> gs.Tensor:
 
 
 def windows(b: Builder, axis: int, bins: Bins) -> Windows:
-    length = b.length(axis)
+    length = b.length_vector(axis)
     if isinstance(bins, gs.Tensor):
         size, index = bins, b.range(bins)
         next_index = b.shared("Add", [index, _vector(b, 1)], (None,))

@@ -122,13 +122,9 @@ def rewritten(model: onnx.ModelProto, target: str, shape: Shape | None) -> onnx.
     Raises:
         NotMade: the rewrite refuses.
     """
-    options = {}
-    if shape is not None:
-        model = copy.deepcopy(model)
-        for d, size in zip(model.graph.input[0].type.tensor_type.shape.dim, shape, strict=True):
-            d.dim_value = size
+    shapes = {} if shape is None else {model.graph.input[0].name: shape}
     try:
-        return onnxpool.rewrite(model, target=target, **options).model
+        return onnxpool.rewrite(model, target=target, input_shapes=shapes).model
     except OnnxpoolError as error:
         raise NotMade(f"onnxpool rewrite: {error}") from error
 

@@ -98,10 +98,10 @@ own float32 makes, or may make by summation in another order. Weights and inputs
 
 Right, of all constructs:"""
 
-LEGEND = """\
+LEGEND = f"""\
 In the tables: exported → rewritten, or one symbol for both. ✓ right; ✗ wrong values or shape;
-r refused, at load or at run; c crashed; t no answer within {timeout:g} s; – no model: torch's
-exporter, or the rewrite, refuses.""".format(timeout=TIMEOUT)
+r refused, at load or at run; c crashed; t no answer within {TIMEOUT:g} s; – no model: torch's
+exporter, or the rewrite, refuses."""
 
 
 def _outcomes(cells: Sequence[Cell], state: State) -> str:

@@ -21,7 +21,6 @@ from tests.runtimes.constructs import (
     Shape,
     State,
     Values,
-    example_of,
     exported,
     rewritable,
     rewritten,

@@ -91,5 +91,5 @@ def test_what_goes_wrong_is_an_answer(
 def test_a_runtime_that_does_not_start(tmp_path: Path) -> None:
     driver = tmp_path / "driver.py"
     driver.write_text("import no_such_runtime")
-    with pytest.raises(RuntimeError, match="does not start: .*no_such_runtime"):
+    with pytest.raises(RuntimeError, match=r"does not start: .*no_such_runtime"):
         Worker(runtime_of(driver), Path(sys.executable), tmp_path)

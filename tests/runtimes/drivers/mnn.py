@@ -18,10 +18,8 @@ def version():
 
 def load(model):
     converted = model.path.removesuffix(".onnx") + ".mnn"
-    _tools.mnnconvert(
-        ["mnnconvert", "-f", "ONNX", "--modelFile", model.path, "--MNNModel", converted]
-        + ["--bizCode", "onnxpool"]
-    )
+    files = ["--modelFile", model.path, "--MNNModel", converted]
+    _tools.mnnconvert(["mnnconvert", "-f", "ONNX", *files, "--bizCode", "onnxpool"])
     settings = {"backend": "CPU", "precision": "high", "numThread": 1}
     manager = nn.create_runtime_manager((settings,))
     manager.set_hint(WINOGRAD_MEMORY_LEVEL, 0)

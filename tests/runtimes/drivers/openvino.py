@@ -1,4 +1,7 @@
-"""OpenVINO, CPU plugin. Its default precision is bfloat16 on CPUs that have it; float32 is asked."""
+"""OpenVINO, CPU plugin, in float32.
+
+Unless told so it computes in bfloat16 on CPUs that have it.
+"""
 
 import openvino as ov
 
