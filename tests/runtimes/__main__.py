@@ -30,6 +30,7 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 console = Console()
 
 Names = Annotated[list[str] | None, typer.Argument(help="Runtimes; all, where none is named.")]
+Light = Annotated[bool, typer.Option("--light", help="Those that continuous integration runs.")]
 Folder = Annotated[
     Path | None,
     typer.Option(help=f"For environments and models; ${environments.VARIABLE}, or .runtimes."),
@@ -37,9 +38,9 @@ Folder = Annotated[
 
 
 @app.command()
-def install(names: Names = None, folder: Folder = None) -> None:
+def install(names: Names = None, light: Light = False, folder: Folder = None) -> None:
     """Build the environments of the runtimes."""
-    wanted = dict.fromkeys(runtime.environment for runtime in _chosen(names))
+    wanted = dict.fromkeys(runtime.environment for runtime in _chosen(names, light))
     for environment in wanted:
         start = time.monotonic()
         with console.status(f"{environment.name}, about {environment.megabytes} MB"):
@@ -54,6 +55,7 @@ def install(names: Names = None, folder: Folder = None) -> None:
 @app.command()
 def run(
     names: Names = None,
+    light: Light = False,
     folder: Folder = None,
     only: Annotated[
         list[str] | None, typer.Option(help='Constructs, such as "gem:gem"; all, if not given.')
@@ -64,7 +66,7 @@ def run(
 ) -> None:
     """Run every construct, as exported and rewritten, on every runtime."""
     place = folder or environments.default_folder()
-    chosen = _installed(_chosen(names), place)
+    chosen = _installed(_chosen(names, light), place)
     start = time.monotonic()
     with _progress() as progress:
         made = _prepare_all(only or builders(), place / "models", jobs, progress)
@@ -78,12 +80,13 @@ def run(
         json.write_text(document.as_json(versions, cells))
 
 
-def _chosen(names: Sequence[str] | None) -> list[Runtime]:
+def _chosen(names: Sequence[str] | None, light: bool) -> list[Runtime]:
     known = [runtime.name for runtime in RUNTIMES]
     for name in names or ():
         if name not in known:
             raise typer.BadParameter(f"there is no runtime {name}; use {', '.join(known)}")
-    return [runtime for runtime in RUNTIMES if not names or runtime.name in names]
+    chosen = [runtime for runtime in RUNTIMES if not names or runtime.name in names]
+    return [runtime for runtime in chosen if runtime.light or not light]
 
 
 def _installed(runtimes: Sequence[Runtime], folder: Path) -> dict[Runtime, Path]:

@@ -89,26 +89,18 @@ def exported(source: Source, form: Form) -> onnx.ModelProto:
     return program.model_proto
 
 
-def rewritable(source: Source, form: Form) -> onnx.ModelProto:
-    """What the rewrite for a target starts from.
+def exported_whole(source: Source, form: Form) -> onnx.ModelProto:
+    """What `onnxpool.export` writes, which keeps pooling whole.
 
     Raises:
-        NotMade: it cannot be exported.
+        NotMade: it does not.
     """
-    if form == "static":
-        try:
-            return exported(source, form)
-        except NotMade:
-            pass
     shapes = "auto" if form == "dynamic" else None
+    x = torch.zeros(example_of(source))
     with tempfile.TemporaryDirectory() as folder, quiet():
+        path = Path(folder) / "model.onnx"
         try:
-            return onnxpool.export(
-                source.module,
-                torch.zeros(example_of(source)),
-                Path(folder) / "model.onnx",
-                dynamic_shapes=shapes,
-            ).model
+            return onnxpool.export(source.module, x, path, dynamic_shapes=shapes).model
         except OnnxpoolError as error:
             raise NotMade(f"onnxpool export: {error}") from error
 

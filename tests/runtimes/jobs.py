@@ -16,13 +16,14 @@ import torch
 from onnxpool.targets import find
 from tests.runtimes.constructs import (
     FORMS,
+    STATES,
     Form,
     NotMade,
     Shape,
     State,
     Values,
     exported,
-    rewritable,
+    exported_whole,
     rewritten,
     sizes_for,
     source_of,
@@ -56,23 +57,26 @@ class Job:
     not_made: str = ""
 
 
-def prepare(builder: str, targets: Sequence[str], folder: Path) -> list[Job]:
+def prepare(
+    builder: str, targets: Sequence[str], folder: Path, states: Sequence[State] = STATES
+) -> list[Job]:
     """Export and rewrite a construct, unless that has been done with the same code.
 
     Args:
         folder: gets the models, the values, and an index of them.
+        states: of the models that are wanted.
     """
     torch.set_num_threads(1)
     place = folder / builder.replace(":", ".")
     index = place / "index.json"
     code = _stamp("onnxpool", "rewrites", "ops", "models")
-    stamp = f"{code} {' '.join(targets)}"
+    stamp = " ".join((code, *targets, *states))
     if index.exists():
         known = json.loads(index.read_text())
         if known["stamp"] == stamp:
             return [_job_from_json(job) for job in known["jobs"]]
     place.mkdir(parents=True, exist_ok=True)
-    jobs = list(_prepare(builder, targets, place))
+    jobs = list(_prepare(builder, targets, place, states))
     facts = {"stamp": stamp, "jobs": [dataclasses.asdict(job) for job in jobs]}
     index.write_text(json.dumps(facts, indent=1))
     return jobs
@@ -83,12 +87,15 @@ def values_path(model: Path | str, shape: Shape) -> Path:
     return Path(model).parent / f"{'x'.join(map(str, shape))}.npz"
 
 
-def _prepare(builder: str, targets: Sequence[str], place: Path) -> Iterator[Job]:
+def _prepare(
+    builder: str, targets: Sequence[str], place: Path, states: Sequence[State]
+) -> Iterator[Job]:
     source = source_of(builder)
     shapes: set[Shape] = set()
     for form in FORMS:
-        jobs = [_exported_job(builder, form, place)]
-        jobs += _rewritten_jobs(builder, form, targets, place)
+        jobs = [_exported_job(builder, form, place)] if "exported" in states else []
+        if "rewritten" in states:
+            jobs += _rewritten_jobs(builder, form, targets, place)
         for job in jobs:
             shapes.update(shape for run in job.runs for shape in run.shapes)
             yield job
@@ -101,7 +108,7 @@ def _exported_job(builder: str, form: Form, place: Path) -> Job:
     source = source_of(builder)
     try:
         path = place / f"{form}.onnx"
-        model = _kept(path, lambda: exported(source, form))
+        model = _kept(path, lambda: exported(source, form), "models")
     except NotMade as error:
         return dataclasses.replace(job, not_made=str(error))
     return dataclasses.replace(job, runs=(Run(str(path), tuple(sizes_for(model, source))),))
@@ -110,7 +117,7 @@ def _exported_job(builder: str, form: Form, place: Path) -> Job:
 def _rewritten_jobs(builder: str, form: Form, targets: Sequence[str], place: Path) -> Iterator[Job]:
     source = source_of(builder)
     try:
-        model = _kept(place / f"{form}.rewritable.onnx", lambda: rewritable(source, form))
+        model = _rewritable(builder, form, place)
     except NotMade as error:
         for target in targets:
             yield Job(builder, form, "rewritten", target, not_made=str(error))
@@ -127,6 +134,22 @@ def _rewritten_jobs(builder: str, form: Form, targets: Sequence[str], place: Pat
             yield dataclasses.replace(job, runs=runs)
 
 
+def _rewritable(builder: str, form: Form, place: Path) -> onnx.ModelProto:
+    """What the rewrite for a target starts from: a static plain export, or `onnxpool.export`.
+
+    Raises:
+        NotMade: it cannot be exported.
+    """
+    source = source_of(builder)
+    if form == "static":
+        try:
+            return _kept(place / f"{form}.onnx", lambda: exported(source, form), "models")
+        except NotMade:
+            pass
+    rooms = ("models", "onnxpool/exporters", "rewrites/lower", "ops")
+    return _kept(place / f"{form}.whole.onnx", lambda: exported_whole(source, form), *rooms)
+
+
 def _rewritten_run(
     model: onnx.ModelProto, form: Form, target: str, sizes: Sequence[Shape], place: Path
 ) -> Run:
@@ -138,14 +161,14 @@ def _rewritten_run(
     return Run(_write(result, place / f"{name}.onnx"), tuple(sizes))
 
 
-def _kept(path: Path, make: Callable[[], onnx.ModelProto]) -> onnx.ModelProto:
-    """A model that is made once for the same exporters.
+def _kept(path: Path, make: Callable[[], onnx.ModelProto], *rooms: str) -> onnx.ModelProto:
+    """A model that is made once for the same code in `rooms`.
 
     Raises:
         NotMade: it was not, and is not made.
     """
     note = path.with_suffix(".json")
-    stamp = _stamp("onnxpool/exporters", "rewrites/lower", "ops", "models")
+    stamp = _stamp(*rooms)
     known = json.loads(note.read_text()) if note.exists() else {}
     if known.get("stamp") != stamp:
         known = {"stamp": stamp, "not_made": ""}
