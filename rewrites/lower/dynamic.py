@@ -65,9 +65,27 @@ def split(
 
 
 def average_axes(b: Builder, x: gs.Tensor, axes: Mapping[int, Bins]) -> gs.Tensor:
+    rank = len(x.shape)
+    computed = all(isinstance(bins, gs.Tensor) for bins in axes.values())
+    if computed and sorted(axes) == list(range(rank - len(axes), rank)):
+        return _average_by_turns(b, x, axes)
     # The last axis first: then the sizes behind a third axis are known, and small.
     for axis in sorted(axes, reverse=True):
-        x = multiply(b, x, axis, averaging_matrix(b, x, axis, axes[axis]))
+        right = axis == rank - 1
+        matrix = averaging_matrix(b, axis, axes[axis], x.shape[axis], x.dtype, right=right)
+        x = multiply(b, x, axis, matrix)
+    return x
+
+
+def _average_by_turns(b: Builder, x: gs.Tensor, axes: Mapping[int, Bins]) -> gs.Tensor:
+    """Each of the last axes in turn is the last one: sizes not known cannot be flattened."""
+    first, last, lengths = min(axes), max(axes), tuple(x.shape)
+    order = [*range(first), last, *range(first, last)]
+    for axis in sorted(axes, reverse=True):
+        matrix = averaging_matrix(b, axis, axes[axis], lengths[axis], x.dtype, right=True)
+        x = b.matmul(x, matrix)
+        if len(axes) > 1:
+            x = b.node("Transpose", [x], tuple(x.shape[i] for i in order), perm=order)
     return x
 
 
@@ -106,23 +124,25 @@ def multiply(b: Builder, x: gs.Tensor, axis: int, matrix: gs.Tensor) -> gs.Tenso
     return b.reshape(product, (*before, matrix.shape[0], *after), leading=axis + 1)
 
 
-def averaging_matrix(b: Builder, x: gs.Tensor, axis: int, bins: Bins) -> gs.Tensor:
-    """As `multiply` takes it, in the type of `x`."""
+def averaging_matrix(
+    b: Builder, axis: int, bins: Bins, length: Dim, dtype: Any, *, right: bool
+) -> gs.Tensor:
+    """``(length, size)`` for a product from the right, else ``(size, length)``."""
     window, positions = windows(b, axis, bins), b.range(b.length(axis))
     start, end = window.start, window.end
-    if axis == len(x.shape) - 1:
-        shape: Shape = (x.shape[axis], window.count)
+    if right:
+        shape: Shape = (length, window.count)
         positions = _column(b, positions)
     else:
-        shape = (window.count, x.shape[axis])
+        shape = (window.count, length)
         start, end = _column(b, start), _column(b, end)
     before_end, before_start = (
-        _cast(b, b.shared("Less", [positions, bound], shape, np.dtype(bool)), x.dtype)
+        _cast(b, b.shared("Less", [positions, bound], shape, np.dtype(bool)), dtype)
         for bound in (end, start)
     )
     inside = b.shared("Sub", [before_end, before_start], shape)
-    length = _cast(b, b.shared("Sub", [end, start], end.shape), x.dtype)
-    return b.shared("Div", [inside, length], shape)
+    positions_in_window = _cast(b, b.shared("Sub", [end, start], end.shape), dtype)
+    return b.shared("Div", [inside, positions_in_window], shape)
 
 
 def gather_windows(b: Builder, x: gs.Tensor, axis: int, bins: Bins) -> gs.Variable:

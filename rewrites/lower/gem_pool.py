@@ -34,7 +34,14 @@ from onnxpool.ops.windows import windows
 from onnxpool.rewrites.constants import numpy_type, onnx_type
 from onnxpool.rewrites.lower.adaptive_average_pool import average, to_float
 from onnxpool.rewrites.lower.builder import Builder
-from onnxpool.rewrites.lower.dynamic import Bins, along, gather_windows, split, window_weights
+from onnxpool.rewrites.lower.dynamic import (
+    Bins,
+    along,
+    average_axes,
+    gather_windows,
+    split,
+    window_weights,
+)
 from onnxpool.rewrites.lower.separable import MAX, MEAN, pooled_axes
 
 EXPONENTS_OF_POW = (1, 2, 3)
@@ -74,6 +81,29 @@ def lower_gem_pool(
         mean, averaged = average(b, _power(b, base, exponent, form), op.output_size, strategy)
         y, used = b.elementwise("Pow", mean, exponent.reciprocal), f"{form}/{averaged}"
     return [b.cast(y, x.dtype)], used
+
+
+def gem_of_computed_size(
+    b: Builder, x: gs.Tensor, size: gs.Tensor, p: gs.Tensor, epsilon: gs.Tensor | None = None
+) -> gs.Tensor:
+    """The generalised mean of ``(N, C, D1, D2, D3)``, whatever p and epsilon turn out to be.
+
+    Args:
+        size: int64, ``(3,)``.
+        p: as GeMPool takes it.
+        epsilon: a float32 scalar; None for no clamp.
+    """
+    base = to_float(b, x)
+    if epsilon is not None:
+        base = b.elementwise("Max", base, b.cast(epsilon, base.dtype))
+    axes: dict[int, Bins] = {2 + index: b.element(size, index) for index in range(3)}
+    dtype = numpy_type(base.dtype)
+    if onnx_type(x.dtype) == onnx.TensorProto.FLOAT16:
+        exponent = _exponent(b, p, dtype, 2 * len(axes))
+        return b.cast(_scaled_by_gather(b, base, exponent, axes), x.dtype)
+    exponent = _exponent(b, p, dtype, len(axes))
+    mean = average_axes(b, _power(b, base, exponent, "pow"), axes)
+    return b.cast(b.elementwise("Pow", mean, exponent.reciprocal), x.dtype)
 
 
 def _fits_float32(p: gs.Tensor) -> bool:
