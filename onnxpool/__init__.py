@@ -3,6 +3,7 @@
 result = onnxpool.rewrite("in.onnx")     # a path or a ModelProto
 result.report.findings, result.model, result.save("out.onnx")
 report = onnxpool.inspect("in.onnx")
+onnxpool.session("out.onnx")             # of rewrite(..., to="custom-op"): runs the kernels
 onnxpool.bench(["in.onnx", "out.onnx"]).comparisons                          # latency, in turns
 onnxpool.validate("out.onnx", "model.py:build").passed                       # or another .onnx
 result = onnxpool.export(module, args, "out.onnx", dynamic_shapes="auto")    # needs PyTorch
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from onnxpool.benchmark import Bench, bench
     from onnxpool.exporters import export
     from onnxpool.pipeline import Result, inspect, rewrite
+    from onnxpool.runtime import session
     from onnxpool.validation import Validation, validate
 
 __version__ = "0.1.0"
@@ -29,6 +31,7 @@ __all__ = [
     "export",
     "inspect",
     "rewrite",
+    "session",
     "validate",
 ]
 
@@ -40,6 +43,7 @@ _HOMES = {
     "export": "onnxpool.exporters",
     "inspect": "onnxpool.pipeline",
     "rewrite": "onnxpool.pipeline",
+    "session": "onnxpool.runtime",
     "validate": "onnxpool.validation",
 }
 

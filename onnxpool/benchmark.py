@@ -35,6 +35,7 @@ from onnxpool.model_file import ModelFile
 from onnxpool.ops.op import Array
 from onnxpool.rewrites.run import EXTERNAL_DATA_FOLDER, one_line
 from onnxpool.runnable import in_dtype
+from onnxpool.runtime import register_where_used
 from onnxpool.sizes import Shapes, Size, fixed, given
 from onnxpool.source import Source, load_source, require_torch
 
@@ -316,6 +317,7 @@ def _session(model: onnx.ModelProto, threads: int, folder: Path) -> Any:
     # Threads that look for more work after a run would slow down what runs next.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     options.add_session_config_entry(EXTERNAL_DATA_FOLDER, str(folder))
+    register_where_used(options, model)
     return onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )

@@ -17,12 +17,15 @@ from onnxpool.errors import CheckError
 from onnxpool.inputs import draw, model_inputs
 from onnxpool.model_file import ModelFile
 from onnxpool.ops import AdaptiveMaxPool, GeMPool, PyramidPool
-from onnxpool.ops.op import Array
+from onnxpool.ops.op import DOMAIN, Array
 from onnxpool.rewrites.constants import is_float, numpy_type
 from onnxpool.rewrites.cut import cut, needs_constants_alone, producers
 from onnxpool.rewrites.lift.construct import Construct, shape_of
 from onnxpool.rewrites.lift.proof import concrete_shapes
-from onnxpool.rewrites.run import RunError, Runner, evaluate
+from onnxpool.rewrites.lower.function_body import is_body
+from onnxpool.rewrites.run import RunError, Runner, evaluate, kernels_missing
+
+Bodies = Sequence[onnx.FunctionProto]
 
 _ROUNDINGS = 32
 """Roundings allowed besides those of the sum over a window, for powers, quotients and weights."""
@@ -32,8 +35,9 @@ _ROUNDINGS = 32
 class Errors:
     """Greatest errors of a region against the float64 reference, relative to its output.
 
-    `before` is None where nothing runs the region as it was, a node of the dialect, or where it
-    was wrong.
+    `before` is None where nothing runs the region as it was, a node of the dialect without a body,
+    or where it was wrong. `after` is the greater one of function body and kernel where a region
+    has both.
     """
 
     before: float | None
@@ -43,8 +47,12 @@ class Errors:
 class Probe:
     """A construct as it was, ready to be compared with what takes its place."""
 
-    def __init__(self, construct: Construct, opset: int) -> None:
-        """Take what is needed from the graph before it changes."""
+    def __init__(self, construct: Construct, opset: int, bodies: Bodies = ()) -> None:
+        """Take what is needed from the graph before it changes.
+
+        Args:
+            bodies: the function bodies of dialect nodes.
+        """
         self._construct = construct
         self._shape = shape_of(construct.x) or ()
         self._parameters = [
@@ -54,29 +62,47 @@ class Probe:
         if construct.repair is not None:
             return
         with contextlib.suppress(RunError):
-            self._before = _Region(self._given(), [r.y for r in construct.found], opset)
+            self._before = _Region(self._given(), [r.y for r in construct.found], opset, bodies)
 
-    def compare(self, graph: gs.Graph, opset: int) -> Errors:
+    def compare(self, graph: gs.Graph, opset: int, bodies: Bodies = ()) -> Errors:
         """Run the region as it was, and as it is in `graph` now, on seeded random inputs.
+
+        A node of the dialect is run by its body and, where the library is there, by its kernel.
 
         Raises:
             CheckError: the new region does not run, or is less accurate than rounding explains.
         """
-        names = [region.y.name for region in self._construct.found]
+        tensors = {t.name: t for node in graph.nodes for t in (*node.inputs, *node.outputs)}
+        given = [tensors.get(tensor.name, tensor) for tensor in self._given()]
+        outputs = [tensors.get(region.y.name, region.y) for region in self._construct.found]
+        nodes = producers(outputs, {tensor.name for tensor in given})
+        has_kernel = any(node.domain == DOMAIN for node in nodes) and not kernels_missing()
+        errors = [
+            self._compare(given, outputs, opset, bodies, kernels=kernels)
+            for kernels in ([False, True] if has_kernel else [False])
+        ]
+        return Errors(errors[0].before, max(each.after for each in errors))
+
+    def _compare(
+        self,
+        given: Sequence[gs.Tensor],
+        outputs: Sequence[gs.Tensor],
+        opset: int,
+        bodies: Bodies,
+        *,
+        kernels: bool,
+    ) -> Errors:
+        title = f"the rewritten region of tensor {outputs[0].name!r}"
+        title += " with the custom-op library" * kernels
         try:
-            tensors = {t.name: t for node in graph.nodes for t in (*node.inputs, *node.outputs)}
-            given = [tensors.get(tensor.name, tensor) for tensor in self._given()]
-            worst = self._worst(_Region(given, [tensors[name] for name in names], opset))
-        except (RunError, KeyError) as error:
-            raise CheckError(
-                f"the rewritten region of tensor {names[0]!r} does not run: {error}; "
-                "nothing was written"
-            ) from error
+            worst = self._worst(_Region(given, outputs, opset, bodies, kernels=kernels))
+        except RunError as error:
+            raise CheckError(f"{title} does not run: {error}; nothing was written") from error
         if not worst.after <= max(self._bound(), worst.before or 0.0):
             before = "" if worst.before is None else f", the input model by {worst.before:.2g}"
             raise CheckError(
-                f"the rewritten region of tensor {names[0]!r} is off by {worst.after:.2g} of its "
-                f"greatest output{before}; nothing was written"
+                f"{title} is off by {worst.after:.2g} of its greatest output{before}; "
+                "nothing was written"
             )
         return worst
 
@@ -238,14 +264,20 @@ class _Region:
     """A region that can be run: in its own dtype, or in float32 where kernels are missing."""
 
     def __init__(
-        self, given: Sequence[gs.Tensor], outputs: Sequence[gs.Tensor], opset: int
+        self,
+        given: Sequence[gs.Tensor],
+        outputs: Sequence[gs.Tensor],
+        opset: int,
+        bodies: Bodies = (),
+        *,
+        kernels: bool = False,
     ) -> None:
         self._given = given
         self._sized = _sized_alike(given, outputs)
         self._promote = False
         inputs = (*given, *self._sized)
         try:
-            self._runner = Runner(cut(inputs, outputs, opset))
+            self._runner = Runner(cut(inputs, outputs, opset, bodies=bodies), kernels=kernels)
         except RunError:
             self._promote = True
             self._runner = Runner(cut(inputs, outputs, opset, promote=True))
@@ -313,15 +345,24 @@ def check_whole_model(before: str | os.PathLike[str] | onnx.ModelProto, after: M
             "the model as it came does not run, so the whole of it cannot be compared; "
             f"--check regions compares what changed with its definition: {error}"
         ) from error
+    has_kernels = any(map(is_body, after.proto.functions)) and not kernels_missing()
     try:
-        new = Runner(after.proto, folder)(inputs)
+        results = [
+            Runner(after.proto, folder, kernels=kernels)(inputs)
+            for kernels in ([False, True] if has_kernels else [False])
+        ]
     except RunError as error:
         raise CheckError(f"the whole model does not run: {error}; nothing was written") from error
-    for output, x, y in zip(after.proto.graph.output, old, new, strict=True):
+    for new in results:
+        _check_outputs([output.name for output in after.proto.graph.output], old, new)
+
+
+def _check_outputs(names: Sequence[str], old: Sequence[Array], new: Sequence[Array]) -> None:
+    for name, x, y in zip(names, old, new, strict=True):
         bound = 2e-2 if x.dtype.itemsize == 2 else 1e-3
         if not x.shape == y.shape or not _relative_error(y, x) <= bound:
             raise CheckError(
-                f"output {output.name!r} of the whole model differs by {_relative_error(y, x):.2g} "
+                f"output {name!r} of the whole model differs by {_relative_error(y, x):.2g} "
                 "of its greatest value after the rewrite; nothing was written"
             )
 

@@ -54,6 +54,7 @@ class Check(StrEnum):
 
 class Output(StrEnum):
     STANDARD = "standard"
+    CUSTOM_OP = "custom-op"
 
 
 class FailOn(StrEnum):
@@ -97,6 +98,13 @@ NoRepairOption = Annotated[
         "warning.",
     ),
 ]
+ToOption = Annotated[
+    Output,
+    typer.Option(
+        help="What pooling becomes: standard ONNX ops, or custom ops with a function body each, "
+        "for ONNX Runtime with and without the library of kernels."
+    ),
+]
 WeightsOption = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="A state dict for the source: .pt, .pth or .safetensors."),
@@ -120,6 +128,7 @@ def rewrite(
             show_default=False,
         ),
     ],
+    to: ToOption = Output.STANDARD,
     strategy: StrategyOption = Strategy.AUTO,
     target: TargetOption = None,
     opset: Annotated[
@@ -152,7 +161,7 @@ def rewrite(
     seed: SeedOption = 0,
     json_file: JsonOption = None,
 ) -> None:
-    """Find the pooling of a model and write it as standard ONNX ops."""
+    """Find the pooling of a model and write it as standard ONNX ops, or as custom ops."""
     from onnxpool import batch
     from onnxpool.input_shapes import parse_all
 
@@ -161,6 +170,7 @@ def rewrite(
     pairs = batch.pair_paths(paths[:-1], paths[-1])
     work = functools.partial(
         _rewrite_file,
+        to=to.value,
         strategy=strategy.value,
         target=target,
         opset=opset,
@@ -192,6 +202,7 @@ def inspect(
         list[Path],
         typer.Argument(metavar="IN...", help="Models, or folders of them.", show_default=False),
     ],
+    to: ToOption = Output.STANDARD,
     strategy: StrategyOption = Strategy.AUTO,
     target: TargetOption = None,
     fail_on: Annotated[
@@ -207,7 +218,7 @@ def inspect(
     """Say what pooling is in a model, in which form, and what `rewrite` would make of it."""
     from onnxpool import batch
 
-    work = functools.partial(_inspect_file, strategy=strategy.value, target=target)
+    work = functools.partial(_inspect_file, to=to.value, strategy=strategy.value, target=target)
     level = fail_on.value if fail_on else None
     if len(paths) > 1 or paths[0].is_dir():
         _run_many(work, batch.pair_paths(paths, Path()), json_file, level)
@@ -246,6 +257,13 @@ def validate(
             show_default=False,
         ),
     ] = None,
+    library: Annotated[
+        bool,
+        typer.Option(
+            help="Run custom ops by the kernels of the library, where it is there, or by their "
+            "function bodies."
+        ),
+    ] = True,
     json_file: JsonOption = None,
 ) -> None:
     """Compare a model with its source, at the sizes and on the values where pooling goes wrong."""
@@ -261,6 +279,7 @@ def validate(
             weights=weights,
             seed=seed,
             tolerance=tolerance,
+            library=library,
             progress=progress,
         )
     display.show_validation(validation, _console(json_file))
@@ -349,9 +368,7 @@ def export(
     dynamic: Annotated[
         bool, typer.Option("--dynamic", help="Every axis but the channels may have any size.")
     ] = False,
-    to: Annotated[
-        Output, typer.Option(help="What pooling is written as: standard ONNX ops.")
-    ] = Output.STANDARD,
+    to: ToOption = Output.STANDARD,
     opset: Annotated[
         int | None, typer.Option(help="Opset of the model; else the exporter's own choice.")
     ] = None,
@@ -399,6 +416,23 @@ def targets(
         display.show_targets(chosen, _console(json_file))
     facts = [target.to_json() for target in chosen]
     _write_json(facts[0] if name else facts, json_file)
+
+
+@app.command()
+def ops(
+    library: Annotated[
+        bool,
+        typer.Option("--library", help="Print the path of the custom-op library, and no more."),
+    ] = False,
+) -> None:
+    """List the ops of domain onnxpool, and say where the library with their kernels is."""
+    from onnxpool import display
+    from onnxpool.ops import DIALECT, library_path
+
+    if library:
+        typer.echo(library_path())
+    else:
+        display.show_ops(DIALECT, Console())
 
 
 @app.callback(invoke_without_command=True)
@@ -469,10 +503,12 @@ def _make_folder(folder: Path) -> None:
         raise OutputError(f"the folder {folder} cannot be made: {error.strerror}") from error
 
 
-def _inspect_file(source: Path, _copy: Path | None, *, strategy: str, target: str | None) -> Report:
+def _inspect_file(
+    source: Path, _copy: Path | None, *, to: str, strategy: str, target: str | None
+) -> Report:
     from onnxpool.pipeline import inspect
 
-    return inspect(source, strategy=strategy, target=target)
+    return inspect(source, to=to, strategy=strategy, target=target)
 
 
 def _run_many(

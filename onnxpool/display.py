@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from onnx.defs import OpSchema
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from onnxpool.errors import LibraryError
+from onnxpool.ops import Op, library_path
 from onnxpool.report import Change, Finding, Refusal, Report
 
 if TYPE_CHECKING:
@@ -160,11 +164,39 @@ def _names(ops: list[str]) -> str:
     return ", ".join(ops[:_MOST_OPS]) + more or "none"
 
 
+def show_ops(dialect: Iterable[type[Op]], console: Console) -> None:
+    """Print one line per op, and where the library with the kernels is."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("op", "attributes", "inputs", "outputs", "what it computes"):
+        table.add_column(column, overflow="fold")
+    for op in dialect:
+        schema = op.schema
+        required = {field.name: schema.attributes[field.name].required for field in fields(op)}
+        cells = (
+            ", ".join(name if given else f"[{name}]" for name, given in required.items()),
+            *(", ".join(map(_parameter, each)) for each in (schema.inputs, schema.outputs)),
+            schema.doc or "",
+        )
+        table.add_row(op.op_type(), *map(escape, cells))
+    console.print(table)
+    try:
+        console.print(f"library: {escape(str(library_path()))}", soft_wrap=True)
+    except LibraryError as error:
+        console.print(f"no library: {escape(str(error))}", soft_wrap=True)
+
+
+def _parameter(parameter: OpSchema.FormalParameter) -> str:
+    option = OpSchema.FormalParameterOption
+    optional, variadic = (parameter.option == kind for kind in (option.Optional, option.Variadic))
+    return f"[{parameter.name}]" if optional else parameter.name + " …" * variadic
+
+
 def show_validation(validation: Validation, console: Console) -> None:
     """Print one line per size, its worst distribution, and the verdict."""
     names = f"[bold]{escape(validation.model)}[/bold] against {escape(validation.reference)}"
     against = "float64" if validation.in_float64 else "the reference"
-    console.print(f"{names}  {escape(validation.rule)}; errors against {against}")
+    kernels = "; with the custom-op library" * validation.kernels
+    console.print(f"{names}  {escape(validation.rule)}; errors against {against}{kernels}")
     console.print(_validation_table(validation))
     console.print(escape(_verdict(validation)))
     if validation.first_difference:

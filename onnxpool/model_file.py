@@ -8,7 +8,7 @@ import os
 import shutil
 import textwrap
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import onnx
@@ -141,6 +141,18 @@ class ModelFile:
         )
         older = opset < self.opset
         self.proto.ir_version = needed if older else max(needed, self.proto.ir_version)
+
+    def set_functions(self, functions: Sequence[onnx.FunctionProto]) -> None:
+        """Carry these functions and no others; a reader of models without any gets a newer IR.
+
+        The scopes are those of the functions before until the model is imported again.
+        """
+        self._original = None
+        kept = [onnx.FunctionProto.FromString(f.SerializeToString()) for f in functions]
+        del self.proto.functions[:]
+        self.proto.functions.extend(kept)
+        if kept:
+            self.proto.ir_version = max(self.proto.ir_version, _IR_OF_FUNCTIONS)
 
     def save(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
         """Write the model to `path`, and its external data beside it; all of it or nothing.

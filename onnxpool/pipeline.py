@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import onnx
@@ -14,19 +14,23 @@ from onnxpool import conform, declared_shapes, report, shapes, targets
 from onnxpool import input_shapes as input_shapes_
 from onnxpool.check import Probe, check_whole_model
 from onnxpool.errors import ArgumentError
+from onnxpool.functions import drop_uncalled, uses_dialect
 from onnxpool.input_shapes import InputShapes
 from onnxpool.model_file import ModelFile, Progress
 from onnxpool.ops import register_schemas
 from onnxpool.report import Action, Finding, Report, Summary
 from onnxpool.rewrites import lift, lower
+from onnxpool.rewrites.lower.function_body import Bodies, is_body
 from onnxpool.rewrites.plan import plan
+from onnxpool.rewrites.run import kernels_missing
 from onnxpool.rewrites.verify import verify
-from onnxpool.scope import Scope, bodies
+from onnxpool.scope import Scope, with_bodies
 
 if TYPE_CHECKING:
     from onnxpool.validation import Validation
 
 Check = Literal["regions", "full", "none"]
+OUTPUTS = ("standard", "custom-op")
 Model = str | os.PathLike[str] | onnx.ModelProto
 
 
@@ -64,6 +68,7 @@ class Result:
 def inspect(
     model: Model,
     *,
+    to: str = "standard",
     strategy: str = "auto",
     target: str | None = None,
     repair: bool = True,
@@ -72,6 +77,7 @@ def inspect(
 
     Args:
         model: a path or a model.
+        to: what `rewrite` would make of it: "standard" or "custom-op".
         strategy: how `rewrite` would lower it: one of "auto", "matmul", "slice", "pool".
         target: name of a runtime; the report says what it would not take of the model.
         repair: as `rewrite` takes it.
@@ -79,15 +85,18 @@ def inspect(
     Raises:
         OnnxpoolError: the model or an argument cannot be used.
     """
-    _check_choice("strategy", strategy, lower.STRATEGIES)
+    _check_output(to, strategy, target)
     runtime = targets.find(target) if target else None
     strategy = _strategy(strategy, runtime)
     file = _load(model)
+    bodies = Bodies(file.proto.functions) if to == "custom-op" else None
     findings: list[Finding] = []
     for scope in file.scopes:
-        constructs, declined = lift.find(scope.graph, scope.opset)
+        if is_body(scope.proto):
+            continue
+        constructs, declined = lift.find(scope.graph, scope.opset, for_kernel=bodies is not None)
         for construct in constructs:
-            planned = plan(construct, scope.opset, strategy, repair=repair)
+            planned = plan(construct, scope.opset, strategy, bodies, repair=repair)
             action: Action = "rewritable" if planned.better else "left"
             findings.append(report.of_construct(scope.name, construct, action, planned.detail))
         findings += [report.of_declined(scope.name, region) for region in declined]
@@ -108,6 +117,7 @@ def inspect(
 def rewrite(
     model: Model,
     *,
+    to: str = "standard",
     strategy: str = "auto",
     target: str | None = None,
     opset: int | None = None,
@@ -115,10 +125,12 @@ def rewrite(
     repair: bool = True,
     check: Check = "regions",
 ) -> Result:
-    """Rewrite the pooling of a model as standard ONNX ops.
+    """Rewrite the pooling of a model as standard ONNX ops, or as custom ops.
 
     Args:
         model: a path or a model; a model is not changed.
+        to: "standard", or "custom-op": ops of domain onnxpool, each with a function body, which
+            ONNX Runtime runs where the library of kernels is not registered (`onnxpool.session`).
         strategy: "auto" takes the fastest form (see rewrites/lower); "matmul", "slice" and "pool"
             name the ops that averages are built of.
         target: name of a runtime (see onnxpool/targets) that takes the result; it then decides the
@@ -135,7 +147,7 @@ def rewrite(
         TargetError: the target would not take the result.
         OnnxpoolError: the model or an argument cannot be used.
     """
-    _check_choice("strategy", strategy, lower.STRATEGIES)
+    _check_output(to, strategy, target)
     _check_choice("check", check, get_args(Check))
     runtime = targets.find(target) if target else None
     strategy = _strategy(strategy, runtime)
@@ -145,32 +157,48 @@ def rewrite(
     opset_before = file.opset
     wanted_opset = conform.wanted_opset(file, runtime, opset)
     before = _summary(file.proto)
+    had_dialect = uses_dialect(file.proto)
+    bodies = Bodies(file.proto.functions, wanted_opset if wanted_opset != file.opset else None)
+    as_custom_op = to == "custom-op"
     jobs: list[_Job] = []
     stale: list[tuple[Scope, str]] = []
     findings: list[Finding] = []
     for number, scope in enumerate(file.scopes):
-        constructs, declined = lift.find(scope.graph, scope.opset)
+        if is_body(scope.proto):
+            continue
+        constructs, declined = lift.find(scope.graph, scope.opset, for_kernel=as_custom_op)
         nodes: list[gs.Node] = []
         for construct in constructs:
-            planned = plan(construct, scope.opset, strategy, repair=repair)
+            planned = plan(
+                construct, scope.opset, strategy, bodies if as_custom_op else None, repair=repair
+            )
             action: Action = "rewritten" if planned.better else "left"
             findings.append(report.of_construct(scope.name, construct, action, planned.detail))
             if planned.better:
-                probe = Probe(construct, scope.opset) if check != "none" else None
+                probe = Probe(construct, scope.opset, bodies.all) if check != "none" else None
                 jobs.append(_Job(number, len(findings) - 1, probe))
                 if construct.stale_shapes or construct.repair:
                     stale += [(scope, region.y.name) for region in construct.found]
-                nodes.append(lift.replace(scope.graph, construct))
+                if planned.custom_op and construct.is_dialect_node:
+                    continue
+                node = lift.replace(scope.graph, construct)
+                if not planned.custom_op:
+                    nodes.append(node)
         verify(scope.graph)
         for node in nodes:
             lower.lower(scope.graph, node, scope.opset, strategy)
         findings += [report.of_declined(scope.name, region) for region in declined]
     conforming = conform.conform(file, runtime, wanted_opset, probe=check != "none")
-    changed = file.splice() or wanted_opset != file.opset or bool(input_shapes)
+    notes: list[str] = []
+    changed = file.splice() or wanted_opset != file.opset or bool(input_shapes or bodies.added)
     if changed:
         declared_shapes.correct(file, stale)
         file = _imported_anew(file)
-        _check(file, jobs, findings)
+        _check(file, jobs, findings, bodies)
+        notes = _add_bodies(file, bodies)
+        if had_dialect:
+            drop_uncalled(file)
+        file.check()
         if check == "full":
             check_whole_model(model, file)
     refusals = conform.refusals(file, runtime) if runtime else []
@@ -184,7 +212,7 @@ def rewrite(
         tuple(findings),
         before,
         _summary(file.proto),
-        _notes(file),
+        (*_notes(file), *notes),
         target or "",
         opset_before,
         tuple(conform.check(file, conforming)),
@@ -213,15 +241,29 @@ def _imported_anew(file: ModelFile) -> ModelFile:
     return result
 
 
-def _check(result: ModelFile, jobs: list[_Job], findings: list[Finding]) -> None:
+def _check(result: ModelFile, jobs: list[_Job], findings: list[Finding], bodies: Bodies) -> None:
     """Compare every changed region of the result, imported anew, with what it was."""
     for job in jobs:
         if job.probe is not None:
             scope = result.scopes[job.scope]
-            errors = job.probe.compare(scope.graph, scope.opset)
+            errors = job.probe.compare(scope.graph, scope.opset, bodies.all)
             findings[job.finding] = dataclasses.replace(
                 findings[job.finding], error_before=errors.before, error_after=errors.after
             )
+
+
+def _add_bodies(file: ModelFile, bodies: Bodies) -> list[str]:
+    """Give the model the bodies that it needs; return what to tell about it."""
+    if not bodies.added:
+        return []
+    notes = []
+    ir_version = file.proto.ir_version
+    file.set_functions([*file.proto.functions, *bodies.added.values()])
+    if file.proto.ir_version != ir_version:
+        notes.append(f"IR version {ir_version} → {file.proto.ir_version}, the first with functions")
+    if missing := kernels_missing():
+        notes.append(f"checked without the kernels: {missing}")
+    return notes
 
 
 def _load(model: Model) -> ModelFile:
@@ -239,20 +281,25 @@ def _name(model: Model) -> str:
 
 
 def _summary(model: onnx.ModelProto) -> Summary:
-    nodes = [*model.graph.node, *(n for f in model.functions for n in f.node)]
-    return Summary.of(node.op_type for node in _with_bodies(nodes))
-
-
-def _with_bodies(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
-    for node in nodes:
-        yield node
-        for body in bodies(node):
-            yield from _with_bodies(body.node)
+    functions = (function for function in model.functions if not is_body(function))
+    nodes = [*model.graph.node, *(n for f in functions for n in f.node)]
+    return Summary.of(node.op_type for node in with_bodies(nodes))
 
 
 def _notes(file: ModelFile) -> tuple[str, ...]:
-    notes = ((s.name, note) for s in file.scopes for note in (s.shape_note, lift.note(s.graph)))
+    scopes = (scope for scope in file.scopes if not is_body(scope.proto))
+    notes = ((s.name, note) for s in scopes for note in (s.shape_note, lift.note(s.graph)))
     return tuple(f"{name}: {note}" for name, note in notes if note)
+
+
+def _check_output(to: str, strategy: str, target: str | None) -> None:
+    _check_choice("output", to, OUTPUTS)
+    _check_choice("strategy", strategy, lower.STRATEGIES)
+    if to == "custom-op" and (target or strategy != "auto"):
+        option = f"target {target}" if target else f"strategy {strategy}"
+        raise ArgumentError(
+            f"{option} is for standard ops; custom ops are for ONNX Runtime, so leave it out"
+        )
 
 
 def _check_choice(name: str, value: str, choices: Iterable[str]) -> None:

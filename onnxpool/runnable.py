@@ -15,10 +15,13 @@ import numpy as np
 import onnx
 
 from onnxpool.errors import ArgumentError, ModelError, SourceError
+from onnxpool.functions import dialect_nodes
 from onnxpool.inputs import ModelInput, model_inputs
 from onnxpool.model_file import ModelFile
 from onnxpool.ops.op import DOMAIN, Array
+from onnxpool.rewrites.lower.function_body import is_body
 from onnxpool.rewrites.run import EXTERNAL_DATA_FOLDER, one_line
+from onnxpool.runtime import register_where_used
 from onnxpool.sizes import PooledAxis
 from onnxpool.source import Source
 
@@ -53,10 +56,14 @@ class OnnxModel:
     Attributes:
         inputs: what has to be given, in the order of the model.
         outputs: the names of its outputs.
+        has_kernels: whether its ops of the dialect run the kernels of the custom-op library.
     """
 
-    def __init__(self, name: str, file: ModelFile) -> None:
+    def __init__(self, name: str, file: ModelFile, *, library: bool = True) -> None:
         """Load a model; its external data is in the folder of `file`.
+
+        Args:
+            library: whether to use the custom-op library, where it is there.
 
         Raises:
             ModelError: ONNX Runtime refuses it, or it holds ops of onnxpool without a body.
@@ -65,9 +72,12 @@ class OnnxModel:
         self.file = file
         self.inputs = model_inputs(file.proto)
         self.outputs = [value.name for value in file.proto.graph.output]
-        _check_ops(name, file.proto)
+        options = _session_options(file.path.parent)
+        self.has_kernels = library and register_where_used(options, file.proto)
+        if not self.has_kernels:
+            _check_bodies(name, file.proto)
         try:
-            self._session = _session(file.proto, file.path.parent)
+            self._session = _session(file.proto, options)
         except Exception as error:
             raise ModelError(f"{name} is refused by ONNX Runtime: {one_line(error)}") from error
 
@@ -212,7 +222,7 @@ class TorchSource:
             self.run(inputs)
 
 
-def _session(model: onnx.ModelProto, folder: Path) -> Any:
+def _session_options(folder: Path) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -220,18 +230,25 @@ def _session(model: onnx.ModelProto, folder: Path) -> Any:
     # Threads that wait without sleeping slow the source down, which runs in between.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry(EXTERNAL_DATA_FOLDER, str(folder))
+    return options
+
+
+def _session(model: onnx.ModelProto, options: Any) -> Any:
+    import onnxruntime
+
     return onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
 
 
-def _check_ops(name: str, model: onnx.ModelProto) -> None:
-    bodies = {(f.domain, f.name) for f in model.functions}
-    for node in (*model.graph.node, *(n for f in model.functions for n in f.node)):
-        if node.domain == DOMAIN and (node.domain, node.op_type) not in bodies:
+def _check_bodies(name: str, model: onnx.ModelProto) -> None:
+    bodies = {function.name for function in model.functions if is_body(function)}
+    for node in dialect_nodes(model):
+        if node.op_type not in bodies:
             raise ModelError(
                 f"{name} holds {DOMAIN}::{node.op_type} (node {node.name!r}) without a function "
-                "body, which ONNX Runtime cannot run; validate a model of standard ops"
+                "body, which ONNX Runtime cannot run without the custom-op library; "
+                "`onnxpool rewrite` makes it standard ops, or with --to custom-op adds the body"
             )
 
 

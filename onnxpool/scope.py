@@ -86,6 +86,14 @@ def bodies(node: onnx.NodeProto) -> Iterator[GraphProto]:
             yield from attribute.graphs
 
 
+def with_bodies(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """The nodes, and all those in the graphs that they run."""
+    for node in nodes:
+        yield node
+        for body in bodies(node):
+            yield from with_bodies(body.node)
+
+
 @dataclasses.dataclass(eq=False)
 class Scope:
     """One graph of a model: a place where nodes can be rewritten.

@@ -84,6 +84,7 @@ class Validation:
         sizes: one result for each size.
         first_difference: the first node or submodule that is wrong, or why that cannot be told;
             empty where all is right.
+        kernels: whether the model ran kernels of the custom-op library.
     """
 
     model: str
@@ -94,6 +95,7 @@ class Validation:
     distributions: tuple[str, ...]
     sizes: tuple[SizeResult, ...]
     first_difference: str = ""
+    kernels: bool = False
 
     @property
     def passed(self) -> bool:
@@ -118,6 +120,7 @@ def validate(
     weights: str | os.PathLike[str] | None = None,
     seed: int = 0,
     tolerance: float | None = None,
+    library: bool = True,
     progress: Progress | None = None,
 ) -> Validation:
     """Compare a model with its source on seeded inputs; the model runs in ONNX Runtime.
@@ -131,6 +134,8 @@ def validate(
         seed: of the inputs, and of torch before the source is built.
         tolerance: greatest error allowed, relative to the greatest value of the output; None
             allows a small multiple of the error that the source itself makes (see accuracy.py).
+        library: whether ops of the dialect run the kernels of the custom-op library, where that is
+            there, and not their function bodies.
 
     Raises:
         SourceError: the source cannot be loaded, does not fit the model, is random, or runs at none
@@ -140,7 +145,7 @@ def validate(
     """
     if tolerance is not None and not tolerance >= 0:
         raise ArgumentError(f"the tolerance is {tolerance}, wanted a number of at least 0")
-    tested = OnnxModel(_name(model), _load(model))
+    tested = OnnxModel(_name(model), _load(model), library=library)
     compared = _reference(reference, tested, weights, seed)
     names = distributions(tested.inputs)
     sizes = given(tested.inputs, shapes) if shapes else _sweep(tested, compared, seed)
@@ -160,6 +165,7 @@ def validate(
         distributions=names,
         sizes=tuple(results),
         first_difference=comparison.first_difference(results),
+        kernels=tested.has_kernels,
     )
 
 

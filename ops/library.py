@@ -1,6 +1,7 @@
 """Where the custom-op library is, and how ONNX Runtime gets it."""
 
 import importlib.resources
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,19 @@ def library_path() -> Path:
     )
 
 
+_REGISTERED: weakref.WeakSet[Any] = weakref.WeakSet()
+"""ONNX Runtime takes a library twice, and then refuses to make a session."""
+
+
 def register(session_options: Any) -> None:
-    """Register the library with `session_options`, an ``onnxruntime.SessionOptions``.
+    """Register the library with `session_options`, an ``onnxruntime.SessionOptions``, once.
 
     Raises:
         LibraryError: the library is missing, or this ONNX Runtime refuses it.
     """
     library = library_path()
+    if session_options in _REGISTERED:
+        return
     try:
         session_options.register_custom_ops_library(str(library))
     except Exception as error:  # onnxruntime's exceptions have no common base of their own
@@ -45,3 +52,4 @@ def register(session_options: Any) -> None:
             f"{error}; it needs ONNX Runtime 1.17 or newer, on the platform that onnxpool was "
             "built for: run `pip install --upgrade onnxruntime`, or install onnxpool again"
         ) from error
+    _REGISTERED.add(session_options)

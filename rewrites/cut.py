@@ -8,6 +8,7 @@ import onnx
 import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter, constant_to_onnx_tensor
 
+from onnxpool.ops.op import DOMAIN, VERSION
 from onnxpool.rewrites.constants import onnx_type
 
 _HALVES = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
@@ -19,6 +20,7 @@ def cut(
     opset: int,
     *,
     promote: bool = False,
+    bodies: Sequence[onnx.FunctionProto] = (),
 ) -> onnx.ModelProto:
     """Return a model that computes `outputs` from `inputs` and constants.
 
@@ -28,6 +30,7 @@ def cut(
         opset: the version of the default domain.
         promote: compute float16 and bfloat16 in float32, which shows what the nodes compute
             without the rounding, and runs where half-precision kernels are missing.
+        bodies: functions of the dialect, for the nodes that call them.
     """
     given = {tensor.name for tensor in inputs}
     nodes = producers(outputs, given)
@@ -46,10 +49,12 @@ def cut(
     if promote:
         _promote(graph)
     opset_import = onnx.helper.make_opsetid("", opset)
+    called = {node.op for node in nodes if node.domain == DOMAIN}
     return onnx.helper.make_model(
         graph,
-        opset_imports=[opset_import],
-        ir_version=max(onnx.helper.find_min_ir_version_for([opset_import]), 7),
+        opset_imports=[opset_import, *[onnx.helper.make_opsetid(DOMAIN, VERSION)] * bool(called)],
+        functions=[body for body in bodies if body.name in called],
+        ir_version=max(onnx.helper.find_min_ir_version_for([opset_import]), 8 if called else 7),
     )
 
 

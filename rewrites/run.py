@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,8 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
+from onnxpool.errors import LibraryError
+from onnxpool.ops.library import register
 from onnxpool.ops.op import Array
 from onnxpool.rewrites.cut import cut, needs_constants_alone
 
@@ -30,11 +33,18 @@ class RunError(Exception):
 class Runner:
     """A model ready to run; graph optimisations are off, because some change the values."""
 
-    def __init__(self, model: onnx.ModelProto | str, folder: Path | None = None) -> None:
-        """Load a model, or a file; `folder` holds the external data of a model.
+    def __init__(
+        self, model: onnx.ModelProto | str, folder: Path | None = None, *, kernels: bool = False
+    ) -> None:
+        """Load a model, or a file.
+
+        Args:
+            folder: holds the external data of a model.
+            kernels: whether nodes of the dialect run the kernels of the custom-op library.
 
         Raises:
             RunError: ONNX Runtime refuses it.
+            LibraryError: there is no library that it takes.
         """
         import onnxruntime
 
@@ -45,6 +55,8 @@ class Runner:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         if folder is not None:
             options.add_session_config_entry(EXTERNAL_DATA_FOLDER, str(folder))
+        if kernels:
+            register(options)
         source = model if isinstance(model, str) else model.SerializeToString()
         try:
             self._session = onnxruntime.InferenceSession(
@@ -58,6 +70,18 @@ class Runner:
             return tuple(np.asarray(y) for y in self._session.run(None, dict(inputs)))
         except Exception as error:
             raise RunError(one_line(error)) from error
+
+
+@functools.cache
+def kernels_missing() -> str:
+    """Why the kernels of the custom-op library cannot be run; empty where they can."""
+    import onnxruntime
+
+    try:
+        register(onnxruntime.SessionOptions())
+    except LibraryError as error:
+        return str(error)
+    return ""
 
 
 def evaluate(constant: gs.Tensor, opset: int) -> Array:

@@ -29,12 +29,17 @@ def verify(graph: gs.Graph) -> None:
     for node in graph.nodes:
         if node.domain == DOMAIN:
             try:
-                _verify_node(node)
+                verify_node(node)
             except InvalidOp as error:
                 raise InvalidOp(f"node {node.name!r}: {error}") from None
 
 
-def _verify_node(node: gs.Node) -> None:
+def verify_node(node: gs.Node) -> None:
+    """Check one dialect node.
+
+    Raises:
+        InvalidOp: as `verify`, without the name of the node.
+    """
     cls = next((cls for cls in DIALECT if cls.op_type() == node.op), None)
     if cls is None:
         known = ", ".join(cls.op_type() for cls in DIALECT)

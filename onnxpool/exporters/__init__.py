@@ -1,9 +1,9 @@
 """From a PyTorch module to ONNX, with pooling that is right at every size.
 
-    module --torch exports, every adaptive pool whole--> dialect model --rewrite--> standard ONNX
+    module --torch exports, every adaptive pool whole--> dialect model --rewrite--> ONNX
 
 torch's own exporters spell adaptive pooling for the traced sizes only. Here each pool stays one
-node of the dialect until `onnxpool.pipeline.rewrite` lowers it:
+node of the dialect until `onnxpool.pipeline.rewrite` lowers it, or gives it a function body:
 
     sizes_kept      full-size kernels and computed sizes, while either exporter traces
     dynamo          torch.onnx.export(dynamo=True) with a translation table
@@ -30,15 +30,17 @@ from onnxpool.exporters.dynamo import export_dynamo
 from onnxpool.exporters.shapes import dynamic_axes
 from onnxpool.exporters.torch_errors import one_line, quiet
 from onnxpool.exporters.torchscript import export_torchscript
+from onnxpool.functions import dialect_nodes
 from onnxpool.pipeline import Check, Result
 from onnxpool.rewrites import lower
+from onnxpool.rewrites.lower.function_body import is_body
 from onnxpool.scope import bodies
 from onnxpool.source import require_torch
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["EXPORTERS", "OUTPUTS", "export"]
+__all__ = ["EXPORTERS", "export"]
 
 Exporter = Callable[[Any, tuple[Any, ...], Any, int | None, Path], tuple[str, ...]]
 
@@ -47,8 +49,6 @@ EXPORTERS: dict[str, tuple[Exporter, int, int]] = {
     "torchscript": (export_torchscript, lower.MIN_OPSET, 20),
 }
 """Each exporter, and the opsets that it can write."""
-
-OUTPUTS = ("standard",)
 
 STACK_TRACE = "pkg.torch.onnx.stack_trace"
 
@@ -65,7 +65,7 @@ def export(
     strategy: str = "auto",
     check: Check = "regions",
 ) -> Result:
-    """Export a module as standard ONNX that pools as PyTorch does, at every dynamic size.
+    """Export a module as ONNX that pools as PyTorch does, at every dynamic size.
 
     Args:
         module: in evaluation mode.
@@ -74,7 +74,7 @@ def export(
         dynamic_shapes: as torch.onnx.export takes it, such as ``({0: "N", 2: "H", 3: "W"},)``; or
             "auto", every axis but the channels'. A size that the module uses as a number stays
             fixed all the same, if it was given by a name or "auto"; the report's notes say so.
-        to: "standard".
+        to: "standard" or "custom-op", as for `onnxpool.rewrite`.
         opset: None for the exporter's own choice.
         exporter: "dynamo" or "torchscript".
         strategy: how pools are lowered, as for `onnxpool.rewrite`.
@@ -89,7 +89,7 @@ def export(
         OnnxpoolError: PyTorch is missing, or an argument cannot be used.
     """
     torch = require_torch()
-    _check_choice("output", to, OUTPUTS)
+    _check_choice("output", to, pipeline.OUTPUTS)
     _check_choice("exporter", exporter, EXPORTERS)
     run, oldest, newest = EXPORTERS[exporter]
     if opset is not None and not oldest <= opset <= newest:
@@ -108,8 +108,8 @@ def export(
         with quiet(), torch.no_grad():
             notes = run(module, args, dynamic_shapes, opset, dialect)
         _tidy(dialect)
-        result = pipeline.rewrite(dialect, strategy=strategy, check=check)
-        _leave_dialect(result)
+        result = pipeline.rewrite(dialect, to=to, strategy=strategy, check=check)
+        _check_complete(result)
         result.save(path)
     report = dataclasses.replace(
         result.report, model=type(module).__name__, notes=(*notes, *result.report.notes)
@@ -135,18 +135,16 @@ def _check_module(module: nn.Module, args: tuple[Any, ...]) -> None:
         ) from error
 
 
-def _leave_dialect(result: Result) -> None:
-    """Drop the dialect's opset, which nothing needs once every pool is lowered."""
-    nodes = (node for graph in _graphs(result.model.graph) for node in graph.node)
-    left = next((node for node in nodes if node.domain == ops.DOMAIN), None)
+def _check_complete(result: Result) -> None:
+    """Every pool is standard ops, or a node with a function body."""
+    bodies = {function.name for function in result.model.functions if is_body(function)}
+    nodes = dialect_nodes(result.model)
+    left = next((node for node in nodes if node.op_type not in bodies), None)
     if left is not None:
         reasons = (f.detail for f in result.report.findings if f.tensors[0] == left.output[0])
         raise ExportError(
             f"node {left.name!r} ({left.op_type}) cannot be lowered: {next(reasons, 'no reason')}"
         )
-    kept = [opset for opset in result.model.opset_import if opset.domain != ops.DOMAIN]
-    del result.model.opset_import[:]
-    result.model.opset_import.extend(kept)
 
 
 @contextlib.contextmanager

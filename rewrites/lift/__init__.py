@@ -50,23 +50,27 @@ _MOST_NESTED_FAILURES = 50
 """A sum unrolled over a thousand nodes that is no mean has a thousand sums in it that are none."""
 
 
-def find(graph: gs.Graph, opset: int) -> tuple[list[Construct], list[Declined]]:
+def find(
+    graph: gs.Graph, opset: int, *, for_kernel: bool = False
+) -> tuple[list[Construct], list[Declined]]:
     """Find the pooling of one graph, without its bodies, in graph order; changes nothing.
 
     Args:
         graph: with the shapes and dtypes of its Variables filled in.
         opset: the version of the default domain.
+        for_kernel: whether a kernel will compute them (see `pyramid_pool.join`).
 
     Returns:
         The constructs, and the regions that look like pooling but are not, with the reason.
     """
-    return _Search(graph, opset).run()
+    return _Search(graph, opset, for_kernel).run()
 
 
 @dataclasses.dataclass
 class _Search:
     graph: gs.Graph
     opset: int
+    for_kernel: bool
 
     def __post_init__(self) -> None:
         self.finder = RegionFinder(self.graph)
@@ -98,7 +102,8 @@ class _Search:
                     declined.append(verdict)
                     self.judged.update(map(id, verdict.region.nodes))
         declined = [d for d in declined if not _is_explained(d, constructs)]
-        joined = pyramid_pool.join(adaptive_max_pool.pair(constructs))
+        paired = adaptive_max_pool.pair(constructs)
+        joined = pyramid_pool.join(paired, for_kernel=self.for_kernel)
         return sorted(joined, key=lambda c: self.finder.position(c.found[0].y)), declined[::-1]
 
     def _judge(self, y: gs.Variable, nested: bool) -> Construct | Declined | None:

@@ -46,6 +46,11 @@ class Construct:
         return self.found[0].x
 
     @property
+    def is_dialect_node(self) -> bool:
+        """Whether it is one node of the dialect, which came with the model."""
+        return [node.domain for node in self.nodes] == [DOMAIN]
+
+    @property
     def nodes(self) -> tuple[gs.Node, ...]:
         """Every node of the regions once, in the order in which they were found."""
         return tuple({id(n): n for region in self.found for n in region.nodes}.values())

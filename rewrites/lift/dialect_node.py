@@ -8,6 +8,7 @@ from onnxpool.ops import DIALECT, DOMAIN, InvalidOp
 from onnxpool.rewrites.cut import needs_constants_alone
 from onnxpool.rewrites.lift.construct import Construct, Declined, whole_node
 from onnxpool.rewrites.run import evaluate
+from onnxpool.rewrites.verify import verify_node
 
 _OPS = {op.op_type(): op for op in DIALECT}
 
@@ -19,12 +20,11 @@ def applies(node: gs.Node) -> bool:
 def judge(node: gs.Node, opset: int) -> Construct | Declined:
     regions = whole_node(node)
     try:
-        if node.op not in _OPS:
-            raise InvalidOp(f"the dialect has no op {node.op!r}; it has {', '.join(_OPS)}")
-        op = _OPS[node.op].from_attributes(node.attrs)
+        verify_node(node)
     except InvalidOp as error:
         (first, *_) = [region for region in regions if region is not None]
         return Declined(first, str(error))
+    op = _OPS[node.op].from_attributes(node.attrs)
     return Construct(op, regions, tuple(_folded(p, opset) for p in node.inputs[1:]))
 
 

@@ -1,6 +1,7 @@
 """PyramidPool: several adaptive pools of one tensor X, whatever form each of them has.
 
-A pool that is best as it stands alone is still a level: the levels share their work.
+A pool that is best as it stands alone is still a level: the levels share their work. Where all
+are, they are joined only for a kernel, which reads X once for all of them.
 """
 
 from __future__ import annotations
@@ -16,8 +17,12 @@ _Level = tuple[tuple[int, ...], Construct]
 _MODES: dict[type, str] = {AdaptiveAveragePool: "average", AdaptiveMaxPool: "max"}
 
 
-def join(constructs: Iterable[Construct]) -> list[Construct]:
-    """Join the pools of one tensor into pyramids; leave what is best as it is, and the rest."""
+def join(constructs: Iterable[Construct], *, for_kernel: bool = False) -> list[Construct]:
+    """Join the pools of one tensor into pyramids; leave what is best as it is, and the rest.
+
+    Args:
+        for_kernel: whether pools that are best as they are make a pyramid, too.
+    """
     joined: list[Construct] = []
     pyramids: dict[tuple[str, type, int], list[_Level]] = {}
     for construct in constructs:
@@ -28,16 +33,20 @@ def join(constructs: Iterable[Construct]) -> list[Construct]:
         else:
             joined.append(construct)
     for (_, kind, _), levels in pyramids.items():
-        better = len(levels) > 1 and not all(level.best for _, level in levels)
-        joined += [_pyramid(_MODES[kind], levels)] if better else [level for _, level in levels]
+        several = len({size for size, _ in levels}) > 1
+        best = all(level.best for _, level in levels)
+        if len(levels) > 1 and (not best or (for_kernel and several)):
+            joined.append(_pyramid(_MODES[kind], levels, "one node per level already" * best))
+        else:
+            joined += [level for _, level in levels]
     return joined
 
 
-def _pyramid(mode: str, levels: list[_Level]) -> Construct:
+def _pyramid(mode: str, levels: list[_Level], best: str) -> Construct:
     levels = sorted(levels, key=lambda level: level[0])
     sizes = tuple(bins for size, _ in levels for bins in size)
     regions = tuple(region for _, level in levels for region in level.regions)
     repair = join_repairs(level.repair for _, level in levels)
     stale = any(level.stale_shapes for _, level in levels)
     op = PyramidPool(sizes, len(levels), mode)
-    return Construct(op, regions, repair=repair, stale_shapes=stale)
+    return Construct(op, regions, best=best, repair=repair, stale_shapes=stale)

@@ -14,7 +14,8 @@ last of them for every node, and 1.31 the first for nodes inside other functions
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter
 from onnx_graphsurgeon.util.misc import convert_from_onnx_attr_type
 
-from onnxpool.ops import COMPUTED, DIALECT, DOMAIN, KEEP, VERSION, Op
+from onnxpool.ops import COMPUTED, DIALECT, DOMAIN, KEEP, Op
 from onnxpool.rewrites import lower
 from onnxpool.rewrites.constants import numpy_type
 from onnxpool.rewrites.lower.builder import Builder
@@ -39,6 +40,47 @@ MIN_IR_VERSION = 8
 
 _MOST_AXES = 3
 _END = np.iinfo(np.int64).max
+
+
+class Bodies:
+    """The function bodies of the dialect in one model.
+
+    Attributes:
+        in_model: by op type, those that it came with.
+        added: those that it needs besides.
+        opset: of those that are added, where it is not that of the graph that calls them.
+    """
+
+    def __init__(self, functions: Iterable[onnx.FunctionProto], opset: int | None = None) -> None:
+        self.opset = opset
+        self.in_model = {f.name: f for f in functions if is_body(f)}
+        self.added: dict[str, onnx.FunctionProto] = {}
+
+    @property
+    def all(self) -> tuple[onnx.FunctionProto, ...]:
+        return (*self.in_model.values(), *self.added.values())
+
+    def provide(self, signature: Signature) -> None:
+        """Have a body for nodes of this signature.
+
+        Raises:
+            Unsupported: there is another body under this name, or none can be had.
+        """
+        body, name = function_body(signature), signature.op_type
+        known = self.in_model.get(name) or self.added.setdefault(name, body)
+        if known != body:
+            found = known.doc_string.partition(". ")[0] or "something else"
+            raise Unsupported(
+                f"a model has one body per op, and that of {name} is for {found}, not for "
+                f"{signature}"
+            )
+
+
+def is_body(proto: onnx.FunctionProto | onnx.GraphProto) -> bool:
+    """Whether this is a function, the body of an op of the dialect."""
+    if not isinstance(proto, onnx.FunctionProto) or proto.domain != DOMAIN:
+        return False
+    return any(op.op_type() == proto.name for op in DIALECT)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +118,7 @@ class Signature:
         return f"{self.op_type}{mode} in {dtype}, opset {self.opset}, {counts}, with {given}"
 
 
+@functools.cache
 def function_body(signature: Signature) -> onnx.FunctionProto:
     """The function that nodes of this signature call where no kernel is registered.
 
