@@ -18,7 +18,7 @@ from onnxpool.inputs import draw, model_inputs
 from onnxpool.model_file import ModelFile
 from onnxpool.ops import AdaptiveMaxPool, GeMPool, PyramidPool
 from onnxpool.ops.op import DOMAIN, Array
-from onnxpool.rewrites.constants import is_float, numpy_type
+from onnxpool.rewrites.constants import is_float, numpy_type, onnx_type
 from onnxpool.rewrites.cut import cut, needs_constants_alone, producers
 from onnxpool.rewrites.lift.construct import Construct, shape_of
 from onnxpool.rewrites.lift.proof import concrete_shapes
@@ -274,10 +274,12 @@ class _Region:
     ) -> None:
         self._given = given
         self._sized = _sized_alike(given, outputs)
-        self._promote = False
+        # Python has no way to feed ONNX Runtime a bfloat16.
+        self._promote = any(onnx_type(t.dtype) == onnx.TensorProto.BFLOAT16 for t in given)
         inputs = (*given, *self._sized)
+        model = cut(inputs, outputs, opset, bodies=bodies, promote=self._promote)
         try:
-            self._runner = Runner(cut(inputs, outputs, opset, bodies=bodies), kernels=kernels)
+            self._runner = Runner(model, kernels=kernels)
         except RunError:
             self._promote = True
             self._runner = Runner(cut(inputs, outputs, opset, promote=True))

@@ -159,6 +159,7 @@ def rewrite(
     before = _summary(file.proto)
     had_dialect = uses_dialect(file.proto)
     bodies = Bodies(file.proto.functions, wanted_opset if wanted_opset != file.opset else None)
+    bodies_before = tuple(bodies.in_model.values())
     as_custom_op = to == "custom-op"
     jobs: list[_Job] = []
     stale: list[tuple[Scope, str]] = []
@@ -175,7 +176,7 @@ def rewrite(
             action: Action = "rewritten" if planned.better else "left"
             findings.append(report.of_construct(scope.name, construct, action, planned.detail))
             if planned.better:
-                probe = Probe(construct, scope.opset, bodies.all) if check != "none" else None
+                probe = Probe(construct, scope.opset, bodies_before) if check != "none" else None
                 jobs.append(_Job(number, len(findings) - 1, probe))
                 if construct.stale_shapes or construct.repair:
                     stale += [(scope, region.y.name) for region in construct.found]
