@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
@@ -143,7 +144,7 @@ class Probe:
         if isinstance(op, AdaptiveMaxPool) or (isinstance(op, PyramidPool) and op.mode == "max"):
             return 0.0
         plane = math.prod(d for d in self._shape[2:] if isinstance(d, int))
-        unit = float(np.finfo(numpy_type(self._construct.x.dtype)).eps) / 2
+        unit = _unit(self._construct.x)
         return (_ROUNDINGS + 4 * math.sqrt(plane)) * unit
 
 
@@ -215,7 +216,7 @@ class NodeProbe:
     def _bound(self) -> float:
         if not self._given or not is_float(self._given[0].dtype):
             return 0.0
-        unit = float(np.finfo(numpy_type(self._given[0].dtype)).eps) / 2
+        unit = _unit(self._given[0])
         return (_ROUNDINGS + 4 * math.sqrt(math.prod(self._inputs[0].shape[1:]))) * unit
 
 
@@ -311,6 +312,12 @@ def _sized_alike(given: Sequence[gs.Tensor], outputs: Sequence[gs.Tensor]) -> li
 def _depends_on(tensor: gs.Tensor, names: set[str]) -> bool:
     nodes = producers((tensor,), names)
     return any(t.name in names for node in nodes for t in node.inputs)
+
+
+def _unit(tensor: gs.Tensor) -> float:
+    """Half the distance from 1 to the next number of a floating-point type."""
+    limits: Any = ml_dtypes.finfo(numpy_type(tensor.dtype))  # type: ignore[no-untyped-call]
+    return float(limits.eps) / 2
 
 
 def _double(values: Array) -> Array:

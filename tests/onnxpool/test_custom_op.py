@@ -1,5 +1,6 @@
 """`rewrite --to custom-op`: one file that runs with the library and without, and comes back."""
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,19 @@ from tests.onnxpool.test_pipeline import (
     relative_error,
 )
 
-SOME = [case for case in LIFTED if case.dtype != "bfloat16"][::3]
+SOME = [case for case in LIFTED if case.dtype != "bfloat16"][::5]
+
+
+@functools.cache
+def _rewritten(case: exports.Case) -> tuple[bytes, int]:
+    result = onnxpool.rewrite(exports.load(case)[0], to="custom-op")
+    return result.model.SerializeToString(), result.report.rewritten
+
+
+def custom_model(case: exports.Case) -> onnx.ModelProto:
+    serialized, rewritten = _rewritten(case)
+    assert rewritten
+    return onnx.load_from_string(serialized)
 
 
 def dialect_ops(model: onnx.ModelProto) -> list[str]:
@@ -53,28 +66,26 @@ def check_both_ways(case: exports.Case, model: onnx.ModelProto, before: onnx.Mod
 
 @pytest.mark.parametrize("case", exports.parameters(SOME))
 def test_the_model_computes_what_the_source_does_both_ways(case: exports.Case) -> None:
-    before, _ = exports.load(case)
-    result = onnxpool.rewrite(before, to="custom-op")
-    assert result.report.rewritten
-    onnx.checker.check_model(result.model, full_check=True)
-    assert dialect_ops(result.model)
-    assert bodies_of(result.model) == sorted(set(dialect_ops(result.model)))
-    check_both_ways(case, result.model, before)
+    model = custom_model(case)
+    onnx.checker.check_model(model, full_check=True)
+    assert dialect_ops(model)
+    assert bodies_of(model) == sorted(set(dialect_ops(model)))
+    check_both_ways(case, model, exports.load(case)[0])
 
 
 @needs_library
-@pytest.mark.parametrize("case", exports.parameters(SOME[::4]))
+@pytest.mark.parametrize("case", exports.parameters(SOME))
 def test_the_runtime_takes_the_kernel_where_there_is_one(
     case: exports.Case, tmp_path: Path
 ) -> None:
-    model = onnxpool.rewrite(exports.load(case)[0], to="custom-op").model
+    model = custom_model(case)
     assert kernels_used(model, tmp_path, library=False) == []
     assert kernels_used(model, tmp_path, library=True) == dialect_ops(model)
 
 
 @pytest.mark.parametrize("case", exports.parameters(SOME))
 def test_a_second_rewrite_changes_nothing(case: exports.Case) -> None:
-    once = onnxpool.rewrite(exports.load(case)[0], to="custom-op").model
+    once = custom_model(case)
     again = onnxpool.rewrite(once, to="custom-op")
     assert again.report.rewritten == 0
     assert {f.detail for f in again.report.findings if f.op in dialect_ops(once)} >= {
@@ -85,16 +96,15 @@ def test_a_second_rewrite_changes_nothing(case: exports.Case) -> None:
 
 @pytest.mark.parametrize("case", exports.parameters(SOME))
 def test_it_comes_back_as_standard_ops(case: exports.Case) -> None:
-    before, _ = exports.load(case)
-    custom = onnxpool.rewrite(before, to="custom-op").model
+    custom = custom_model(case)
     result = onnxpool.rewrite(custom)
     assert dialect_ops(result.model) == bodies_of(result.model) == []
     assert [o.domain for o in result.model.opset_import if o.domain == DOMAIN] == []
     assert result.report.before.nodes == onnxpool.inspect(custom).before.nodes
-    check_both_ways(case, result.model, before)
+    check_both_ways(case, result.model, exports.load(case)[0])
 
 
-@pytest.mark.parametrize("case", exports.parameters(SOME[::2]))
+@pytest.mark.parametrize("case", exports.parameters(SOME[::3]))
 def test_inspect_foretells_what_rewrite_does(case: exports.Case) -> None:
     model, _ = exports.load(case)
     foretold = onnxpool.inspect(model, to="custom-op")
@@ -212,7 +222,7 @@ def test_a_node_without_a_body_keeps_everything_and_gets_one() -> None:
 
 
 def test_nothing_else_of_the_model_changes() -> None:
-    nodes = [*pooling_nodes(), helper.make_node("Identity", ["pooled"], ["Y"], "last")]
+    nodes = [*pooling_nodes(), helper.make_node("Neg", ["pooled"], ["Y"], "last")]
     nodes[-1].doc_string = "kept"
     local = helper.make_function(
         "local",
