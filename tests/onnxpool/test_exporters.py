@@ -340,7 +340,12 @@ def evaluated_gem() -> nn.Module:
             ArgumentError,
             "unknown exporter 'fx'; use dynamo or torchscript",
         ),
-        (evaluated_gem, {"to": "onnx"}, ArgumentError, "unknown output 'onnx'; use standard"),
+        (
+            evaluated_gem,
+            {"to": "onnx"},
+            ArgumentError,
+            "unknown output 'onnx'; use standard or custom-op",
+        ),
         (
             evaluated_gem,
             {"dynamic_shapes": "all"},

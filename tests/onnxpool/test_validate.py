@@ -24,7 +24,9 @@ from models import pyramid
 from onnxpool import cli
 from onnxpool.errors import ArgumentError, ModelError, SourceError
 from onnxpool.inputs import DISTRIBUTIONS
+from onnxpool.rewrites.run import kernels_missing
 from onnxpool.validation import validate
+from tests.onnxpool.custom_op import needs_library
 
 MODELS = Path(__file__).parents[2] / "models"
 DYNAMIC = torch.export.Dim.DYNAMIC
@@ -319,16 +321,35 @@ def test_a_symbol_shared_by_inputs_has_one_value() -> None:
     assert all(result.shapes[0] == result.shapes[1] for result in found.sizes)
 
 
-def test_custom_ops_cannot_run_yet() -> None:
+def custom_op() -> onnx.ModelProto:
     pool = model(
         helper.make_node(
-            "GeMPool", ["X", "p"], ["Y"], "pool", domain="onnxpool", output_size=[1, 1]
+            "AdaptiveAveragePool", ["X"], ["Y"], "pool", domain="onnxpool", output_size=[3, 2]
         )
     )
     pool.opset_import.append(helper.make_opsetid("onnxpool", 1))
-    pool.graph.initializer.append(numpy_helper.from_array(np.float32([3.0]), "p"))
-    with pytest.raises(ModelError, match=r"onnxpool::GeMPool \(node 'pool'\)"):
-        validate(pool, nn.ReLU())
+    return pool
+
+
+def test_a_custom_op_without_a_body_needs_the_library() -> None:
+    message = r"onnxpool::AdaptiveAveragePool \(node 'pool'\) without a function body"
+    with pytest.raises(ModelError, match=message):
+        validate(custom_op(), nn.AdaptiveAvgPool2d((3, 2)), library=False)
+
+
+@needs_library
+def test_kernels_are_validated() -> None:
+    found = validate(custom_op(), nn.AdaptiveAvgPool2d((3, 2)))
+    assert found.passed
+    assert found.kernels
+
+
+@pytest.mark.parametrize("library", [True, False])
+def test_a_body_is_validated_in_place_of_the_kernel(library: bool) -> None:
+    pool = onnxpool.rewrite(custom_op(), to="custom-op").model
+    found = validate(pool, nn.AdaptiveAvgPool2d((3, 2)), library=library)
+    assert found.passed
+    assert found.kernels == (library and not kernels_missing())
 
 
 def bad_calls() -> dict[str, tuple[Callable[[], Any], str]]:
