@@ -207,13 +207,15 @@ void infer(const Variant& variant, ort::ShapeInferContext* context) {
   const auto op = variant.type.create(InferenceAttributes(api, context));
   const auto sizes = op->output_sizes();
   for (size_t i = 0; i < sizes.size(); ++i) {
+    const auto& parameter = outputs[std::min(i, outputs.size() - 1)];  // The last may be variadic.
+    // A node may lack it, which cannot be asked, and ONNX Runtime 1.20 writes past its outputs.
+    if (parameter.presence == ort::kOptional) break;
     SymbolicShape y = shape;
     if (!y.resize(sizes[i]) || !y.spellable()) continue;
     ort::TypeAndShape* info = nullptr;
     check(api, api.CreateTensorTypeAndShapeInfo(&info));
     const std::unique_ptr<ort::TypeAndShape, void (*)(ort::TypeAndShape*)> owner(
         info, api.ReleaseTensorTypeAndShapeInfo);
-    const auto& parameter = outputs[std::min(i, outputs.size() - 1)];  // The last may be variadic.
     check(api, api.SetTensorElementType(info, element_type(dtype, parameter)));
     check(api, api.SetDimensions(info, y.dims.data(), rank));
     check(api, api.SetSymbolicDimensions(info, y.names.data(), rank));
