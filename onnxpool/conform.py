@@ -17,8 +17,7 @@ from onnxpool.model_file import ModelFile
 from onnxpool.report import Change, Refusal
 from onnxpool.rewrites.constants import is_standard
 from onnxpool.rewrites.convert import convert, title
-from onnxpool.rewrites.lower import MIN_OPSET, Unsupported
-from onnxpool.rewrites.lower.standard import replace
+from onnxpool.rewrites.lower import MIN_OPSET, Unsupported, standard
 from onnxpool.rewrites.run import RunError
 from onnxpool.rewrites.unread import sweep, unread
 from onnxpool.scope import Scope
@@ -131,7 +130,7 @@ def _cure(number: int, scope: Scope, target: Target, probe: bool) -> Iterator[Jo
             kept = NodeProbe(node, limit.cure.reads(node), scope.opset) if probe else None
             change = _change(scope, node, limit.cure.name)
             try:
-                new = replace(scope.graph, node, scope.opset, limit.cure.emit)
+                new = standard.replace(scope.graph, node, scope.opset, limit.cure.emit)
             except (Unsupported, RunError):
                 continue
             yield Job(number, change, kept)
@@ -186,9 +185,19 @@ def _refusals_of(scope: Scope, node: gs.Node, target: Target) -> Iterator[Refusa
             reason = f"{target.name} has no ops of domain {node.domain!r}"
             yield Refusal(scope.name, title(node), reason, "unknown", certain=False)
         return
-    matching: list[Limit] = [limit for limit in target.limits if limit.matches(node)]
-    for limit in matching[:1]:
-        yield Refusal(scope.name, title(node), limit.reason, limit.evidence)
-    if not matching and target.known_ops and node.op not in target.known_ops:
+    matching = [limit for limit in target.limits if limit.matches(node)]
+    verdicts = [_refusal(scope, node, limit) for limit in matching]
+    if verdicts:
+        yield next((verdict for verdict in verdicts if verdict.becomes), verdicts[0])
+    elif target.known_ops and node.op not in target.known_ops:
         reason = f"whether {target.name} has {node.op} is not known here"
         yield Refusal(scope.name, title(node), reason, "unknown", certain=False)
+
+
+def _refusal(scope: Scope, node: gs.Node, limit: Limit) -> Refusal:
+    reason, becomes = limit.reason, ""
+    if limit.cure:
+        obstacle = standard.obstacle(scope.graph, node, scope.opset, limit.cure.emit)
+        becomes = "" if obstacle else limit.cure.name
+        reason += f"; it cannot be written otherwise: {obstacle}" if obstacle else ""
+    return Refusal(scope.name, title(node), reason, limit.evidence, becomes=becomes)

@@ -66,6 +66,7 @@ def _refusal(refusal: Refusal, target: str) -> str:
     style = "red" if refusal.certain else "yellow"
     place = "" if refusal.scope == "main graph" else f" in {refusal.scope}"
     text = f"{target} {word} {refusal.node}{place}: {refusal.reason} ({refusal.evidence})"
+    text += f"; rewrite puts {refusal.becomes} there" if refusal.becomes else ""
     return f"[{style}]{escape(text)}[/{style}]"
 
 

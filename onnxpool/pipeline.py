@@ -152,11 +152,13 @@ def rewrite(
     runtime = targets.find(target) if target else None
     strategy = _strategy(strategy, runtime)
     file = _load(model)
-    if input_shapes:
-        file = input_shapes_.fix(file, input_shapes)
-    opset_before = file.opset
+    opset_before, before = file.opset, _summary(file.proto)
     wanted_opset = conform.wanted_opset(file, runtime, opset)
-    before = _summary(file.proto)
+    repaired: tuple[Finding, ...] = ()
+    if input_shapes:
+        if repair:
+            file, repaired = _repaired(model, file, check)
+        file = input_shapes_.fix(file, input_shapes)
     had_dialect = uses_dialect(file.proto)
     bodies = Bodies(file.proto.functions, wanted_opset if wanted_opset != file.opset else None)
     bodies_before = tuple(bodies.in_model.values())
@@ -210,7 +212,7 @@ def rewrite(
     made = Report(
         _name(model),
         file.opset,
-        tuple(findings),
+        report.merged(repaired, findings),
         before,
         _summary(file.proto),
         (*_notes(file), *notes),
@@ -220,6 +222,17 @@ def rewrite(
         tuple(refusals),
     )
     return Result(made, file)
+
+
+def _repaired(model: Model, file: ModelFile, check: Check) -> tuple[ModelFile, tuple[Finding, ...]]:
+    """Repair what is not right at every size while sizes are open: later that does not show.
+
+    Returns:
+        `file` itself where there is nothing to repair, and what was repaired.
+    """
+    result = rewrite(model, check=check)
+    repaired = tuple(finding for finding in result.report.findings if finding.repair)
+    return (result._file, repaired) if repaired else (file, ())
 
 
 def _strategy(asked: str, target: targets.Target | None) -> str:

@@ -84,6 +84,7 @@ class Refusal:
         reason: why.
         evidence: "measured", "documented", or "unknown" where nobody tried.
         certain: whether the model is known not to work; False: it may.
+        becomes: what `rewrite` writes instead; empty where it cannot.
     """
 
     scope: str
@@ -91,6 +92,7 @@ class Refusal:
     reason: str
     evidence: str
     certain: bool = True
+    becomes: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,3 +194,21 @@ def _pooled_text(x: Shape | None, y: Shape | None) -> str:
 
 def _text(shape: Shape | None) -> str:
     return "?" if shape is None else "x".join("?" if dim is None else str(dim) for dim in shape)
+
+
+def merged(first: Iterable[Finding], second: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The findings of two passes over a model: those of one tensor become one.
+
+    The first says what the model was, the second what it is now.
+    """
+    found = {finding.tensors: finding for finding in second}
+    for before in first:
+        after = found.get(before.tensors, before)
+        now = after if after.action == "rewritten" else before
+        found[before.tensors] = dataclasses.replace(
+            before,
+            action="rewritten",
+            detail=now.detail,
+            error_after=now.error_after,
+        )
+    return tuple(found.values())

@@ -10,10 +10,10 @@ from onnxpool.rewrites.constants import is_float
 from onnxpool.rewrites.lower import (
     auto_pad,
     grouped_conv,
-    padded_average,
     pool_by_axes,
     sign_magnitude,
     upsample_from_one,
+    zeros_around,
 )
 from onnxpool.rewrites.lower.reduce_plane import reduced_axes
 from onnxpool.rewrites.run import known_value
@@ -23,7 +23,7 @@ Condition = Callable[[gs.Node], bool]
 upsamples_from_one = upsample_from_one.applies
 has_auto_pad = auto_pad.applies
 has_groups = grouped_conv.applies
-counts_padding = padded_average.applies
+counts_padding = zeros_around.counts_padding
 is_sign_times_magnitude = sign_magnitude.applies
 
 

@@ -3,7 +3,16 @@
 from onnxpool.rewrites.lower import full_rank
 from onnxpool.rewrites.lower.auto_pad import EXPLICIT_PADS
 from onnxpool.rewrites.lower.grouped_conv import CONV_PER_GROUP
-from onnxpool.targets.conditions import has_auto_pad, has_constant_left, has_groups
+from onnxpool.rewrites.lower.zeros_around import ZEROS_AROUND
+from onnxpool.targets.conditions import (
+    gives_indices,
+    has_auto_pad,
+    has_constant_left,
+    has_dilations,
+    has_groups,
+    is_cubic,
+    pads_unevenly,
+)
 from onnxpool.targets.target import Limit, Target
 from onnxpool.targets.tried import TRIED
 
@@ -23,12 +32,18 @@ LITERT = Target(
         ),
         Limit(
             ("AveragePool", "Conv", "MaxPool"),
-            "gives wrong values with auto_pad",
+            "gives wrong values or shapes with auto_pad",
             when=has_auto_pad,
             cure=EXPLICIT_PADS,
         ),
+        Limit(("Conv",), "pads both sides alike", when=pads_unevenly, cure=ZEROS_AROUND),
+        Limit(("MaxPool",), "gives wrong values with dilations", when=has_dilations),
+        Limit(("MaxPool",), "gives other indices", when=gives_indices),
+        Limit(("Resize",), "cubic it gives other values", when=is_cubic),
         Limit(("MatMul",), "with a constant left factor it is wrong", when=has_constant_left),
-        Limit(("Einsum",), "does not convert"),
+        Limit(("CumSum", "Einsum"), "gives wrong values"),
+        Limit(("GatherElements",), "does not convert"),
+        Limit(("GatherND",), "gives a wrong shape"),
     ),
     known_ops=TRIED,
     convert="onnx2tf -i copy-of-model.onnx (it overwrites its input)",

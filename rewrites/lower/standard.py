@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 import onnx_graphsurgeon as gs
 
 from onnxpool.rewrites.lower.builder import Builder
+from onnxpool.rewrites.lower.unsupported import Unsupported
+from onnxpool.rewrites.run import RunError
 
 Emit = Callable[[Builder, gs.Node], Sequence[gs.Tensor]]
 """(builder, the node to replace) -> a tensor per output; raises `Unsupported`."""
@@ -49,3 +51,15 @@ def replace(graph: gs.Graph, node: gs.Node, opset: int, emit: Emit) -> list[gs.N
         builder.discard()
         raise
     return builder.replace(results)
+
+
+def obstacle(graph: gs.Graph, node: gs.Node, opset: int, emit: Emit) -> str | None:
+    """Why `emit` cannot write `node` otherwise; None where it can. Changes nothing."""
+    builder = Builder(graph, node, opset)
+    try:
+        emit(builder, node)
+    except (Unsupported, RunError) as reason:
+        return str(reason)
+    finally:
+        builder.discard()
+    return None

@@ -3,11 +3,13 @@
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper
 
 import onnxpool
 from onnxpool.errors import ArgumentError
 from onnxpool.input_shapes import parse_all
+from onnxpool.ops import AdaptiveAveragePool
 from onnxpool.rewrites.run import Runner
 
 
@@ -55,6 +57,27 @@ def test_a_size_that_is_fixed_already_changes_nothing(tmp_path) -> None:
     onnx.save(onnx.load("models/ppm.onnx"), tmp_path / "in.onnx")
     once = onnxpool.rewrite(tmp_path / "in.onnx", input_shapes={"x": (1, 16, 33, 33)})
     assert once.model == onnxpool.rewrite(tmp_path / "in.onnx").model
+
+
+def test_what_is_frozen_at_another_size_is_repaired_before_sizes_are_fixed() -> None:
+    program = torch.onnx.export(
+        torch.nn.AdaptiveAvgPool2d(3).eval(),
+        (torch.zeros(1, 2, 12, 9),),
+        dynamo=True,
+        verbose=False,
+        dynamic_shapes=({2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC},),
+    )
+    assert program is not None
+    model = program.model_proto
+    name = model.graph.input[0].name
+    result = onnxpool.rewrite(model, input_shapes={name: (1, 2, 7, 8)}, target="ncnn")
+    x = np.random.default_rng(0).random((1, 2, 7, 8), np.float32)
+    (wanted,) = AdaptiveAveragePool((3, 3)).reference(x)
+    np.testing.assert_allclose(Runner(result.model)({name: x})[0], wanted, rtol=1e-6)
+    (finding,) = result.report.findings
+    assert finding.repair
+    assert finding.action == "rewritten"
+    assert finding.error_after is not None
 
 
 def test_shapes_inside_a_body_are_folded_too() -> None:

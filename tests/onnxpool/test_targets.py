@@ -124,6 +124,7 @@ def test_what_the_target_does_not_take_is_written_otherwise(
     (op,) = ops(model)
     refused = onnxpool.inspect(model, target=name).refusals
     assert [refusal.node for refusal in refused] == [f"{op} node 'node'"]
+    assert form in refused[0].becomes
     result = onnxpool.rewrite(model, target=name)
     (change,) = result.report.changes
     assert (change.op, change.node) == (op, "node")
@@ -158,6 +159,12 @@ def test_what_cannot_be_written_otherwise_is_refused(
         onnxpool.rewrite(model, target=name)
     assert raised.value.exit_status == 1
     assert "nothing was written" in str(raised.value)
+
+
+def test_a_refusal_says_why_there_is_no_other_form() -> None:
+    model = model_of("Conv", X | {"w": (8, 2, 3, 3)}, group=4)
+    with pytest.raises(TargetError, match="it cannot be written otherwise: its weights are comp"):
+        onnxpool.rewrite(model, target="litert")
 
 
 def test_an_op_that_nobody_tried_is_a_warning() -> None:

@@ -12,13 +12,13 @@ from onnxpool.rewrites.lower.full_rank import CONSTANT_OF_FULL_RANK
 from onnxpool.rewrites.lower.gather import GATHER_BY_SLICES
 from onnxpool.rewrites.lower.grouped_conv import CONV_PER_GROUP
 from onnxpool.rewrites.lower.lp_pool import POWER_AVERAGE
-from onnxpool.rewrites.lower.padded_average import ZEROS_AROUND
 from onnxpool.rewrites.lower.pool_by_axes import POOL_BY_AXES
 from onnxpool.rewrites.lower.pool_defaults import STRIDES_AND_PADS
 from onnxpool.rewrites.lower.reduce_plane import GLOBAL_POOLING, PLANE_REDUCTION
 from onnxpool.rewrites.lower.sign_magnitude import MAGNITUDE_WITH_SIGN
 from onnxpool.rewrites.lower.standard import Emit
 from onnxpool.rewrites.lower.volume_pool import POOL_BY_PLANES
+from onnxpool.rewrites.lower.zeros_around import ZEROS_AROUND
 from tests.rewrites.lower.standard import model_of, ops, relative_error, replaced, run
 
 EPSILON = float(np.finfo(np.float32).eps)
@@ -147,6 +147,10 @@ def test_padding_that_counts_is_a_pad() -> None:
     attributes = {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 2, 1]}
     model = model_of("AveragePool", {"X": PLANE}, count_include_pad=1, **attributes)
     assert ops(same(model, ZEROS_AROUND.emit, terms=6)) == ["Pad", "AveragePool"]
+    conv = model_of("Conv", {"X": PLANE}, {"W": random(4, 8, 3, 2), "B": random(4)}, **attributes)
+    assert ops(same(conv, ZEROS_AROUND.emit, terms=48)) == ["Pad", "Conv"]
+    with pytest.raises(Unsupported, match="fewer positions"):
+        replaced(model_of("AveragePool", {"X": PLANE}, **attributes), ZEROS_AROUND.emit)
 
 
 @pytest.mark.parametrize("op", ["AveragePool", "MaxPool"])

@@ -16,12 +16,15 @@ from onnxpool.rewrites.lower.standard import Replacement
 from onnxpool.rewrites.lower.unsupported import Unsupported
 
 
-def applies(node: gs.Node) -> bool:
+def counts_padding(node: gs.Node) -> bool:
+    """Whether an AveragePool takes its padding for zeros."""
     return bool(node.attrs.get("count_include_pad", 0)) and any(node.attrs.get("pads", ()))
 
 
 def emit(b: Builder, node: gs.Node) -> Sequence[gs.Tensor]:
-    x = node.inputs[0]
+    x, *rest = node.inputs
+    if node.op == "AveragePool" and not counts_padding(node):
+        raise Unsupported("its windows at the edge average fewer positions")
     if x.shape is None or x.dtype is None:
         raise Unsupported("the rank or the type of its input is not known")
     if node.attrs.get("ceil_mode", 0):
@@ -31,7 +34,7 @@ def emit(b: Builder, node: gs.Node) -> Sequence[gs.Tensor]:
         for name, value in node.attrs.items()
         if name not in ("pads", "count_include_pad")
     }
-    pads = node.attrs["pads"]
+    pads = node.attrs.get("pads", ())
     k = len(pads) // 2
     amounts = b.integers([0, 0, *pads[:k], 0, 0, *pads[k:]])
     plane = [
@@ -40,7 +43,7 @@ def emit(b: Builder, node: gs.Node) -> Sequence[gs.Tensor]:
     ]
     zero = b.scalar(0, np.dtype(numpy_type(x.dtype)))
     padded = b.node("Pad", [x, amounts, zero], (*x.shape[:2], *plane))
-    return b.outputs("AveragePool", [padded], node.outputs, **attributes)
+    return b.outputs(node.op, [padded, *rest], node.outputs, **attributes)
 
 
 ZEROS_AROUND = Replacement("Pad before it", emit)
