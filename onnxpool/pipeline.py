@@ -154,10 +154,10 @@ def rewrite(
     file = _load(model)
     opset_before, before = file.opset, _summary(file.proto)
     wanted_opset = conform.wanted_opset(file, runtime, opset)
-    repaired: tuple[Finding, ...] = ()
+    suspect: tuple[Finding, ...] = ()
     if input_shapes:
         if repair:
-            file, repaired = _repaired(model, file, check)
+            file, suspect = _repaired(model, file, check)
         file = input_shapes_.fix(file, input_shapes)
     had_dialect = uses_dialect(file.proto)
     bodies = Bodies(file.proto.functions, wanted_opset if wanted_opset != file.opset else None)
@@ -212,7 +212,7 @@ def rewrite(
     made = Report(
         _name(model),
         file.opset,
-        report.merged(repaired, findings),
+        report.merged(suspect, findings),
         before,
         _summary(file.proto),
         (*_notes(file), *notes),
@@ -228,11 +228,13 @@ def _repaired(model: Model, file: ModelFile, check: Check) -> tuple[ModelFile, t
     """Repair what is not right at every size while sizes are open: later that does not show.
 
     Returns:
-        `file` itself where there is nothing to repair, and what was repaired.
+        `file` itself where there is nothing to repair, and what is or may be wrong in it.
     """
     result = rewrite(model, check=check)
-    repaired = tuple(finding for finding in result.report.findings if finding.repair)
-    return (result._file, repaired) if repaired else (file, ())
+    findings = result.report.findings
+    suspect = tuple(f for f in findings if f.repair or f.level != "note" or not f.op)
+    repaired = any(finding.repair for finding in suspect)
+    return (result._file if repaired else file), suspect
 
 
 def _strategy(asked: str, target: targets.Target | None) -> str:

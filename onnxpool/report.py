@@ -199,16 +199,15 @@ def _text(shape: Shape | None) -> str:
 def merged(first: Iterable[Finding], second: Iterable[Finding]) -> tuple[Finding, ...]:
     """The findings of two passes over a model: those of one tensor become one.
 
-    The first says what the model was, the second what it is now.
+    The first says what the model was and whether that was repaired, the second what it is now.
     """
     found = {finding.tensors: finding for finding in second}
     for before in first:
         after = found.get(before.tensors, before)
-        now = after if after.action == "rewritten" else before
-        found[before.tensors] = dataclasses.replace(
-            before,
-            action="rewritten",
-            detail=now.detail,
-            error_after=now.error_after,
-        )
+        if after.action != "rewritten":
+            found[before.tensors] = before
+        else:
+            found[before.tensors] = dataclasses.replace(
+                before, action="rewritten", detail=after.detail, error_after=after.error_after
+            )
     return tuple(found.values())

@@ -1,5 +1,7 @@
 """Fixed input sizes: what they fix, what they fold, and what is refused."""
 
+import warnings
+
 import numpy as np
 import onnx
 import pytest
@@ -59,16 +61,24 @@ def test_a_size_that_is_fixed_already_changes_nothing(tmp_path) -> None:
     assert once.model == onnxpool.rewrite(tmp_path / "in.onnx").model
 
 
-def test_what_is_frozen_at_another_size_is_repaired_before_sizes_are_fixed() -> None:
-    program = torch.onnx.export(
-        torch.nn.AdaptiveAvgPool2d(3).eval(),
-        (torch.zeros(1, 2, 12, 9),),
-        dynamo=True,
-        verbose=False,
-        dynamic_shapes=({2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC},),
-    )
+def traced_at(*lengths: int) -> onnx.ModelProto:
+    """adaptive_avg_pool2d(X, 3) with open height and width, as torch exports it."""
+    open_axes = {2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            torch.nn.AdaptiveAvgPool2d(3).eval(),
+            (torch.zeros(1, 2, *lengths),),
+            dynamo=True,
+            verbose=False,
+            dynamic_shapes=(open_axes,),
+        )
     assert program is not None
-    model = program.model_proto
+    return program.model_proto
+
+
+def test_what_is_frozen_at_another_size_is_repaired_before_sizes_are_fixed() -> None:
+    model = traced_at(13, 10)
     name = model.graph.input[0].name
     result = onnxpool.rewrite(model, input_shapes={name: (1, 2, 7, 8)}, target="ncnn")
     x = np.random.default_rng(0).random((1, 2, 7, 8), np.float32)
@@ -76,8 +86,16 @@ def test_what_is_frozen_at_another_size_is_repaired_before_sizes_are_fixed() -> 
     np.testing.assert_allclose(Runner(result.model)({name: x})[0], wanted, rtol=1e-6)
     (finding,) = result.report.findings
     assert finding.repair
-    assert finding.action == "rewritten"
+    assert (finding.action, finding.detail) == ("rewritten", "pool")
     assert finding.error_after is not None
+
+
+def test_what_may_be_wrong_is_said_though_the_fixed_size_hides_it() -> None:
+    model = traced_at(12, 9)  # an AveragePool of 4x3, whatever the size
+    result = onnxpool.rewrite(model, input_shapes={model.graph.input[0].name: (1, 2, 7, 8)})
+    (finding,) = result.report.findings
+    assert finding.action == "left"
+    assert "right at the traced size only" in finding.detail
 
 
 def test_shapes_inside_a_body_are_folded_too() -> None:
