@@ -1,12 +1,14 @@
 """The kernels of the custom-op library, side by side with all that could stand for them.
 
-    python benchmarks/kernels.py [--threads 1 4] [--runs 31] [--only average max pyramid gem]
+    python benchmarks/kernels.py [--threads 1 4] [--runs 31] [--clock wall] [--only gem …]
 
 Prints the tables of docs/performance.md. The contenders of a row run in turns in one process, on
 the same input: one sum of the input (the floor), the kernel, PyTorch eager, OpenVINO (its own op
 where it has one, else the exported graph), every standard spelling that `onnxpool rewrite` writes,
 of which the fastest is shown, and what torch.onnx.export (dynamo) makes of the module. Times are
-medians; read the ratios. Needs torch and onnxscript, and openvino for its column.
+medians; read the ratios. `--clock cpu` counts the processor time of this process instead, which
+hardly depends on what else the machine does, and says nothing about several threads. Needs torch
+and onnxscript, and openvino for its column.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from torch import nn
 from torch.nn import functional
 
 from onnxpool.benchmark import (
+    Clock,
     Contender,
     Run,
     Timing,
@@ -57,6 +60,7 @@ from onnxpool.source import Source
 
 Shape = tuple[int, ...]
 COLUMNS = ("shape", "floor", "kernel", "× floor", "PyTorch", "OpenVINO", "standard", "exported")
+CLOCKS: dict[str, Clock] = {"wall": time.perf_counter, "cpu": time.process_time}
 HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
 
 
@@ -239,11 +243,11 @@ def openvino_pools(case: Case) -> Any:
     return Model([pool(x, opset8.constant(size), *index).output(0) for size in sizes], [x])
 
 
-def row(case: Case, threads: int, runs: int) -> tuple[str, ...]:
+def row(case: Case, threads: int, runs: int, clock: Clock) -> tuple[str, ...]:
     x = np.random.default_rng(0).standard_normal(case.shape, dtype=np.float32)
     torch.set_num_threads(threads)
     made = contenders(case)
-    timings = {t.name: t for t in in_turns(made, threads, [x], runs, time.perf_counter, None)}
+    timings = {t.name: t for t in in_turns(made, threads, [x], runs, clock, None)}
     for timing in timings.values():
         if timing.failure and not timing.name.startswith("standard"):
             print(f"{case.name}: {timing.name} does not run: {timing.failure}")
@@ -274,21 +278,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--runs", type=int, default=31)
+    parser.add_argument("--clock", choices=CLOCKS, default="wall")
     parser.add_argument("--only", nargs="+", choices=GROUPS, default=list(GROUPS))
     arguments = parser.parse_args()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
     packages = ["onnxruntime", "torch", *["openvino"] * HAS_OPENVINO]
     print(", ".join(f"{name} {version}" for name, version in versions(packages).items()))
-    print(f"{processor()}; median of {arguments.runs}, in turns")
+    print(f"{processor()}; medians of {arguments.runs}, {arguments.clock} time in ms, in turns")
     for threads in arguments.threads:
         for group in arguments.only:
             title, cases = GROUPS[group]
-            table = Table(box=box.MARKDOWN, title=f"{title}, {threads} threads")
+            print(f"\n{title}, {'1 thread' if threads == 1 else f'{threads} threads'}")
+            table = Table(box=box.MARKDOWN)
             for column in COLUMNS:
                 table.add_column(column, justify="left" if column == "shape" else "right")
             for case in cases():
-                table.add_row(*row(case, threads, arguments.runs))
+                table.add_row(*row(case, threads, arguments.runs, CLOCKS[arguments.clock]))
             Console(width=160).print(table)
 
 
