@@ -1,7 +1,8 @@
 """PyramidPool: several adaptive pools of one tensor X, whatever form each of them has.
 
 A pool that is best as it stands alone is still a level: the levels share their work. Where all
-are, they are joined only for a kernel, which reads X once for all of them.
+are, they are joined only for a kernel, which reads X once for all of them, and only if their
+windows are large: else ONNX Runtime's own pools are as fast.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from onnxpool.rewrites.lift.repair import join as join_repairs
 
 _Pool = AdaptiveAveragePool | AdaptiveMaxPool
 _Level = tuple[tuple[int, ...], Construct]
+_LEAST_LENGTH = 8
+"""Of a window, on every axis."""
+
 _MODES: dict[type, str] = {AdaptiveAveragePool: "average", AdaptiveMaxPool: "max"}
 
 
@@ -33,13 +37,21 @@ def join(constructs: Iterable[Construct], *, for_kernel: bool = False) -> list[C
         else:
             joined.append(construct)
     for (_, kind, _), levels in pyramids.items():
-        several = len({size for size, _ in levels}) > 1
         best = all(level.best for _, level in levels)
-        if len(levels) > 1 and (not best or (for_kernel and several)):
+        if len(levels) > 1 and (not best or (for_kernel and _has_large_windows(levels))):
             joined.append(_pyramid(_MODES[kind], levels, "one node per level already" * best))
         else:
             joined += [level for _, level in levels]
     return joined
+
+
+def _has_large_windows(levels: list[_Level]) -> bool:
+    """Whether all levels pool many positions, and not all of them the same ones."""
+    return len({size for size, _ in levels}) > 1 and all(
+        isinstance(length, int) and length >= bins * _LEAST_LENGTH
+        for size, level in levels
+        for length, bins in zip((level.x.shape or ())[-len(size) :], size, strict=True)
+    )
 
 
 def _pyramid(mode: str, levels: list[_Level], best: str) -> Construct:

@@ -125,13 +125,12 @@ def test_what_one_standard_node_does_is_left(case: exports.Case) -> None:
     assert result.model.SerializeToString() == model.SerializeToString()
 
 
-def pools_to(x: str, *sizes: int) -> list[onnx.NodeProto]:
-    """AveragePools of a 12x12 plane."""
+def pools_to(x: str, *sizes: int, length: int = 12) -> list[onnx.NodeProto]:
+    """AveragePools of a square plane."""
+    kernels = {s: [length // s] * 2 for s in sizes}
     return [
-        helper.make_node(
-            "AveragePool", [x], [f"to_{s}"], kernel_shape=[12 // s] * 2, strides=[12 // s] * 2
-        )
-        for s in sizes
+        helper.make_node("AveragePool", [x], [f"to_{s}"], kernel_shape=k, strides=k)
+        for s, k in kernels.items()
     ]
 
 
@@ -161,11 +160,19 @@ def dialect_node(op: Any, y: str, **more: Any) -> onnx.NodeProto:
 
 
 def test_levels_that_are_one_node_each_are_one_pass_of_a_kernel() -> None:
-    model = simple_model(pools_to("X", 1, 2, 3), ["to_1", "to_2", "to_3"])
+    outputs = ["to_1", "to_2", "to_3"]
+    model = simple_model(pools_to("X", 1, 2, 3, length=24), outputs, (1, 2, 24, 24))
     assert onnxpool.rewrite(model).report.rewritten == 0
     result = onnxpool.rewrite(model, to="custom-op")
     assert dialect_ops(result.model) == ["PyramidPool"]
     assert len(result.model.graph.node) == 1
+
+
+def test_nodes_with_small_windows_are_best_left_alone() -> None:
+    model = simple_model(pools_to("X", 1, 2, 3), ["to_1", "to_2", "to_3"])
+    result = onnxpool.rewrite(model, to="custom-op")
+    assert result.model.SerializeToString() == model.SerializeToString()
+    assert {f.detail for f in result.report.findings} == {"one AveragePool already"}
 
 
 def test_pooling_in_a_branch(tmp_path: Path) -> None:
