@@ -5,8 +5,8 @@ opsets, `FORMS` says at which versions and what reads one form and writes the ot
 only the newer form has are dropped where they hold their default. What is left must fit the op's
 schema of the new opset, types included; else the node is refused, with the reason.
 
-onnx's own version converter was tried first: it fails on nodes that it has no adapter for (Resize,
-Pad, Split, LayerNormalization, … downwards), and drops names, metadata and local functions.
+onnx's own converter was tried first: of 93 downward conversions of the nodes in
+tests/rewrites/convert it makes 15 that are valid and equal, and it drops the metadata of nodes.
 """
 
 from __future__ import annotations

@@ -1,0 +1,304 @@
+"""One graph per op and per form of it that runtimes are known to differ in, at opset 17.
+
+They are what `Limit` and `TRIED` in onnxpool/targets are measured on.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper
+
+Array = NDArray[Any]
+OPSET = 17
+PLANE, LINE, VOLUME, ROW = (1, 8, 12, 12), (1, 8, 12), (1, 8, 6, 6, 6), (1, 96)
+SEQUENCE = (12, 1, 8)
+
+_UNARY = """
+    Abs Atan Ceil Celu Cos Elu Erf Exp Floor HardSigmoid HardSwish Identity LeakyRelu Log Neg
+    Reciprocal Relu Round Selu Sigmoid Sign Sin Softplus Softsign Sqrt Tan Tanh ThresholdedRelu
+    Trilu GlobalAveragePool GlobalMaxPool GlobalLpPool Dropout Flatten Hardmax
+"""
+_BINARY = "Add Sub Mul Div Pow Max Min"
+_REDUCTIONS = """
+    ReduceMean ReduceMax ReduceMin ReduceL1 ReduceL2 ReduceProd ReduceSumSquare ReduceLogSum
+    ReduceLogSumExp
+"""
+_POOLS = ("AveragePool", "MaxPool")
+
+
+@functools.cache
+def forms() -> dict[str, onnx.ModelProto]:
+    """The graphs, each named by its op and what is particular about it."""
+    return dict(_all())
+
+
+def _all() -> Iterator[tuple[str, onnx.ModelProto]]:
+    yield from _elementwise()
+    yield from _pooling()
+    yield from _products()
+    yield from _shaping()
+    yield from _resizing()
+    yield from _chains()
+
+
+def _elementwise() -> Iterator[tuple[str, onnx.ModelProto]]:
+    for op in _UNARY.split():
+        yield op, _one(op)
+    for op in _BINARY.split():
+        yield f"{op} by channel", _one(op, c=_floats(8, 1, 1))
+        yield f"{op} by number", _one(op, c=np.float32(0.7))
+    for op in ("Greater", "Less", "Equal", "GreaterOrEqual", "LessOrEqual"):
+        yield op, _one(op, c=np.float32(0.5), cast=True)
+    yield "Mod", _one("Mod", c=_floats(8, 1, 1), fmod=1)
+    yield "PRelu", _one("PRelu", c=_floats(8, 1, 1))
+    yield "Clip", _one("Clip", low=np.float32(0.2), high=np.float32(0.8))
+    yield "IsNaN", _one("IsNaN", cast=True)
+    yield "Cast", _one("Cast", cast=True, to=TensorProto.INT32)
+    for axis in (1, -1):
+        yield f"Softmax over {axis}", _one("Softmax", axis=axis)
+    yield "LogSoftmax", _one("LogSoftmax", axis=1)
+    for op in ("Sum", "Mean"):
+        yield op, _one(op, order=["x", "x"])
+    for op in ("ArgMax", "ArgMin"):
+        yield op, _one(op, cast=True, axis=3)
+    yield "CumSum", _one("CumSum", axis=np.int64(3))
+
+
+def _pooling() -> Iterator[tuple[str, onnx.ModelProto]]:
+    square = {"kernel_shape": [3, 3]}
+    particular: dict[str, dict[str, Any]] = {
+        "": {},
+        " strides": {"strides": [2, 2]},
+        " pads": {"pads": [1] * 4, "strides": [2, 2]},
+        " uneven pads": {"pads": [0, 0, 1, 1], "strides": [2, 2]},
+        " ceil_mode": {"ceil_mode": 1, "strides": [2, 2]},
+        " SAME_UPPER": {"auto_pad": "SAME_UPPER", "strides": [2, 2]},
+        " SAME_LOWER": {"auto_pad": "SAME_LOWER", "strides": [2, 2]},
+        " large": {"kernel_shape": [11, 11]},
+    }
+    for op in _POOLS:
+        for name, attributes in particular.items():
+            yield op + name, _one(op, **{**square, **attributes})
+        yield f"{op} of lines", _one(op, shape=LINE, kernel_shape=[3])
+        yield f"{op} of volumes", _one(op, shape=VOLUME, kernel_shape=[3] * 3)
+        yield f"Global{op} of volumes", _one(f"Global{op}", shape=VOLUME)
+    padded = {"pads": [1] * 4, "count_include_pad": 1}
+    yield "AveragePool counts padding", _one("AveragePool", **square, **padded)
+    yield "MaxPool dilations", _one("MaxPool", dilations=[2, 2], **square)
+    yield "MaxPool indices", _indices()
+    for p in (2, 3):
+        yield f"LpPool {p}", _one("LpPool", p=p, strides=[p, p], **square)
+    for op in _REDUCTIONS.split():
+        for name, axes, keepdims in (("plane", [2, 3], 1), ("away", [2, 3], 0), ("row", [3], 1)):
+            yield f"{op} {name}", _one(op, axes=axes, keepdims=keepdims)
+    for op in ("ReduceMean", "ReduceMax"):
+        yield f"{op} opset 18", _one(op, a=_ints(2, 3), opset=18)
+    yield "ReduceSum", _one("ReduceSum", a=_ints(2, 3))
+
+
+def _products() -> Iterator[tuple[str, onnx.ModelProto]]:
+    square = {"kernel_shape": [3, 3]}
+    yield "Conv", _one("Conv", w=_floats(6, 8, 3, 3), b=_floats(6), pads=[1] * 4, **square)
+    yield "Conv of groups", _one("Conv", w=_floats(8, 2, 3, 3), group=4, **square)
+    yield "Conv by channel", _one("Conv", w=_floats(8, 1, 3, 3), group=8, **square)
+    yield "Conv dilations", _one("Conv", w=_floats(6, 8, 3, 3), dilations=[2, 2], **square)
+    upper = {"auto_pad": "SAME_UPPER", "strides": [2, 2]}
+    yield "Conv SAME_UPPER", _one("Conv", w=_floats(6, 8, 3, 3), **upper, **square)
+    yield "Conv of lines", _one("Conv", w=_floats(6, 8, 3), shape=LINE)
+    yield "Conv of volumes", _one("Conv", w=_floats(6, 8, 3, 3, 3), shape=VOLUME)
+    double = {"strides": [2, 2], "pads": [1] * 4, "output_padding": [1, 1]}
+    yield "ConvTranspose", _one("ConvTranspose", w=_floats(8, 4, 3, 3), **double)
+    yield "Gemm", _one("Gemm", w=_floats(5, 96), b=_floats(5), shape=ROW, transB=1)
+    yield "MatMul", _one("MatMul", w=_floats(12, 7))
+    yield "MatMul from the left", _one("MatMul", w=_floats(7, 12), order=["w", "x"])
+    yield "Einsum", _one("Einsum", w=_floats(12, 7), equation="nchw,wo->ncho")
+    statistics = {name: _floats(8) for name in ("s", "b", "m", "v")}
+    yield "BatchNormalization", _one("BatchNormalization", **statistics)
+    yield "InstanceNormalization", _one("InstanceNormalization", s=_floats(8), b=_floats(8))
+    yield "LayerNormalization", _one("LayerNormalization", s=_floats(12), b=_floats(12))
+    yield "LRN", _one("LRN", size=3)
+    yield "LpNormalization", _one("LpNormalization", axis=1)
+    for op, gates in (("LSTM", 4), ("GRU", 3)):
+        weights = {"w": _floats(1, 4 * gates, 8), "r": _floats(1, 4 * gates, 4)}
+        yield op, _one(op, **weights, shape=SEQUENCE, hidden_size=4)
+
+
+def _shaping() -> Iterator[tuple[str, onnx.ModelProto]]:
+    yield "Reshape", _one("Reshape", s=_ints(0, 0, -1))
+    yield "Transpose", _one("Transpose", perm=[0, 2, 3, 1])
+    yield "Unsqueeze", _one("Unsqueeze", a=_ints(2))
+    yield "Squeeze", _one("Squeeze", a=_ints(2), shape=(1, 8, 1, 12))
+    yield "Concat", _one("Concat", order=["x", "x"], axis=1)
+    yield "Slice", _one("Slice", s=_ints(2), e=_ints(9), a=_ints(3))
+    yield "Slice steps", _one("Slice", s=_ints(0), e=_ints(12), a=_ints(3), t=_ints(2))
+    yield "Slice backwards", _one("Slice", s=_ints(-1), e=_ints(-99), a=_ints(3), t=_ints(-1))
+    for name, index in (("", [3, 1, 1]), (" table", [[3, 1], [1, 5]]), (" number", 3)):
+        yield f"Gather{name}", _one("Gather", i=np.array(index, np.int64), axis=3)
+    elements = np.broadcast_to(np.array([5, 0, 7], np.int64), (1, 8, 12, 3)).copy()
+    yield "GatherElements", _one("GatherElements", i=elements, axis=3)
+    updates = {"i": elements, "u": _floats(1, 8, 12, 3)}
+    yield "ScatterElements", _one("ScatterElements", **updates, axis=3)
+    places = np.array([[0, 3], [0, 5]], np.int64)
+    yield "GatherND", _one("GatherND", i=places)
+    yield "ScatterND", _one("ScatterND", i=places, u=_floats(2, 12, 12))
+    yield "Expand", _one("Expand", s=_ints(*PLANE), shape=(1, 8, 1, 1))
+    yield "Tile", _one("Tile", r=_ints(1, 1, 2, 3))
+    for mode in ("constant", "reflect", "edge"):
+        yield f"Pad {mode}", _one("Pad", p=_ints(0, 0, 1, 2, 0, 0, 0, 1), mode=mode)
+    for op in ("DepthToSpace", "SpaceToDepth"):
+        yield op, _one(op, blocksize=2)
+    yield "GridSample", _one("GridSample", g=2 * _floats(1, 5, 6, 2) - 1)
+    rois = {"r": np.array([[0, 0, 6, 6]], np.float32), "b": _ints(0)}
+    sizes = {"output_height": 3, "output_width": 3}
+    yield "RoiAlign", _one("RoiAlign", **rois, **sizes)
+
+
+def _resizing() -> Iterator[tuple[str, onnx.ModelProto]]:
+    for coordinates in ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"):
+        for size in ((17, 30), (5, 7)):
+            name = f"Resize linear {coordinates} to {size[0]}x{size[1]}"
+            yield name, _resize(size, "linear", coordinates)
+    yield "Resize linear of 1x1", _resize((9, 9), "linear", "half_pixel", (1, 8, 1, 1))
+    yield "Resize cubic", _resize((17, 30), "cubic", "half_pixel")
+    yield "Resize nearest", _resize((24, 24), "nearest", "asymmetric", nearest_mode="floor")
+    yield "Resize linear opset 19", _resize((17, 30), "linear", "align_corners", opset=19)
+
+
+def _chains() -> Iterator[tuple[str, onnx.ModelProto]]:
+    """Ops that take or give what is no map of floats."""
+    half = {"half": np.float32(0.5), "most": np.float32(0.7)}
+    above = ("Greater", "x half", "above")
+    to_float = ("Cast", "t", "y", {"to": TensorProto.FLOAT})
+    yield "Where", _chain(half, above, ("Where", "above x half", "y"))
+    yield "Not", _chain(half, above, ("Not", "above", "t"), to_float)
+    below = ("Less", "x most", "below")
+    yield "And", _chain(half, above, below, ("And", "above below", "t"), to_float)
+    yield (
+        "Split",
+        _chain(
+            {"parts": _ints(3, 5)},
+            ("Split", "x parts", "a b", {"axis": 1}),
+            ("Concat", "b a", "y", {"axis": 1}),
+        ),
+    )
+    yield "TopK", _chain({"k": _ints(4)}, ("TopK", "x k", "y indices", {"axis": 3}))
+    one_hot = {"depth": np.int64(12), "values": np.array([0, 1], np.float32)}
+    positions = ("ArgMax", "x", "positions", {"axis": 3, "keepdims": 0})
+    yield "OneHot", _chain(one_hot, positions, ("OneHot", "positions depth values", "y"))
+    tensor = onnx.numpy_helper.from_array(_floats(8, 1, 1), "value")
+    yield "Constant", _chain({}, ("Constant", "", "c", {"value": tensor}), ("Add", "x c", "y"))
+    twos = onnx.numpy_helper.from_array(np.array([2], np.float32), "value")
+    sizes = ("Shape", "x", "sizes")
+    yield (
+        "ConstantOfShape",
+        _chain({}, sizes, ("ConstantOfShape", "sizes", "c", {"value": twos}), ("Add", "x c", "y")),
+    )
+    scalars = {"zero": np.int64(0), "one": np.int64(1), "last": np.int64(3)}
+    yield (
+        "Range",
+        _chain(
+            scalars,
+            sizes,
+            ("Gather", "sizes last", "width"),
+            ("Range", "zero width one", "range"),
+            ("Cast", "range", "t", {"to": TensorProto.FLOAT}),
+            ("Add", "x t", "y"),
+        ),
+    )
+    quantization = {"scale": np.float32(0.01), "zero_point": np.uint8(3)}
+    yield (
+        "QuantizeLinear",
+        _chain(
+            quantization,
+            ("QuantizeLinear", "x scale zero_point", "q"),
+            ("DequantizeLinear", "q scale zero_point", "y"),
+        ),
+    )
+    branches = {f"{way}_branch": _branch(op) for way, op in (("then", "Relu"), ("else", "Neg"))}
+    total = ("ReduceSum", "x", "total", {"keepdims": 0})
+    decide = ("Greater", "total half", "above")
+    yield "If", _chain(half, total, decide, ("If", "above", "y", branches))
+
+
+def _branch(op: str) -> onnx.GraphProto:
+    node = helper.make_node(op, ["x"], [op])
+    return helper.make_graph([node], op, [], [onnx.ValueInfoProto(name=op)])
+
+
+def _chain(constants: dict[str, Array], *steps: tuple[Any, ...]) -> onnx.ModelProto:
+    """Nodes (op, inputs, outputs, attributes), names in one text."""
+    nodes = []
+    for op, inputs, outputs, *attributes in steps:
+        options: dict[str, Any] = attributes[0] if attributes else {}
+        nodes.append(helper.make_node(op, inputs.split(), outputs.split(), **options))
+    read = {name for _, inputs, *_ in steps for name in inputs.split()}
+    return _model(nodes, {k: v for k, v in constants.items() if k in read}, PLANE, OPSET)
+
+
+def _resize(
+    size: tuple[int, int],
+    mode: str,
+    coordinates: str,
+    shape: Sequence[int] = PLANE,
+    **options: Any,
+) -> onnx.ModelProto:
+    names = {"mode": mode, "coordinate_transformation_mode": coordinates}
+    order = ["x", "", "", "sizes"]
+    return _one("Resize", sizes=_ints(1, 8, *size), order=order, shape=shape, **names, **options)
+
+
+def _indices() -> onnx.ModelProto:
+    nodes = [
+        helper.make_node("MaxPool", ["x"], ["values", "t"], "node", kernel_shape=[3, 3]),
+        helper.make_node("Cast", ["t"], ["y"], to=TensorProto.FLOAT),
+    ]
+    return _model(nodes, {}, PLANE, OPSET)
+
+
+def _one(
+    op: str,
+    *,
+    shape: Sequence[int] = PLANE,
+    order: Sequence[str] | None = None,
+    cast: bool = False,
+    opset: int = OPSET,
+    **rest: Any,
+) -> onnx.ModelProto:
+    """Op(x, constants): arrays are inputs, all else are attributes; `cast` the result to float."""
+    constants = {k: v for k, v in rest.items() if isinstance(v, np.ndarray | np.generic)}
+    attributes = {k: v for k, v in rest.items() if k not in constants}
+    output = "t" if cast else "y"
+    inputs = list(order or ["x", *constants])
+    nodes = [helper.make_node(op, inputs, [output], "node", **attributes)]
+    if cast:
+        nodes.append(helper.make_node("Cast", ["t"], ["y"], to=TensorProto.FLOAT))
+    return _model(nodes, constants, shape, opset)
+
+
+def _model(
+    nodes: Sequence[onnx.NodeProto], constants: dict[str, Array], shape: Sequence[int], opset: int
+) -> onnx.ModelProto:
+    graph = helper.make_graph(
+        nodes,
+        "form",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [onnx.ValueInfoProto(name="y")],
+        [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    imports = [helper.make_opsetid("", opset)]
+    model = helper.make_model(graph, opset_imports=imports, ir_version=8)
+    return onnx.shape_inference.infer_shapes(model, strict_mode=True)
+
+
+def _floats(*shape: int) -> Array:
+    return np.random.default_rng(0).uniform(0.1, 1, shape).astype(np.float32)
+
+
+def _ints(*values: int) -> Array:
+    return np.array(values, np.int64)
