@@ -127,7 +127,9 @@ def maximum_and_indices(
     for axis in sorted(axes, reverse=True):
         position = _position_on_axis(b, x, axis, axes[axis])
         x = _gather_elements(b, x, position, axis)
-        offset = b.elementwise("Mul", position, strides[axis])
+        offset = position
+        if axis < rank - 1:
+            offset = b.elementwise("Mul", position, strides[axis])
         if indices is not None:
             inner = _gather_elements(b, indices, position, axis)
             offset = b.elementwise("Add", offset, inner)

@@ -100,7 +100,8 @@ def position_of_maximum(b: Builder, x: gs.Tensor, axis: int, bins: Bins) -> gs.V
     gathered = gather_windows(b, x, axis, bins)
     shape = resized(x.shape, {axis: gathered.shape[axis]})
     in_window = b.node("ArgMax", [gathered], shape, INT64, axis=axis + 1, keepdims=0)
-    return b.elementwise("Add", in_window, along(b, windows(b, axis, bins).start, axis, x))
+    start = _in_numbers(b, windows(b, axis, bins).start)
+    return b.elementwise("Add", in_window, along(b, start, axis, x))
 
 
 def multiply(b: Builder, x: gs.Tensor, axis: int, matrix: gs.Tensor) -> gs.Tensor:
@@ -208,11 +209,11 @@ def stride(b: Builder, x: gs.Tensor, axis: int) -> gs.Tensor:
     behind = x.shape[axis + 1 :]
     if all(isinstance(dim, int) for dim in behind):
         return b.integers([math.prod(behind)])
-    lengths = [b.length(other) for other in range(axis + 1, len(x.shape))]
+    lengths = [b.length_vector(other) for other in range(axis + 1, len(x.shape))]
     product = lengths[-1]
     for length in reversed(lengths[:-1]):
-        product = b.shared("Mul", [length, product], ())
-    return product
+        product = b.shared("Mul", [length, product], (1,))
+    return _in_numbers(b, product)
 
 
 def _offsets(b: Builder, window: Windows) -> gs.Tensor:
@@ -227,6 +228,11 @@ def _column(b: Builder, vector: gs.Tensor) -> gs.Tensor:
 
 def _vector(b: Builder, value: int) -> gs.Constant:
     return b.integers([value])
+
+
+def _in_numbers(b: Builder, sizes: gs.Tensor) -> gs.Tensor:
+    """The same: tract keeps what follows from sizes as formulas until it is cast."""
+    return _cast(b, _cast(b, sizes, np.int32), np.int64)
 
 
 def _cast(b: Builder, x: gs.Tensor, dtype: Any) -> gs.Tensor:

@@ -1,5 +1,6 @@
 """tinygrad on the CPU, compiled by clang."""
 
+import functools
 import importlib.metadata
 import os
 
@@ -14,10 +15,11 @@ def version():
 
 
 def load(model):
-    runner = OnnxRunner(model.path)
+    # A runner keeps the sizes of its first input.
+    runner_for = functools.cache(lambda shape: OnnxRunner(model.path))
 
     def run(x):
-        results = runner({model.input: Tensor(x)})
+        results = runner_for(x.shape)({model.input: Tensor(x)})
         return [results[name].numpy() for name in model.outputs]
 
     return run

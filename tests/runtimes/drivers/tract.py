@@ -9,4 +9,13 @@ def version():
 
 def load(model):
     runnable = tract.onnx().load(model.path).into_model().into_runnable()
-    return lambda x: [y.to_numpy() for y in runnable.run([x])]
+    return lambda x: [in_numbers(y).to_numpy() for y in runnable.run([x])]
+
+
+def in_numbers(tensor):
+    """Integers that follow from sizes come out as formulas, which have no type in Python."""
+    try:
+        tensor.datum_type()
+    except tract.TractError:
+        return tensor.convert_to(tract.DatumType.I64)
+    return tensor
