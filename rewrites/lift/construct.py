@@ -172,13 +172,19 @@ def _drop_pooled_axes(pooled: gs.Variable, y: gs.Variable) -> gs.Node:
 
 
 def _remove_unread(graph: gs.Graph, nodes: Sequence[gs.Node]) -> None:
-    """Remove those of `nodes`, and of the nodes that only they read, that nothing reads."""
+    """Remove those of `nodes`, and of the nodes that only they read, that nothing reads.
+
+    What a body reads from around it stays.
+    """
     wanted = output_names(graph)
+    own = {id(node) for node in graph.nodes}
     candidates = list(nodes)
     removed: set[int] = set()
     while candidates:
         node = candidates.pop()
-        if id(node) in removed or any(t.outputs or t.name in wanted for t in node.outputs):
+        if id(node) in removed or id(node) not in own:
+            continue
+        if any(t.outputs or t.name in wanted for t in node.outputs):
             continue
         removed.add(id(node))
         candidates.extend(producer for tensor in node.inputs for producer in tensor.inputs)

@@ -204,3 +204,32 @@ def test_the_whole_model_cannot_be_compared_with_one_that_does_not_run() -> None
     model = export(CASES["average"], KINDS[0], dynamic=False)
     with pytest.raises(onnxpool.errors.CheckError, match="the model as it came does not run"):
         onnxpool.rewrite(model, check="full")
+
+
+def test_in_the_branches_of_a_condition() -> None:
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 17, "org.pytorch.aten" : 1]>
+        g (float[N,3,H,W] X, bool c) => (float[1,3,6,7] Y) {
+            s = Constant<value_ints=[6,7]>()
+            r = Relu(X)
+            y = If (c) <
+                then_branch = t () => (float[1,3,6,7] a) {
+                    a = org.pytorch.aten.adaptive_avg_pool2d(r, s)
+                },
+                else_branch = e () => (float[1,3,6,7] b) {
+                    m, i = org.pytorch.aten.adaptive_max_pool2d(r, s)
+                    b = Neg(m)
+                }
+            >
+            Y = Abs(y)
+        }"""
+    )
+    result = onnxpool.rewrite(model).model
+    branches = [a.g for node in result.graph.node for a in node.attribute if node.op_type == "If"]
+    for graph in (result.graph, *branches):
+        assert dims(graph.output[0]) == ["N", 3, 6, 7]
+    x = np.random.default_rng(0).standard_normal((2, 3, 9, 20)).astype(np.float32)
+    for condition, pool in ((True, F.adaptive_avg_pool2d), (False, F.adaptive_max_pool2d)):
+        (found,) = Runner(result)({"X": x, "c": np.array(condition)})
+        wanted = pool(torch.from_numpy(x).relu(), (6, 7)).numpy()
+        np.testing.assert_allclose(found, wanted, rtol=1e-5)
