@@ -526,7 +526,13 @@ TORCHSCRIPT = (
     ),
     Export("aten_avg", MAP, (average(6, 6),), avg2d(6), "torchscript_fallthrough"),
     Export("aten_max", MAP, (maximum(6, 6),), max2d(6), "torchscript_fallthrough"),
-    Export("aten_max_indices", MAP, MAXIMUM_INDICES, max2d(6, True), "torchscript_fallthrough"),
+    Export(
+        "aten_max_indices",
+        MAP,
+        (maximum(6, 6, indices=True),),
+        max2d(6, True),
+        "torchscript_fallthrough",
+    ),
 )
 
 EXPORTS: tuple[Export, ...] = (*AVERAGES, *MAXIMA, *GEMS, *NETWORKS, *TORCHSCRIPT)

@@ -46,9 +46,7 @@ def pools(construct: Construct) -> list[tuple[str, tuple[int, ...], bool]]:
     return [] if construct.best else [(op.op_type(), size, len(construct.regions) > 1)]
 
 
-@pytest.mark.parametrize(
-    "case", exports.parameters(case for case in exports.CASES if case.runnable)
-)
+@pytest.mark.parametrize("case", exports.parameters(exports.CASES))
 def test_what_the_corpus_says_is_found(case: exports.Case) -> None:
     model, _ = exports.load(case)
     constructs, _ = find_in(model)
