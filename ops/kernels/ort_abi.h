@@ -86,7 +86,9 @@ struct Api {
   void (*ReleaseTensorTypeAndShapeInfo)(TypeAndShape* info);
   Slot unused_100[1];
   void (*ReleaseCustomOpDomain)(CustomOpDomain* domain);
-  Slot unused_102[61];
+  Slot unused_102[60];
+  Status* (*KernelInfoGetAttributeArray_float)(const KernelInfo* info, const char* name, float* out,
+                                               size_t* size);
   Status* (*KernelInfoGetAttributeArray_int64)(const KernelInfo* info, const char* name,
                                                int64_t* out, size_t* size);
   Slot unused_164[80];

@@ -22,6 +22,7 @@ class Plan {
   Plan(const Tensor& x, const std::vector<int64_t>& sizes);
 
   const Shape& y_shape() const { return y_shape_; }
+  int64_t rows_per_plane() const { return lengths_[0] * lengths_[1]; }
 
   int64_t planes() const { return planes_; }
 

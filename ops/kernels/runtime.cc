@@ -34,35 +34,56 @@ class KernelAttributes : public Attributes {
 
   std::vector<int64_t> ints(const char* name) const override {
     size_t count = 0;
-    check(api_, api_.KernelInfoGetAttributeArray_int64(info_, name, nullptr, &count));
+    require(name, api_.KernelInfoGetAttributeArray_int64(info_, name, nullptr, &count));
     std::vector<int64_t> values(count);
-    check(api_, api_.KernelInfoGetAttributeArray_int64(info_, name, values.data(), &count));
+    require(name, api_.KernelInfoGetAttributeArray_int64(info_, name, values.data(), &count));
     return values;
   }
 
   int64_t integer(const char* name) const override {
     int64_t value = 0;
-    check(api_, api_.KernelInfoGetAttribute_int64(info_, name, &value));
+    require(name, api_.KernelInfoGetAttribute_int64(info_, name, &value));
     return value;
   }
 
   std::optional<float> number(const char* name) const override {
+    if (!exists(name)) return {};
     float value = 0;
-    if (!succeeded(api_, api_.KernelInfoGetAttribute_float(info_, name, &value))) return {};
+    require(name, api_.KernelInfoGetAttribute_float(info_, name, &value));
     return value;
   }
 
   std::optional<std::string> text(const char* name) const override {
+    if (!exists(name)) return {};
     size_t size = 0;
-    if (!succeeded(api_, api_.KernelInfoGetAttribute_string(info_, name, nullptr, &size)))
-      return {};
+    require(name, api_.KernelInfoGetAttribute_string(info_, name, nullptr, &size));
     std::string value(size, '\0');
-    check(api_, api_.KernelInfoGetAttribute_string(info_, name, value.data(), &size));
+    require(name, api_.KernelInfoGetAttribute_string(info_, name, value.data(), &size));
     value.resize(size - 1);  // The terminating zero counts.
     return value;
   }
 
  private:
+  void require(const char* name, ort::Status* status) const {
+    try {
+      check(api_, status);
+    } catch (const Error& error) {
+      fail("attribute ", name, ": ", error.what());
+    }
+  }
+
+  // The ABI does not tell a missing attribute from one of another type, so each type is tried.
+  bool exists(const char* name) const {
+    int64_t integer = 0;
+    float number = 0;
+    size_t size = 0;
+    return succeeded(api_, api_.KernelInfoGetAttribute_float(info_, name, &number)) ||
+           succeeded(api_, api_.KernelInfoGetAttribute_int64(info_, name, &integer)) ||
+           succeeded(api_, api_.KernelInfoGetAttribute_string(info_, name, nullptr, &size)) ||
+           succeeded(api_, api_.KernelInfoGetAttributeArray_float(info_, name, nullptr, &size)) ||
+           succeeded(api_, api_.KernelInfoGetAttributeArray_int64(info_, name, nullptr, &size));
+  }
+
   const ort::Api& api_;
   const ort::KernelInfo* info_;
 };

@@ -237,7 +237,7 @@ void gem(const GemJob& job, int64_t first_unit, int64_t last_unit) {
   const int64_t plane = job.d.length * job.h.length * job.w.length;
   Roots<T> roots(static_cast<T*>(job.y) + first_unit * job.w.bins);
   for (int64_t unit = first_unit; unit < last_unit; ++unit) {
-    const int64_t index = unit / job.units_per_plane(), u = unit % job.units_per_plane();
+    const int64_t index = unit / units_per_plane(job), u = unit % units_per_plane(job);
     const T* x = static_cast<const T*>(job.x) + index * plane;
     const double p = job.exponents[index % job.exponent_count];
     for (int64_t j = 0; j < job.w.bins; ++j) {

@@ -1,4 +1,5 @@
-// What the loops are given: raw pointers and windows, no C++ library.
+// What the loops are given: raw pointers and windows, no C++ library, and no inline function that
+// instruction sets could share (table.cc says why).
 #pragma once
 
 #include <cstdint>
@@ -12,8 +13,6 @@ struct Axis {
   int64_t length;
   int64_t bins;
   const Window* windows;  // (bins,)
-
-  bool kept() const { return bins == length; }
 };
 
 // X is (planes, D, H, W), Y (planes, D.bins, H.bins, W.bins); fewer axes have length 1 in front.
@@ -24,9 +23,9 @@ struct Job {
   void* y;
   int64_t* indices;  // Where an op has them; else nullptr.
   Axis d, h, w;
-
-  int64_t units_per_plane() const { return d.bins * h.bins; }
 };
+
+static inline int64_t units_per_plane(const Job& job) { return job.d.bins * job.h.bins; }
 
 using PoolFunction = void (*)(const Job&, int64_t first_unit, int64_t last_unit);
 

@@ -29,7 +29,7 @@ constexpr int kRows = 8;
 // windows, and units.
 constexpr int64_t kTile = 2048, kBins = 256, kUnits = 32;
 
-// Vectors that are added up before their sum is.
+// Vectors, or passes, that are summed up before their sum is added to others.
 constexpr int64_t kBlock = 64;
 
 // A number that a template can take.
@@ -111,10 +111,9 @@ void reduce_pass(const R& r, const T* row, int64_t stride, int64_t columns, bool
   if (column < columns) step(column, [&](const T* p) { return load_part(p, columns - column); });
 }
 
-// All columns of `rows`, reduced to one row. Whole vectors are read, and written to `out`; only
-// past `end`, the end of X, nothing is read.
+// All columns of a few `rows`, reduced to one row.
 template <typename R, typename T = typename R::Stored>
-void reduce_rows(const R& r, const Rows<T>& rows, const T* end, Compute<T>* out) {
+void reduce_few_rows(const R& r, const Rows<T>& rows, const T* end, Compute<T>* out) {
   const bool whole = rows.last() + whole_vectors<T>(rows.columns) <= end;
   bool first = true;
   for (int64_t group = 0; group < rows.groups; ++group) {
@@ -125,6 +124,30 @@ void reduce_rows(const R& r, const Rows<T>& rows, const T* end, Compute<T>* out)
         reduce_pass<kCount>(r, row, rows.row_stride, rows.columns, whole, first, out);
       });
       first = false;
+    }
+  }
+}
+
+// The same for any number of rows. Whole vectors are read, and written to `out`; only past `end`,
+// the end of X, nothing is read.
+template <typename R, typename T = typename R::Stored>
+void reduce_rows(const R& r, const Rows<T>& rows, const T* end, Compute<T>* out) {
+  constexpr int64_t kFew = kRows * kBlock;
+  if (rows.count() <= kFew) return reduce_few_rows(r, rows, end, out);
+  alignas(64) Compute<T> part[kTile];
+  const int64_t groups = rows.rows < kFew ? kFew / rows.rows : 1;
+  for (int64_t group = 0; group < rows.groups; group += groups) {
+    for (int64_t row = 0; row < rows.rows; row += kFew) {
+      const Rows<T> few{rows.first + group * rows.group_stride + row * rows.row_stride,
+                        least(groups, rows.groups - group),
+                        rows.group_stride,
+                        least(kFew, rows.rows - row),
+                        rows.row_stride,
+                        rows.columns};
+      const bool first = group == 0 && row == 0;
+      reduce_few_rows(r, few, end, first ? out : part);
+      for (int64_t i = 0; !first && i < rows.columns; i += kLanes<T>)
+        store<T>(out + i, r.combine(load_computed<T>(out + i), load_computed<T>(part + i)));
     }
   }
 }
@@ -287,8 +310,8 @@ class Units {
   Units(const Job& job, int64_t unit)
       : job_(job),
         slice_(job.h.length * job.w.length),
-        plane_(static_cast<const T*>(job.x) + unit / job.units_per_plane() * job.d.length * slice_),
-        d_(unit % job.units_per_plane() / job.h.bins),
+        plane_(static_cast<const T*>(job.x) + unit / units_per_plane(job) * job.d.length * slice_),
+        d_(unit % units_per_plane(job) / job.h.bins),
         h_(unit % job.h.bins) {}
 
   // The rows of X that this unit pools.

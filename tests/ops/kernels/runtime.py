@@ -30,7 +30,7 @@ def model(made: onnx.NodeProto, inputs: dict[str, Array], shapes: Any = None) ->
         )
         for name, x in inputs.items()
     ]
-    results = [onnx.helper.make_empty_tensor_value_info(name) for name in made.output]
+    results = [onnx.helper.make_empty_tensor_value_info(name) for name in made.output if name]
     graph = onnx.helper.make_graph([made], "graph", declared, results)
     opsets = [onnx.helper.make_opsetid("", 18), onnx.helper.make_opsetid(DOMAIN, VERSION)]
     serialized: bytes = onnx.helper.make_model(
