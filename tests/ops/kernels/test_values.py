@@ -181,4 +181,5 @@ def test_shapes_are_inferred(
     made = node(AdaptiveMaxPool(size), ["x"], 2)
     outputs = session(model(made, {"x": x}, shapes={"x": declared})).get_outputs()
     assert [y.type for y in outputs] == ["tensor(float)", "tensor(int64)"]
-    assert [y.shape for y in outputs] == [shape or []] * 2
+    # That of an optional output is not inferred: ONNX Runtime 1.20 writes past those left out.
+    assert [y.shape for y in outputs] == [shape or [], []]
