@@ -105,6 +105,21 @@ ToOption = Annotated[
         "for ONNX Runtime with and without the library of kernels."
     ),
 ]
+OutputSizeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NODE=7x7",
+        help="What the source of a node pools to, whose windows were frozen at the traced size: "
+        "7x7, 3xNone or global; '*' stands for all such nodes.",
+    ),
+]
+TracedSizeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="INPUT=1x3x224x224",
+        help="The shape of an input when the model was traced: it settles all frozen windows.",
+    ),
+]
 WeightsOption = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="A state dict for the source: .pt, .pth or .safetensors."),
@@ -147,6 +162,8 @@ def rewrite(
             "per input.",
         ),
     ] = None,
+    output_size: OutputSizeOption = None,
+    traced_size: TracedSizeOption = None,
     no_repair: NoRepairOption = False,
     check: CheckOption = Check.REGIONS,
     reference: Annotated[
@@ -163,6 +180,7 @@ def rewrite(
 ) -> None:
     """Find the pooling of a model and write it as standard ONNX ops, or as custom ops."""
     from onnxpool import batch
+    from onnxpool.frozen_sizes import parse_output_sizes, parse_traced_sizes
     from onnxpool.input_shapes import parse_all
 
     if len(paths) < 2:
@@ -176,6 +194,8 @@ def rewrite(
         opset=opset,
         input_shapes=parse_all(input_shape or ()),
         repair=not no_repair,
+        output_sizes=parse_output_sizes(output_size or ()),
+        traced_sizes=parse_traced_sizes(traced_size or ()),
         check=check.value,
     )
     if len(paths) > 2 or paths[0].is_dir():
@@ -205,6 +225,8 @@ def inspect(
     to: ToOption = Output.STANDARD,
     strategy: StrategyOption = Strategy.AUTO,
     target: TargetOption = None,
+    output_size: OutputSizeOption = None,
+    traced_size: TracedSizeOption = None,
     fail_on: Annotated[
         FailOn | None,
         typer.Option(
@@ -217,8 +239,16 @@ def inspect(
 ) -> None:
     """Say what pooling is in a model, in which form, and what `rewrite` would make of it."""
     from onnxpool import batch
+    from onnxpool.frozen_sizes import parse_output_sizes, parse_traced_sizes
 
-    work = functools.partial(_inspect_file, to=to.value, strategy=strategy.value, target=target)
+    work = functools.partial(
+        _inspect_file,
+        to=to.value,
+        strategy=strategy.value,
+        target=target,
+        output_sizes=parse_output_sizes(output_size or ()),
+        traced_sizes=parse_traced_sizes(traced_size or ()),
+    )
     level = fail_on.value if fail_on else None
     if len(paths) > 1 or paths[0].is_dir():
         _run_many(work, batch.pair_paths(paths, Path()), json_file, level)
@@ -503,12 +533,10 @@ def _make_folder(folder: Path) -> None:
         raise OutputError(f"the folder {folder} cannot be made: {error.strerror}") from error
 
 
-def _inspect_file(
-    source: Path, _copy: Path | None, *, to: str, strategy: str, target: str | None
-) -> Report:
+def _inspect_file(source: Path, _copy: Path | None, **options: Any) -> Report:
     from onnxpool.pipeline import inspect
 
-    return inspect(source, to=to, strategy=strategy, target=target)
+    return inspect(source, **options)
 
 
 def _run_many(

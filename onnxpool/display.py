@@ -125,12 +125,20 @@ def _cells(finding: Finding) -> tuple[str, ...]:
     first, *others = finding.tensors
     more = f" +{len(others)}" if others else ""
     place = "" if finding.scope == "main graph" else f" in {finding.scope}"
-    now = finding.detail if finding.action == "rewritten" else f"{finding.action}: {finding.detail}"
+    detail = "see below" if _is_told_below(finding) else finding.detail
+    now = detail if finding.action == "rewritten" else f"{finding.action}: {detail}"
     return f"{first}{more}{place}", finding.op or "-", finding.shape, finding.form, now
+
+
+def _is_told_below(finding: Finding) -> bool:
+    """Whether the reason is an instruction, too long for a cell."""
+    return finding.level != "note" and not finding.wrong
 
 
 def _wrong(finding: Finding) -> str:
     """What is or was wrong with it, in one line; empty where nothing was."""
+    if _is_told_below(finding):
+        return f"[red]{finding.level}[/red]: {escape(finding.node)}: {escape(finding.detail)}"
     if not finding.wrong:
         return ""
     node, wrong = escape(finding.node), escape(finding.wrong)

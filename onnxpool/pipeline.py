@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import onnx
 import onnx_graphsurgeon as gs
 
-from onnxpool import conform, declared_shapes, report, shapes, targets
+from onnxpool import conform, declared_shapes, frozen_sizes, report, shapes, targets
 from onnxpool import input_shapes as input_shapes_
 from onnxpool.check import Probe, check_whole_model
 from onnxpool.errors import ArgumentError
+from onnxpool.frozen_sizes import OutputSizes, TracedSizes
 from onnxpool.functions import drop_uncalled, uses_dialect
 from onnxpool.input_shapes import InputShapes
 from onnxpool.model_file import ModelFile, Progress
 from onnxpool.ops import register_schemas
+from onnxpool.provenance import origins
 from onnxpool.report import Action, Finding, Report, Summary
 from onnxpool.rewrites import lift, lower
 from onnxpool.rewrites.lower.function_body import Bodies, is_body
@@ -72,6 +74,8 @@ def inspect(
     strategy: str = "auto",
     target: str | None = None,
     repair: bool = True,
+    output_sizes: OutputSizes | None = None,
+    traced_sizes: TracedSizes | None = None,
 ) -> Report:
     """Find the pooling of a model, change nothing.
 
@@ -80,7 +84,7 @@ def inspect(
         to: what `rewrite` would make of it: "standard" or "custom-op".
         strategy: how `rewrite` would lower it: one of "auto", "matmul", "slice", "pool".
         target: name of a runtime; the report says what it would not take of the model.
-        repair: as `rewrite` takes it.
+        repair, output_sizes, traced_sizes: as `rewrite` takes them.
 
     Raises:
         OnnxpoolError: the model or an argument cannot be used.
@@ -91,10 +95,11 @@ def inspect(
     file = _load(model)
     bodies = Bodies(file.proto.functions) if to == "custom-op" else None
     findings: list[Finding] = []
+    told = _told(file, output_sizes, traced_sizes)
     for scope in file.scopes:
         if is_body(scope.proto):
             continue
-        constructs, declined = lift.find(scope.graph, scope.opset, for_kernel=bodies is not None)
+        constructs, declined = _find(scope, told, for_kernel=bodies is not None)
         for construct in constructs:
             planned = plan(construct, scope.opset, strategy, bodies, repair=repair)
             action: Action = "rewritable" if planned.better else "left"
@@ -123,6 +128,8 @@ def rewrite(
     opset: int | None = None,
     input_shapes: InputShapes | None = None,
     repair: bool = True,
+    output_sizes: OutputSizes | None = None,
+    traced_sizes: TracedSizes | None = None,
     check: Check = "regions",
 ) -> Result:
     """Rewrite the pooling of a model as standard ONNX ops, or as custom ops.
@@ -140,6 +147,9 @@ def rewrite(
         repair: restore what the source computes where the graph is right at some sizes only, as
             dynamic exports are; the report says at which sizes it was wrong. Else such pooling is
             left, with a warning.
+        output_sizes: per name of a node whose windows were frozen at the traced size, or "*", the
+            output size of its source: a number per pooled axis or one for all, -1 keeps an axis.
+        traced_sizes: per name of an input, its shape when the model was traced.
         check: "regions" runs every changed region before and after, "full" the whole model too.
 
     Raises:
@@ -166,10 +176,11 @@ def rewrite(
     jobs: list[_Job] = []
     stale: list[tuple[Scope, str]] = []
     findings: list[Finding] = []
+    told = _told(file, output_sizes, traced_sizes)
     for number, scope in enumerate(file.scopes):
         if is_body(scope.proto):
             continue
-        constructs, declined = lift.find(scope.graph, scope.opset, for_kernel=as_custom_op)
+        constructs, declined = _find(scope, told, for_kernel=as_custom_op)
         nodes: list[gs.Node] = []
         for construct in constructs:
             planned = plan(
@@ -235,6 +246,25 @@ def _repaired(model: Model, file: ModelFile, check: Check) -> tuple[ModelFile, t
     suspect = tuple(f for f in findings if f.repair or f.level != "note" or not f.op)
     repaired = any(finding.repair for finding in suspect)
     return (result._file if repaired else file), suspect
+
+
+def _told(
+    file: ModelFile, output_sizes: OutputSizes | None, traced_sizes: TracedSizes | None
+) -> lift.Hints:
+    sizes = {name: tuple(size) for name, size in (output_sizes or {}).items()}
+    traced = {name: tuple(shape) for name, shape in (traced_sizes or {}).items()}
+    frozen_sizes.check(file, sizes, traced)
+    return lift.Hints(output_sizes=sizes, traced=traced)
+
+
+def _find(
+    scope: Scope, told: lift.Hints, *, for_kernel: bool
+) -> tuple[list[lift.Construct], list[lift.Declined]]:
+    hints = dataclasses.replace(told, origins=origins(scope))
+    try:
+        return lift.find(scope.graph, scope.opset, hints, for_kernel=for_kernel)
+    except lift.WrongHint as error:
+        raise ArgumentError(str(error)) from error
 
 
 def _strategy(asked: str, target: targets.Target | None) -> str:

@@ -8,12 +8,11 @@ from collections.abc import Iterable
 from typing import Any, Literal, get_args
 
 from onnxpool.ops.op import Shape
-from onnxpool.rewrites.lift.construct import Construct, Declined, shape_of
+from onnxpool.rewrites.lift.construct import Construct, Declined, Level, shape_of
 from onnxpool.rewrites.lift.region import Region, ops_in_words
 from onnxpool.rewrites.lift.repair import Repair
 
 Action = Literal["rewritten", "rewritable", "left"]
-Level = Literal["note", "warning", "error"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 
 
@@ -150,7 +149,7 @@ def of_construct(scope: str, construct: Construct, action: Action, detail: str) 
         node=_node_name(construct.found[0]),
         tensors=tuple(region.y.name for region in construct.found),
         op=construct.op.op_type(),
-        shape=_shapes(construct.found),
+        shape=_construct_shapes(construct),
         form=ops_in_words(construct.nodes),
         action=action,
         detail=detail,
@@ -171,11 +170,21 @@ def of_declined(scope: str, declined: Declined) -> Finding:
         form=ops_in_words(region.nodes),
         action="left",
         detail=declined.reason,
+        level=declined.level,
     )
 
 
 def _node_name(region: Region) -> str:
     return str(region.y.inputs[0].name or region.y.name)
+
+
+def _construct_shapes(construct: Construct) -> str:
+    """The shapes that the op gives; those that a frozen graph declares are another matter."""
+    if construct.repair is None:
+        return _shapes(construct.found)
+    x = shape_of(construct.x)
+    shapes = construct.op.output_shapes(x or (), len(construct.regions))
+    return f"{_text(x)} → {', '.join(dict.fromkeys(_pooled_text(x, y) for y in shapes))}"
 
 
 def _shapes(regions: Iterable[Region]) -> str:

@@ -26,6 +26,7 @@ from onnxpool.rewrites.lift import (
     aten_fallback,
     dialect_node,
     dynamic,
+    frozen,
     gem_pool,
     pyramid_pool,
     single_node,
@@ -33,11 +34,22 @@ from onnxpool.rewrites.lift import (
 )
 from onnxpool.rewrites.lift.aten_fallback import note
 from onnxpool.rewrites.lift.construct import Construct, Declined, output_names, replace, shape_of
+from onnxpool.rewrites.lift.hints import Hints, Origin, WrongHint
 from onnxpool.rewrites.lift.region import Region, RegionFinder
 from onnxpool.rewrites.lift.roles import Role
 from onnxpool.rewrites.lift.trials import Trials
 
-__all__ = ["RULES", "Construct", "Declined", "find", "note", "replace"]
+__all__ = [
+    "RULES",
+    "Construct",
+    "Declined",
+    "Hints",
+    "Origin",
+    "WrongHint",
+    "find",
+    "note",
+    "replace",
+]
 
 RULES: tuple[Callable[[Region, int], Construct | Declined | None], ...] = (
     adaptive_average_pool.judge,
@@ -51,25 +63,30 @@ _MOST_NESTED_FAILURES = 50
 
 
 def find(
-    graph: gs.Graph, opset: int, *, for_kernel: bool = False
+    graph: gs.Graph, opset: int, hints: Hints | None = None, *, for_kernel: bool = False
 ) -> tuple[list[Construct], list[Declined]]:
     """Find the pooling of one graph, without its bodies, in graph order; changes nothing.
 
     Args:
         graph: with the shapes and dtypes of its Variables filled in.
         opset: the version of the default domain.
+        hints: what is known of the graph besides.
         for_kernel: whether a kernel will compute them (see `pyramid_pool.join`).
 
     Returns:
         The constructs, and the regions that look like pooling but are not, with the reason.
+
+    Raises:
+        WrongHint: what the user said does not fit the graph.
     """
-    return _Search(graph, opset, for_kernel).run()
+    return _Search(graph, opset, hints or Hints(), for_kernel).run()
 
 
 @dataclasses.dataclass
 class _Search:
     graph: gs.Graph
     opset: int
+    hints: Hints
     for_kernel: bool
 
     def __post_init__(self) -> None:
@@ -101,6 +118,9 @@ class _Search:
                 elif verdict is not None:
                     declined.append(verdict)
                     self.judged.update(map(id, verdict.region.nodes))
+        constructs, declined = frozen.settle(
+            self.graph, constructs, declined, self.trials, self.hints, self.opset
+        )
         declined = [d for d in declined if not _is_explained(d, constructs)]
         paired = adaptive_max_pool.pair(constructs)
         joined = pyramid_pool.join(paired, for_kernel=self.for_kernel)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -15,6 +16,8 @@ from onnxpool.rewrites.constants import onnx_type
 from onnxpool.rewrites.lift.region import Region
 from onnxpool.rewrites.lift.repair import Repair
 from onnxpool.rewrites.lift.roles import Role
+
+Level = Literal["note", "warning", "error"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,10 +61,16 @@ class Construct:
 
 @dataclasses.dataclass(frozen=True)
 class Declined:
-    """A region that looks like pooling and is not, or not provably."""
+    """A region that looks like pooling and is not, or not provably.
+
+    Attributes:
+        level: "error" where the graph is wrong at some sizes or runs nowhere, "warning" where it
+            may be.
+    """
 
     region: Region
     reason: str
+    level: Level = "note"
 
 
 def whole_node(node: gs.Node) -> tuple[Region | None, ...]:

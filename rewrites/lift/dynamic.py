@@ -196,33 +196,34 @@ class _Sweep:
                 yield run
 
     def _lengths_to_try(self, axis: int, bins: int) -> Iterator[int]:
-        """Lengths of an axis at which its windows are right, the other axes being long.
-
-        Sums that were unrolled for short windows leave a part of long ones out. Where X is the
-        same along the other axes, that is a factor, and a run on ones says which.
-        """
+        """Lengths of an axis at which its windows are right, the other axes being long."""
         around = self._long_plane()
         if around is None:
             return
         if not self._is_open(axis):
             yield around[axis]
-            return
-        for length in range(1, _LONG):
-            plane = (*around[:axis], length, *around[axis + 1 :])
-            shape = self.shape(plane)
-            if shape is None or bins == KEEP:
-                continue
-            values = self._rng.uniform(0.1, 1.0, length)
-            x = np.zeros(shape, run_type(self.region)) + np.moveaxis(
-                values.reshape(length, *(1,) * (self.k - 1)), 0, axis
-            ).astype(run_type(self.region))
-            found, ones = self(plane, x), self(plane, np.ones_like(x))
-            if found is None or ones is None:
-                continue
-            means = [values[w.start : w.end].mean() for w in windows(length, bins)]
-            along = np.moveaxis(found / ones, axis - self.k, -1)
-            if np.allclose(along, means, rtol=_SAME):
-                yield length
+        elif bins != KEEP:
+            lengths = range(1, _LONG)
+            yield from (n for n in lengths if self.is_right_along(around, axis, n, bins))
+
+    def is_right_along(self, around: Plane, axis: int, length: int, bins: int) -> bool:
+        """Whether the windows of an axis are right at a length, whatever the other axes do.
+
+        Sums that were unrolled for short windows leave a part of long ones out. Where X is the
+        same along the other axes, that is a factor, and a run on ones says which.
+        """
+        plane = (*around[:axis], length, *around[axis + 1 :])
+        shape = self.shape(plane)
+        if shape is None:
+            return False
+        values = np.random.default_rng(length).uniform(0.1, 1.0, length)
+        along = np.moveaxis(values.reshape(length, *(1,) * (self.k - 1)), 0, axis)
+        x = np.broadcast_to(along, shape).astype(run_type(self.region))
+        found, ones = self(plane, x), self(plane, np.ones_like(x))
+        if found is None or ones is None:
+            return False
+        means = [values[w.start : w.end].mean() for w in windows(length, bins)]
+        return bool(np.allclose(np.moveaxis(found / ones, axis - self.k, -1), means, rtol=_SAME))
 
     def _long_plane(self) -> Plane | None:
         """A plane with long axes at which the region runs: odd windows fail at even lengths."""
@@ -269,6 +270,38 @@ class _Sweep:
             else:
                 wrong.append(run.plane)
         return Repair(tuple(right), tuple(wrong), tuple(failing)) if wrong or failing else None
+
+
+class Along:
+    """At which lengths of its axes a region that averages is right, one axis at a time."""
+
+    def __init__(
+        self, region: Region, trials: Trials, output_size: tuple[int, ...], opset: int
+    ) -> None:
+        """Find a small plane at which it runs.
+
+        Raises:
+            RunError: it cannot be run.
+        """
+        # The nodes that compute of shapes are no part of what a sweep runs on.
+        nodes = tuple(n for n in region.nodes if n.outputs[0].name not in trials.sizes)
+        self._sweep = _Sweep(dataclasses.replace(region, nodes=nodes), trials, opset)
+        self._output_size = output_size
+        self.k = self._sweep.k
+        planes = (run.plane for run in self._sweep.runs if run.y is not None)
+        around = next(planes, None)
+        if around is None:
+            raise RunError("it runs at no size")
+        self._around = around
+        self._known: dict[tuple[int, int], bool] = {}
+
+    def is_right(self, axis: int, length: int) -> bool:
+        bins = self._output_size[axis]
+        if (axis, length) not in self._known:
+            self._known[axis, length] = bins == KEEP or self._sweep.is_right_along(
+                self._around, axis, length, bins
+            )
+        return self._known[axis, length]
 
 
 def _size_operands(region: Region, trials: Trials) -> tuple[gs.Tensor, ...]:

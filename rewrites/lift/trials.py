@@ -51,13 +51,16 @@ class Trials:
 
     Attributes:
         sizes: names of the tensors that depend on constants and shapes alone.
+        constants: names of the tensors that depend on constants alone.
+        inputs: per name its dims, each a number or a symbol.
         symbols: what stands for an open size of an input, such as "H" or "x[2]".
     """
 
     def __init__(self, graph: gs.Graph, opset: int, constants: frozenset[str]) -> None:
         self._opset = opset
         self.sizes = size_names(graph, constants)
-        self._inputs = {
+        self.constants = constants
+        self.inputs = {
             tensor.name: tuple(
                 dim if isinstance(dim, int) else str(dim or f"{tensor.name}[{axis}]")
                 for axis, dim in enumerate(tensor.shape)
@@ -66,7 +69,7 @@ class Trials:
             if tensor.shape is not None
         }
         self.symbols = tuple(
-            dict.fromkeys(d for dims in self._inputs.values() for d in dims if isinstance(d, str))
+            dict.fromkeys(d for dims in self.inputs.values() for d in dims if isinstance(d, str))
         )
         self._inferred: dict[tuple[str, tuple[int, ...]], dict[str, tuple[int, ...]]] = {}
         self._skeletons: dict[str, onnx.ModelProto] = {}
@@ -77,7 +80,7 @@ class Trials:
         """The shape of a tensor at these sizes of the inputs; None where inference cannot tell."""
         if isinstance(tensor, gs.Constant):
             return tuple(tensor.shape)
-        if tensor.name in self._inputs:
+        if tensor.name in self.inputs:
             return self._input_shape(tensor.name, sizes)
         key = (tensor.name, tuple(sizes[symbol] for symbol in self.symbols))
         if key not in self._inferred:
@@ -87,6 +90,11 @@ class Trials:
     def is_open(self, tensor: gs.Tensor, axis: int) -> bool:
         """Whether the size of an axis depends on the sizes of the inputs."""
         return axis in {line.axis for line in self._lines(tensor).values() if line is not None}
+
+    def symbol(self, tensor: gs.Tensor, axis: int) -> str | None:
+        """The symbol of an input that decides the size of an axis; None where none does."""
+        lines = self._lines(tensor).items()
+        return next((s for s, line in lines if line is not None and line.axis == axis), None)
 
     def sizes_for(self, tensor: gs.Tensor, plane: Sequence[int]) -> dict[str, int] | None:
         """Sizes of the inputs at which the last axes of `tensor` are `plane`; None: none found.
@@ -155,7 +163,7 @@ class Trials:
         return [roots[tensor.name] for tensor in used], runner
 
     def _input_shape(self, name: str, sizes: Sizes) -> tuple[int, ...]:
-        return tuple(dim if isinstance(dim, int) else sizes[dim] for dim in self._inputs[name])
+        return tuple(dim if isinstance(dim, int) else sizes[dim] for dim in self.inputs[name])
 
     def _infer(self, tensor: gs.Tensor, sizes: Sizes) -> dict[str, tuple[int, ...]]:
         if tensor.name not in self._skeletons:
@@ -163,7 +171,7 @@ class Trials:
         model = onnx.ModelProto()
         model.CopyFrom(self._skeletons[tensor.name])
         for value in model.graph.input:
-            if value.name in self._inputs:
+            if value.name in self.inputs:
                 shape = self._input_shape(value.name, sizes)
                 value.type.tensor_type.shape.CopyFrom(_shape_proto(shape))
         try:

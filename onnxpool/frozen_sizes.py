@@ -1,0 +1,78 @@
+"""What the user says of pooling that was frozen: --output-size and --traced-size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from onnxpool.errors import ArgumentError
+from onnxpool.model_file import ModelFile
+from onnxpool.ops.op import KEEP
+from onnxpool.rewrites.lift.hints import EVERY_NODE
+from onnxpool.sizes import parse
+
+OutputSizes = Mapping[str, Sequence[int]]
+TracedSizes = Mapping[str, Sequence[int]]
+Size = tuple[int, ...]
+Reader = Callable[[str], Size]
+
+
+def parse_output_sizes(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """The sizes written as NODE=7x7, NODE=7, NODE=7xNone or NODE=global.
+
+    Raises:
+        ArgumentError: one is written otherwise, or a node is there twice.
+    """
+    return _parse("--output-size", "NODE=7x7 or NODE=global", texts, _output_size)
+
+
+def parse_traced_sizes(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """The shapes written as INPUT=1x3x224x224.
+
+    Raises:
+        ArgumentError: one is written otherwise, or an input is there twice.
+    """
+    return _parse("--traced-size", "INPUT=1x3x224x224", texts, parse)
+
+
+def check(file: ModelFile, output_sizes: OutputSizes, traced_sizes: TracedSizes) -> None:
+    """Check that what is named is in the model.
+
+    Raises:
+        ArgumentError: a node or an input is not.
+    """
+    inputs = {tensor.name for tensor in file.main.graph.inputs}
+    for name in traced_sizes:
+        if name not in inputs:
+            known = ", ".join(sorted(inputs))
+            raise ArgumentError(f"--traced-size names {name!r}; the inputs are {known}")
+    nodes = {node.name or node.outputs[0].name for s in file.scopes for node in s.graph.nodes}
+    for name in output_sizes:
+        if name not in nodes and name != EVERY_NODE:
+            raise ArgumentError(
+                f"--output-size names {name!r}, and no node of the model is called so; "
+                "onnxpool inspect names the nodes"
+            )
+
+
+def _output_size(text: str) -> tuple[int, ...]:
+    if text == "global":
+        return (1,)
+    sizes = tuple(KEEP if part in ("None", "-1") else int(part) for part in text.split("x"))
+    if any(size < 1 and size != KEEP for size in sizes):
+        raise ValueError(text)
+    return sizes
+
+
+def _parse(option: str, form: str, texts: Iterable[str], read: Reader) -> dict[str, Size]:
+    found: dict[str, tuple[int, ...]] = {}
+    for text in texts:
+        name, equals, size = text.rpartition("=")
+        if not equals or not name:
+            raise ArgumentError(f"{option} {text}: wanted {form}")
+        if name in found:
+            raise ArgumentError(f"{option} gives two sizes for {name!r}")
+        try:
+            found[name] = read(size)
+        except ValueError as error:
+            raise ArgumentError(f"{option} {text}: wanted {form}") from error
+    return found
