@@ -181,7 +181,8 @@ def rewrite(
         if is_body(scope.proto):
             continue
         constructs, declined = _find(scope, told, for_kernel=as_custom_op)
-        nodes: list[gs.Node] = []
+        lifted: list[tuple[lift.Construct, gs.Node]] = []
+        to_lower: list[gs.Node] = []
         for construct in constructs:
             planned = plan(
                 construct, scope.opset, strategy, bodies if as_custom_op else None, repair=repair
@@ -195,11 +196,12 @@ def rewrite(
                     stale += [(scope, region.y.name) for region in construct.found]
                 if planned.custom_op and construct.is_dialect_node:
                     continue
-                node = lift.replace(scope.graph, construct)
+                lifted.append((construct, lift.replace(scope.graph, construct)))
                 if not planned.custom_op:
-                    nodes.append(node)
+                    to_lower.append(lifted[-1][1])
         verify(scope.graph)
-        for node in nodes:
+        lift.retarget(scope.graph, lifted, scope.opset)
+        for node in to_lower:
             lower.lower(scope.graph, node, scope.opset, strategy)
         findings += [report.of_declined(scope.name, region) for region in declined]
     conforming = conform.conform(file, runtime, wanted_opset, probe=check != "none")

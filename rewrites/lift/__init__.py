@@ -36,6 +36,7 @@ from onnxpool.rewrites.lift.aten_fallback import note
 from onnxpool.rewrites.lift.construct import Construct, Declined, output_names, replace, shape_of
 from onnxpool.rewrites.lift.hints import Hints, Origin, WrongHint
 from onnxpool.rewrites.lift.region import Region, RegionFinder
+from onnxpool.rewrites.lift.retarget import retarget
 from onnxpool.rewrites.lift.roles import Role
 from onnxpool.rewrites.lift.trials import Trials
 
@@ -49,6 +50,7 @@ __all__ = [
     "find",
     "note",
     "replace",
+    "retarget",
 ]
 
 RULES: tuple[Callable[[Region, int], Construct | Declined | None], ...] = (

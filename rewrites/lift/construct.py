@@ -147,7 +147,7 @@ def _free(graph: gs.Graph, region: Region, replaced: set[int]) -> gs.Variable:
     (end,) = y.inputs
     others = [tensor for tensor in end.outputs if id(tensor) not in replaced]
     if any(tensor.outputs or tensor.name in output_names(graph) for tensor in others):
-        end = _swap_for_copy(graph, end)
+        end = swap_for_copy(graph, end)
     end.outputs[[t.name for t in end.outputs].index(y.name)] = gs.Variable(
         f"{y.name}/onnxpool/replaced"
     )
@@ -158,7 +158,7 @@ def _free(graph: gs.Graph, region: Region, replaced: set[int]) -> gs.Variable:
     return gs.Variable(f"{y.name}/onnxpool/pooled", y.dtype, [*lead, *[1] * pooled])
 
 
-def _swap_for_copy(graph: gs.Graph, node: gs.Node) -> gs.Node:
+def swap_for_copy(graph: gs.Graph, node: gs.Node) -> gs.Node:
     """Put a copy in the place of a node that stays but must change: the splice keeps originals."""
     inputs, outputs = list(node.inputs), list(node.outputs)
     node.inputs.clear()

@@ -32,7 +32,7 @@ from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool
 from onnxpool.ops.op import KEEP
 from onnxpool.rewrites.constants import is_float
 from onnxpool.rewrites.lift.construct import Construct, Declined, shape_of
-from onnxpool.rewrites.lift.hints import Hints, Origin, WrongHint
+from onnxpool.rewrites.lift.hints import Hints, Origin
 from onnxpool.rewrites.lift.proven_size import Proof, proven_size
 from onnxpool.rewrites.lift.region import Region
 from onnxpool.rewrites.lift.repair import Repair
@@ -48,6 +48,8 @@ _FULL_SIZE = re.compile(r"(avg|max)_pool[123]d\(.*(\.size\(|\.shape)")
 _ADAPTIVE = re.compile(r"adaptive_(avg|max)_pool|Adaptive(Avg|Max)Pool[123]d")
 _ORDINARY = re.compile(r"\.(Avg|Max)Pool[123]d$|(?<!adaptive_)(avg|max)_pool[123]d\(")
 _SWEEP = range(1, 65)
+_KEPT = 16
+"""A length for an axis that is kept: any will do."""
 _MOST_CANDIDATES = 4
 
 
@@ -243,11 +245,11 @@ def _solved(f: Frozen, traced: TracedSizes, hints: Hints) -> tuple[tuple[int, ..
 
 
 def _construct(f: Frozen, size: tuple[int, ...], evidence: str, trials: Trials) -> Construct:
-    right = tuple(k if o == KEEP else k * o for k, o in zip(f.kernel, size, strict=True))
+    right = tuple(_KEPT if o == KEEP else k * o for k, o in zip(f.kernel, size, strict=True))
     planes = dict.fromkeys((n,) * len(size) for n in _SWEEP)
     wrong: list[tuple[int, ...]] = []
     failing: list[tuple[int, ...]] = []
-    fine = [right] if KEEP not in size else []
+    fine = [right]
     for plane in planes:
         fits = all(o == KEEP or n == r for n, o, r in zip(plane, size, right, strict=True))
         runs = all(n >= k for n, k in zip(plane, f.kernel, strict=True))
@@ -281,6 +283,3 @@ def _unsettled(f: Frozen, traced: TracedSizes) -> Declined:
 
 def _text(size: Sequence[int]) -> str:
     return "x".join("None" if n == KEEP else str(n) for n in size)
-
-
-__all__ = ["Frozen", "WrongHint", "settle"]
