@@ -6,6 +6,7 @@ import contextlib
 import functools
 import io
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import onnx
@@ -31,7 +32,9 @@ def dynamo(module: nn.Module, traced: Shape, axes: Iterable[int]) -> onnx.ModelP
     return program.model_proto
 
 
-def torchscript(module: nn.Module, traced: Shape, axes: Iterable[int]) -> onnx.ModelProto:
+def torchscript(
+    module: nn.Module, traced: Shape, axes: Iterable[int], **options: Any
+) -> onnx.ModelProto:
     """`torch.onnx.export(dynamo=False)` with these axes of the one input dynamic."""
     file = io.BytesIO()
     with quiet():
@@ -42,8 +45,16 @@ def torchscript(module: nn.Module, traced: Shape, axes: Iterable[int]) -> onnx.M
             dynamo=False,
             input_names=["x"],
             dynamic_axes={"x": {axis: f"axis{axis}" for axis in axes}},
+            **options,
         )
     return onnx.load_from_string(file.getvalue())
+
+
+def fallthrough(module: nn.Module, traced: Shape, axes: Iterable[int]) -> onnx.ModelProto:
+    """`torchscript` with what it cannot export left as PyTorch's own ops."""
+    return torchscript(
+        module, traced, axes, operator_export_type=torch.onnx.OperatorExportTypes.ONNX_FALLTHROUGH
+    )
 
 
 def example(shape: Shape) -> torch.Tensor:

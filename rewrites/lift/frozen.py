@@ -32,7 +32,7 @@ from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool
 from onnxpool.ops.op import KEEP
 from onnxpool.rewrites.constants import is_float
 from onnxpool.rewrites.lift.construct import Construct, Declined, shape_of
-from onnxpool.rewrites.lift.hints import Hints, Origin
+from onnxpool.rewrites.lift.hints import Hints, Origin, WrongHint
 from onnxpool.rewrites.lift.proven_size import Proof, proven_size
 from onnxpool.rewrites.lift.region import Region
 from onnxpool.rewrites.lift.repair import Repair
@@ -109,6 +109,7 @@ def settle(
     """
     suspects = [f for f in _suspects(graph, trials, hints) if not _is_lifted(f, constructs)]
     frozen = _with_siblings(suspects, constructs)
+    _check_names(graph, frozen, hints)
     if not frozen:
         return list(constructs), list(declined)
     traced = TracedSizes(trials, hints, constructs, opset)
@@ -119,6 +120,18 @@ def settle(
     judged = {id(f.node) for f in (*open_, *(f for f in frozen if id(f.node) in settled))}
     others = [d for d in declined if not any(id(node) in judged for node in d.region.nodes)]
     return [*constructs, *found], [*others, *left]
+
+
+def _check_names(graph: gs.Graph, frozen: Sequence[Frozen], hints: Hints) -> None:
+    known = {f.name for f in frozen}
+    nodes = {node.name or node.outputs[0].name for node in graph.nodes}
+    for name in hints.output_sizes:
+        if name in nodes and name not in known:
+            there_are = ", ".join(sorted(known)) or "none"
+            raise WrongHint(
+                f"--output-size names node {name!r}, which is no pooling whose windows may be "
+                f"frozen; of these there are: {there_are}"
+            )
 
 
 def _suspects(graph: gs.Graph, trials: Trials, hints: Hints) -> list[Frozen]:
