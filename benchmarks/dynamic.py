@@ -92,7 +92,7 @@ def measure(case: Case) -> tuple[int, int, int, int]:
 
 
 def export(module: nn.Module, case: Case) -> onnx.ModelProto:
-    axes = {axis: torch.export.Dim.DYNAMIC for axis in (0, *case.spatial)}
+    axes = dict.fromkeys((0, *case.spatial), torch.export.Dim.DYNAMIC)
     with quiet():
         program = torch.onnx.export(
             module, (torch.randn(case.traced),), dynamo=True, dynamic_shapes=(axes,), verbose=False

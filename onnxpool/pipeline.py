@@ -167,7 +167,8 @@ def rewrite(
     suspect: tuple[Finding, ...] = ()
     if input_shapes:
         if repair:
-            file, suspect = _repaired(model, file, check)
+            file, suspect = _repaired(model, file, check, output_sizes, traced_sizes)
+            output_sizes = traced_sizes = None
         file = input_shapes_.fix(file, input_shapes)
     had_dialect = uses_dialect(file.proto)
     bodies = Bodies(file.proto.functions, wanted_opset if wanted_opset != file.opset else None)
@@ -237,13 +238,19 @@ def rewrite(
     return Result(made, file)
 
 
-def _repaired(model: Model, file: ModelFile, check: Check) -> tuple[ModelFile, tuple[Finding, ...]]:
+def _repaired(
+    model: Model,
+    file: ModelFile,
+    check: Check,
+    output_sizes: OutputSizes | None,
+    traced_sizes: TracedSizes | None,
+) -> tuple[ModelFile, tuple[Finding, ...]]:
     """Repair what is not right at every size while sizes are open: later that does not show.
 
     Returns:
         `file` itself where there is nothing to repair, and what is or may be wrong in it.
     """
-    result = rewrite(model, check=check)
+    result = rewrite(model, check=check, output_sizes=output_sizes, traced_sizes=traced_sizes)
     findings = result.report.findings
     suspect = tuple(f for f in findings if f.repair or f.level != "note" or not f.op)
     repaired = any(finding.repair for finding in suspect)
