@@ -51,8 +51,8 @@ class Cells {
     cells_ = {d_.windows(), h_.windows(), w_.windows(), {}};
     windows_.reserve(levels.size());  // The levels point into it.
     for (const Job& level : levels) {
-      windows_.push_back({d_.in_cells(level.d), h_.in_cells(level.h), w_.in_cells(level.w),
-                          counts(level)});
+      windows_.push_back(
+          {d_.in_cells(level.d), h_.in_cells(level.h), w_.in_cells(level.w), counts(level)});
       const LevelWindows& windows = windows_.back();
       levels_.push_back({level.y, windows.counts.data(), axis(cells_.d, windows.d),
                          axis(cells_.h, windows.h), axis(cells_.w, windows.w)});

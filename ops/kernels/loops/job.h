@@ -38,15 +38,16 @@ struct GemJob : Job {
 
 using GemFunction = void (*)(const GemJob&, int64_t first_unit, int64_t last_unit);
 
-// The windows are ranges of cells, and `counts` says how many elements of X are in each box of them.
+// The windows are ranges of cells, and `counts` says how many elements of X are in each box of
+// them.
 struct PyramidLevel {
   void* y;               // (planes, D.bins, H.bins, W.bins)
   const double* counts;  // (D.bins, H.bins, W.bins)
   Axis d, h, w;
 };
 
-// X is (planes, D, H, W), with rows of at most kLongestRow elements. The windows of its axes are the
-// cells. In a plane are at most kMostCells cells, and as many windows of each level.
+// X is (planes, D, H, W), with rows of at most kLongestRow elements. The windows of its axes are
+// the cells. In a plane are at most kMostCells cells, and as many windows of each level.
 struct PyramidJob {
   const void* x;
   int64_t x_elements;

@@ -1,7 +1,7 @@
 // Y_l = pool(X, size of level l), for all levels from one pass over X.
 //
-// The ends of the windows of all levels divide each axis in cells. Each cell of a plane is reduced to
-// one value, and every window of every level is a box of cells.
+// The ends of the windows of all levels divide each axis in cells. Each cell of a plane is reduced
+// to one value, and every window of every level is a box of cells.
 #pragma once
 
 #include "reduce.h"
@@ -17,8 +17,8 @@ static_assert(int64_t{1} << (kRunLengths - 1) == kLongestRow);
 template <typename C>
 using Runs = C[kRunLengths][kRunValues];
 
-// The windows of `columns` in each of the rows in runs[0], `stride` apart, reduced to one value each;
-// the values are `step` apart.
+// The windows of `columns` in each of the rows in runs[0], `stride` apart, reduced to one value
+// each; the values are `step` apart.
 //
 // Runs of 2, 4, 8, … elements are reduced from all positions on, in vectors. A window then takes as
 // many runs as its length has bits.
@@ -81,8 +81,8 @@ void reduce_cells(const R& r, const PyramidJob& job, int64_t plane, Runs<Compute
   flush();
 }
 
-// One level of as many planes as a vector has lanes, of which the first `planes` are written to y. A
-// cell is a vector.
+// One level of as many planes as a vector has lanes, of which the first `planes` are written to y.
+// A cell is a vector.
 template <typename T, typename R, typename C = Compute<T>>
 void pool_cells(const R& r, const PyramidLevel& level, const C* cells, int64_t planes, T* y) {
   Vec<C> line[kLongestRow];
