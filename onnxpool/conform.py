@@ -68,6 +68,8 @@ def conform(file: ModelFile, target: Target | None, opset: int, *, probe: bool) 
         TargetError: a node has no form in that opset.
     """
     jobs: list[Job] = []
+    if target is None and opset == file.opset:
+        return jobs
     for number, scope in enumerate(file.scopes):
         unread_before = {id(node) for node in unread(scope.graph)}
         if target:

@@ -54,7 +54,9 @@ def fix(file: ModelFile, wanted: InputShapes) -> ModelFile:
         if dim.dim_param in symbols:
             dim.dim_value = symbols[dim.dim_param]
     file.mark_changed()
-    return _folded(file.reimported())
+    file = file.reimported()
+    shapes.infer(file)
+    return fold(file)
 
 
 def declare_sizes(file: ModelFile) -> None:
@@ -114,11 +116,14 @@ def _declared(tensor: onnx.TypeProto.Tensor) -> str:
     return "x".join(str(d.dim_value or d.dim_param or "?") for d in tensor.shape.dim) or "a scalar"
 
 
-def _folded(file: ModelFile) -> ModelFile:
-    while True:
-        shapes.infer(file)
-        folded = [fold_sizes(scope.graph, scope.opset) for scope in file.scopes]
-        if not any(folded):
-            return file
+def fold(file: ModelFile) -> ModelFile:
+    """The model with everything folded that known sizes make constant; itself where nothing is.
+
+    Args:
+        file: with shapes inferred.
+    """
+    while sum(fold_sizes(scope.graph, scope.opset) for scope in file.scopes):
         file.splice()
         file = file.reimported()
+        shapes.infer(file)
+    return file

@@ -165,11 +165,15 @@ def rewrite(
     opset_before, before = file.opset, _summary(file.proto)
     wanted_opset = conform.wanted_opset(file, runtime, opset)
     suspect: tuple[Finding, ...] = ()
+    if input_shapes and repair:
+        file, suspect = _repaired(model, file, check, output_sizes, traced_sizes)
+        output_sizes = traced_sizes = None
+    open_file = file
     if input_shapes:
-        if repair:
-            file, suspect = _repaired(model, file, check, output_sizes, traced_sizes)
-            output_sizes = traced_sizes = None
         file = input_shapes_.fix(file, input_shapes)
+    elif runtime and not runtime.dynamic:
+        file = input_shapes_.fold(file)
+    fixed = file is not open_file
     had_dialect = uses_dialect(file.proto)
     bodies = Bodies(file.proto.functions, wanted_opset if wanted_opset != file.opset else None)
     bodies_before = tuple(bodies.in_model.values())
@@ -207,7 +211,7 @@ def rewrite(
         findings += [report.of_declined(scope.name, region) for region in declined]
     conforming = conform.conform(file, runtime, wanted_opset, probe=check != "none")
     notes: list[str] = []
-    changed = file.splice() or wanted_opset != file.opset or bool(input_shapes or bodies.added)
+    changed = file.splice() or wanted_opset != file.opset or fixed or bool(bodies.added)
     if changed:
         declared_shapes.correct(file, stale)
         file = _imported_anew(file)
@@ -221,7 +225,7 @@ def rewrite(
     refusals = conform.refusals(file, runtime) if runtime else []
     if runtime:
         conform.refuse(refusals, runtime)
-    if input_shapes:
+    if fixed:
         input_shapes_.declare_sizes(file)
     made = Report(
         _name(model),

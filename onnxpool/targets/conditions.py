@@ -138,3 +138,21 @@ def resizes_to_computed(node: gs.Node) -> bool:
     """Whether the sizes of an output of Resize are known to the runtime alone."""
     y = node.outputs[0].shape
     return y is None or any(not isinstance(dim, int) for dim in y[2:])
+
+
+def is_same_upper(node: gs.Node) -> bool:
+    return bool(node.attrs.get("auto_pad") == "SAME_UPPER")
+
+
+def pads_more_at_the_start(node: gs.Node) -> bool:
+    pads = node.attrs.get("pads", ())
+    k = len(pads) // 2
+    return any(start > end for start, end in zip(pads[:k], pads[k:], strict=True))
+
+
+def pads_with_a_constant(node: gs.Node) -> bool:
+    return bool(node.attrs.get("mode", "constant") == "constant")
+
+
+def casts_floats(node: gs.Node) -> bool:
+    return is_float(node.inputs[0].dtype)

@@ -7,14 +7,18 @@ from onnxpool.rewrites.lower.reduce_plane import GLOBAL_POOLING
 from onnxpool.rewrites.lower.resize import RESIZE_BY_MATMUL
 from onnxpool.rewrites.lower.sign_magnitude import MAGNITUDE_WITH_SIGN
 from onnxpool.targets.conditions import (
+    casts_floats,
     gathers_a_vector,
     gathers_several,
     gives_indices,
     has_auto_pad,
     has_dilations,
     is_linear_asymmetric,
+    is_same_upper,
     is_sign_times_magnitude,
+    pads_more_at_the_start,
     pads_unevenly,
+    pads_with_a_constant,
     reduces_plane,
     reduces_several_axes,
     steps_over,
@@ -23,12 +27,11 @@ from onnxpool.targets.target import Limit, Target
 from onnxpool.targets.tried import TRIED
 
 _NO_LAYER = """
-    And ArgMax ArgMin Cast CumSum DepthToSpace DequantizeLinear Equal GRU GatherElements GatherND
+    And ArgMax ArgMin CumSum DepthToSpace DequantizeLinear Equal GRU GatherElements GatherND
     Greater GreaterOrEqual Hardmax If IsNaN LSTM Less LessOrEqual LpNormalization Mean Not OneHot
-    Pad QuantizeLinear RoiAlign ScatterElements ScatterND Shape Softsign ThresholdedRelu Tile TopK
+    QuantizeLinear RoiAlign ScatterElements ScatterND Softsign ThresholdedRelu Tile TopK
     Trilu Where
 """
-_POOLS = ("AveragePool", "MaxPool")
 
 NCNN = Target(
     name="ncnn",
@@ -49,7 +52,19 @@ NCNN = Target(
             when=is_sign_times_magnitude,
             cure=MAGNITUDE_WITH_SIGN,
         ),
-        Limit(_POOLS, "gives wrong values with auto_pad", when=has_auto_pad, cure=EXPLICIT_PADS),
+        Limit(
+            ("AveragePool",),
+            "gives wrong values with auto_pad",
+            when=has_auto_pad,
+            cure=EXPLICIT_PADS,
+        ),
+        Limit(
+            ("MaxPool",),
+            "gives wrong values with auto_pad SAME_UPPER",
+            when=is_same_upper,
+            cure=EXPLICIT_PADS,
+        ),
+        Limit(("MaxPool",), "cannot pad more at the start", when=pads_more_at_the_start),
         Limit(lp_pool.OPS, "it has no such layer", cure=lp_pool.POWER_AVERAGE),
         Limit(
             ("Resize",),
@@ -66,6 +81,8 @@ NCNN = Target(
             ("ReduceMax", "ReduceMin"), "over several axes it does not load", reduces_several_axes
         ),
         Limit(("Slice",), "with steps it does not load", when=steps_over),
+        Limit(("Pad",), "with a constant it does not load", when=pads_with_a_constant),
+        Limit(("Cast",), "of a map it does not load", when=casts_floats),
         Limit(("SpaceToDepth",), "gives wrong values"),
         Limit(tuple(_NO_LAYER.split()), "it has no such layer"),
     ),

@@ -1,6 +1,7 @@
 """Fixed input sizes: what they fix, what they fold, and what is refused."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -55,10 +56,24 @@ def test_sizes_are_fixed_everywhere_and_folded() -> None:
         np.testing.assert_array_equal(found, wanted)
 
 
-def test_a_size_that_is_fixed_already_changes_nothing(tmp_path) -> None:
-    onnx.save(onnx.load("models/ppm.onnx"), tmp_path / "in.onnx")
-    once = onnxpool.rewrite(tmp_path / "in.onnx", input_shapes={"x": (1, 16, 33, 33)})
-    assert once.model == onnxpool.rewrite(tmp_path / "in.onnx").model
+def test_sizes_that_are_fixed_already_change_nothing(tmp_path: Path) -> None:
+    before, after = tmp_path / "in.onnx", tmp_path / "out.onnx"
+    relu = helper.make_node("Relu", ["X"], ["Y"])
+    value = helper.make_tensor_value_info("X", TensorProto.FLOAT, [2, 3])
+    graph = helper.make_graph([relu], "graph", [value], [onnx.ValueInfoProto(name="Y")])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), before)
+    onnxpool.rewrite(before, input_shapes={"X": (2, 3)}).save(after)
+    assert after.read_bytes() == before.read_bytes()
+
+
+def test_a_target_of_fixed_sizes_gets_them_folded() -> None:
+    model = onnxpool.rewrite(resizing_model(), input_shapes={"X": (4, 2, 5, 6)}).model
+    static = resizing_model()
+    for given, fixed in zip(static.graph.input, model.graph.input, strict=True):
+        given.CopyFrom(fixed)
+    after = onnxpool.rewrite(static, target="opencv4").model
+    assert "Shape" not in [node.op_type for node in after.graph.node]
+    assert "Shape" in [node.op_type for node in onnxpool.rewrite(static).model.graph.node]
 
 
 def traced_at(*lengths: int) -> onnx.ModelProto:
