@@ -109,8 +109,8 @@ def test_what_may_be_wrong_is_said_though_the_fixed_size_hides_it() -> None:
     model = traced_at(12, 9)  # an AveragePool of 4x3, whatever the size
     result = onnxpool.rewrite(model, input_shapes={model.graph.input[0].name: (1, 2, 7, 8)})
     (finding,) = result.report.findings
-    assert finding.action == "left"
-    assert "right at the traced size only" in finding.detail
+    assert (finding.action, finding.level) == ("left", "error")
+    assert "frozen at the traced size" in finding.detail
 
 
 def test_shapes_inside_a_body_are_folded_too() -> None:
