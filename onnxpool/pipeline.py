@@ -197,7 +197,7 @@ def rewrite(
             if planned.better:
                 probe = Probe(construct, scope.opset, bodies_before) if check != "none" else None
                 jobs.append(_Job(number, len(findings) - 1, probe))
-                if construct.stale_shapes or construct.repair:
+                if construct.unloadable or construct.repair:
                     stale += [(scope, region.y.name) for region in construct.found]
                 if planned.custom_op and construct.is_dialect_node:
                     continue

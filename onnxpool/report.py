@@ -144,6 +144,9 @@ class Report:
 
 
 def of_construct(scope: str, construct: Construct, action: Action, detail: str) -> Finding:
+    wrong = construct.repair.in_words() if construct.repair else ""
+    if construct.unloadable:
+        wrong = "an op of PyTorch's own, which ONNX Runtime does not load"
     return Finding(
         scope=scope,
         node=_node_name(construct.found[0]),
@@ -153,8 +156,8 @@ def of_construct(scope: str, construct: Construct, action: Action, detail: str) 
         form=ops_in_words(construct.nodes),
         action=action,
         detail=detail,
-        level="error" if construct.repair else "note",
-        wrong=construct.repair.in_words() if construct.repair else "",
+        level="error" if wrong else "note",
+        wrong=wrong,
         repair=construct.repair,
     )
 

@@ -9,7 +9,8 @@ left alone (single_node). On every other region (see region.py) these rules are 
     gem_pool                powers around a sum
     dynamic                 all of these, where the graph computes its windows of shapes
     unknown_size            looks like pooling, sizes not fixed: declined
-Then `adaptive_max_pool.pair` joins values with indices and `pyramid_pool.join` pools of one tensor.
+Then `adaptive_max_pool.pair` joins values with indices and `pyramid_pool.join` pools of one tensor,
+and `floor_stride.explain` says which strided pools stand in the place of adaptive ones.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from onnxpool.rewrites.lift import (
     aten_fallback,
     dialect_node,
     dynamic,
+    floor_stride,
     frozen,
     gem_pool,
     pyramid_pool,
@@ -81,7 +83,9 @@ def find(
     Raises:
         WrongHint: what the user said does not fit the graph.
     """
-    return _Search(graph, opset, hints or Hints(), for_kernel).run()
+    hints = hints or Hints()
+    constructs, declined = _Search(graph, opset, hints, for_kernel).run()
+    return constructs, floor_stride.explain(declined, hints.origins)
 
 
 @dataclasses.dataclass

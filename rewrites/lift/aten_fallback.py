@@ -80,9 +80,9 @@ def judge(node: gs.Node, opset: int, outputs: set[str]) -> Construct | Declined:
         op, parameters = meaning(node, opset)
     except InvalidOp as error:
         (first, *_) = [region for region in regions if region is not None]
-        return Declined(first, f"{error}; {_UNLOADABLE}")
+        return Declined(first, f"{error}; {_UNLOADABLE}", level="error")
     regions = _without_unread_indices(regions, outputs)
-    return Construct(op, regions, parameters, stale_shapes=True)
+    return Construct(op, regions, parameters, unloadable=True)
 
 
 def meaning(node: gs.Node, opset: int) -> Meaning:

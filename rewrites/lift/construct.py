@@ -30,7 +30,7 @@ class Construct:
         parameters: the inputs of the op after X.
         best: why the graph's own form should stay; empty where a better one is known.
         repair: where the graph is not what the op says; None where it is that at every size.
-        stale_shapes: whether the shapes that the file declares, from here on, are doubtful.
+        unloadable: whether no runtime takes the graph as it stands.
     """
 
     op: Op
@@ -38,7 +38,7 @@ class Construct:
     parameters: tuple[gs.Tensor, ...] = ()
     best: str = ""
     repair: Repair | None = None
-    stale_shapes: bool = False
+    unloadable: bool = False
 
     @property
     def found(self) -> tuple[Region, ...]:

@@ -194,6 +194,12 @@ def test_pools_of_one_tensor_share_their_work() -> None:
     assert (finding.op, finding.detail) == ("PyramidPool", "dynamic matmul")
 
 
+def test_inspect_says_that_it_does_not_run() -> None:
+    (finding,) = onnxpool.inspect(export(CASES["average"], KINDS[0], dynamic=False)).findings
+    assert (finding.action, finding.level) == ("rewritable", "error")
+    assert finding.wrong == "an op of PyTorch's own, which ONNX Runtime does not load"
+
+
 def test_indices_that_nothing_reads_are_not_computed() -> None:
     model = export(CASES["maximum"], KINDS[0], dynamic=False)
     assert len(model.graph.node[-1].output) == 2

@@ -1,0 +1,148 @@
+"""Known to be inexact: strided pooling put in the place of adaptive pooling, to be exported.
+
+    stride = L // O        kernel = L - (O - 1) * stride        all windows of one length
+
+where adaptive windows start at floor(i·L / O). The two agree if L is a multiple of O or one more.
+Many networks write it instead of adaptive pooling before they export; it is reported, not changed,
+because the graph says what its author wrote. The numbers alone are no evidence: the 5x5 windows of
+stride 3 of GoogLeNet's auxiliary classifier have them too. So there must be one of
+
+    a name      of the module, function, node or tensor, that says "adaptive"
+    a sibling   pools the same tensor likewise to another size, as a pyramid does
+    two axes    of different lengths with different windows, to one number of windows
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from onnxpool.ops.windows import Window, windows
+from onnxpool.rewrites.lift.construct import Declined, shape_of
+from onnxpool.rewrites.lift.hints import Origin
+from onnxpool.rewrites.lift.region import Region
+
+_POOLS = {"AveragePool": "AdaptiveAvgPool", "MaxPool": "AdaptiveMaxPool"}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Axis:
+    """One pooled axis: its length, and its windows, whose number is `bins`."""
+
+    length: int
+    bins: int
+    kernel: int
+    stride: int
+
+    @property
+    def imitates(self) -> bool:
+        """Whether kernel and stride are computed from length and number as above."""
+        return (
+            self.stride == self.length // self.bins
+            and self.kernel == self.length - (self.bins - 1) * self.stride
+        )
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the windows are those of adaptive pooling all the same."""
+        starts = (i * self.stride for i in range(self.bins))
+        sliding = tuple(Window(start, start + self.kernel) for start in starts)
+        return sliding == windows(self.length, self.bins)
+
+
+def explain(declined: Sequence[Declined], origins: Mapping[int, Origin]) -> list[Declined]:
+    """Give those pools that imitate adaptive ones another reason.
+
+    Args:
+        declined: regions that are left.
+        origins: per `id` of a node.
+    """
+    regions = [d.region for d in declined]
+    imitations = {id(r): axes for r in regions if (axes := _imitation(r)) is not None}
+    explained: list[Declined] = []
+    for each in declined:
+        axes = imitations.get(id(each.region))
+        evidence = _evidence(each.region, regions, imitations, origins) if axes else ""
+        if axes and evidence:
+            each = dataclasses.replace(
+                each, reason=_reason(each.region, axes, evidence), level="warning"
+            )
+        explained.append(each)
+    return explained
+
+
+def _imitation(region: Region) -> tuple[_Axis, ...] | None:
+    """The axes of a pool that has the numbers of the imitation where it is not exact; else None."""
+    axes = _axes(region)
+    if axes is None or not all(axis.imitates for axis in axes):
+        return None
+    return axes if not all(axis.is_exact for axis in axes) else None
+
+
+def _axes(region: Region) -> tuple[_Axis, ...] | None:
+    """The axes of one pooling node of known sizes that does not pad."""
+    node = region.nodes[0]
+    x, y = shape_of(region.x), shape_of(region.y)
+    if len(region.nodes) > 1 or node.op not in _POOLS or x is None or y is None:
+        return None
+    kernel = node.attrs["kernel_shape"]
+    k = len(kernel)
+    sizes = (*x[-k:], *y[-k:])
+    padded = any(node.attrs.get("pads", ())) or node.attrs.get("auto_pad", "NOTSET") != "NOTSET"
+    dilated = any(dilation != 1 for dilation in node.attrs.get("dilations", ()))
+    if padded or dilated or not all(isinstance(size, int) and size > 0 for size in sizes):
+        return None
+    strides = node.attrs.get("strides") or [1] * k
+    numbers = zip(x[-k:], y[-k:], kernel, strides, strict=True)
+    return tuple(_Axis(*map(int, each)) for each in numbers)
+
+
+def _evidence(
+    region: Region,
+    regions: Sequence[Region],
+    imitations: Mapping[int, tuple[_Axis, ...]],
+    origins: Mapping[int, Origin],
+) -> str:
+    """What says that adaptive pooling is meant, in words; empty where nothing does."""
+    axes = imitations[id(region)]
+    (node,) = region.nodes
+    origin = origins.get(id(node), Origin())
+    # First of the modules is the whole network, and last the op itself.
+    classes = [path.split(".")[-1] for path in origin.modules[1:-1]]
+    names = [*classes[-1:], origin.line, _own_name(node.name), _own_name(region.y.name)]
+    named = next((name for name in names if "adaptive" in name.lower()), None)
+    if named is not None:
+        return repr(named)
+    siblings = [
+        _text(axis.bins for axis in imitations[id(other)])
+        for other in regions
+        if id(other) in imitations and other.x is region.x and other.nodes[0].op == node.op
+    ]
+    if len(set(siblings)) > 1:
+        return f"{region.x.name!r} is pooled likewise to {', '.join(dict.fromkeys(siblings))}"
+    windows_differ = len({(axis.kernel, axis.stride) for axis in axes}) > 1
+    if windows_differ and len({axis.bins for axis in axes}) == 1:
+        return f"{_text(axis.length for axis in axes)} to {axes[0].bins} windows on each axis"
+    return ""
+
+
+def _own_name(name: str) -> str:
+    """The name of a node or tensor without those of the modules far around it."""
+    return "/".join(re.split(r"[/.]", name)[-2:])
+
+
+def _reason(region: Region, axes: Sequence[_Axis], evidence: str) -> str:
+    axis = next(axis for axis in axes if not axis.is_exact)
+    lengths = sorted({window.length for window in windows(axis.length, axis.bins)})
+    adaptive = " or ".join(map(str, lengths))
+    return (
+        f"stride {axis.length} // {axis.bins} = {axis.stride} and kernel {axis.kernel} imitate "
+        f"adaptive pooling of {axis.length} to {axis.bins} ({evidence}), whose windows are "
+        f"{adaptive} long, so the values differ; if they should not, put "
+        f"{_POOLS[region.nodes[0].op]}{len(axes)}d into the source and use onnxpool export"
+    )
+
+
+def _text(numbers: Iterable[int]) -> str:
+    return "x".join(map(str, numbers))
