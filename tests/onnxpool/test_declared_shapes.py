@@ -5,14 +5,18 @@ import functools
 import numpy as np
 import onnx
 import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812 - PyTorch's own convention
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, parser
+from torch import Tensor, nn
 
 import onnxpool
 from onnxpool import declared_shapes, shapes
 from onnxpool.model_file import ModelFile
 from tests import declared
+from tests.exports import quiet
 
 Dims = list[int | str | None]
 
@@ -197,3 +201,40 @@ def test_all_that_is_declared_is_true_at_any_size(
 @functools.cache
 def rewritten(size: tuple[int, int], tail: str) -> onnx.ModelProto:
     return onnxpool.rewrite(fallback(size, tail)).model
+
+
+class Pyramid(nn.Module):
+    """Two levels, one brought up to the size of X, and the other flattened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(5, 4, 3, padding=1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        fine = F.interpolate(F.adaptive_avg_pool2d(x, 6), size=x.shape[2:], mode="bilinear")
+        coarse = F.adaptive_avg_pool2d(x[:, :2], 3)
+        return self.conv(torch.cat([x, fine[:, 1:]], 1)), coarse.flatten(2)
+
+
+@pytest.mark.parametrize("traced", [36, 33])
+def test_all_that_is_declared_is_true_of_a_repaired_export(traced: int) -> None:
+    shape = (1, 3, traced, traced)
+    with quiet():
+        program = torch.onnx.export(
+            Pyramid().eval(),
+            (torch.zeros(shape),),
+            dynamo=True,
+            input_names=["X"],
+            dynamic_shapes=({0: "N", 2: "H", 3: "W"},),
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    result = onnxpool.rewrite(model, traced_sizes={"X": shape})
+    assert result.report.rewritten
+    before = {value.name: dims_of(value) for value in model.graph.value_info}
+    after = {value.name: dims_of(value) for value in result.model.graph.value_info}
+    corrected = {name for name in after if after[name] != before[name]}
+    if traced == 36:
+        assert any("(H//6)" in before[name] and after[name][2:] == [6, 6] for name in corrected)
+    declared.assert_true(result.model, [shape, (2, 3, 40, 47), (1, 3, 5, 20)])
