@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import onnx_graphsurgeon as gs
 
-from onnxpool.rewrites.constants import is_float
+from onnxpool.rewrites.constants import is_float, is_integer
 from onnxpool.rewrites.lower import (
     auto_pad,
     grouped_conv,
@@ -156,3 +156,8 @@ def pads_with_a_constant(node: gs.Node) -> bool:
 
 def casts_floats(node: gs.Node) -> bool:
     return is_float(node.inputs[0].dtype)
+
+
+def truncates(node: gs.Node) -> bool:
+    """Whether a Cast makes integers of floats."""
+    return is_float(node.inputs[0].dtype) and is_integer(node.attrs["to"])

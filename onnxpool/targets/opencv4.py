@@ -12,6 +12,7 @@ from onnxpool.targets.conditions import (
     is_same_lower,
     is_volume,
     slices_backwards,
+    truncates,
     upsamples_from_one,
 )
 from onnxpool.targets.target import Limit, Target
@@ -64,6 +65,7 @@ OPENCV4 = Target(
         Limit(("MaxPool",), "ignores dilations", when=has_dilations),
         Limit(("MaxPool",), "its indices cannot be read", when=gives_indices),
         Limit(("Slice",), "cannot step backwards", when=slices_backwards),
+        Limit(("Cast",), "keeps the fraction of integers", when=truncates),
         Limit(_NOT_IMPORTED, "does not load"),
     ),
     known_ops=TRIED,
