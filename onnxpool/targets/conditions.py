@@ -150,10 +150,6 @@ def pads_more_at_the_start(node: gs.Node) -> bool:
     return any(start > end for start, end in zip(pads[:k], pads[k:], strict=True))
 
 
-def pads_with_a_constant(node: gs.Node) -> bool:
-    return bool(node.attrs.get("mode", "constant") == "constant")
-
-
 def casts_floats(node: gs.Node) -> bool:
     return is_float(node.inputs[0].dtype)
 

@@ -3,7 +3,6 @@
 from onnxpool.rewrites.lower import full_rank
 from onnxpool.rewrites.lower.auto_pad import EXPLICIT_PADS
 from onnxpool.rewrites.lower.grouped_conv import CONV_PER_GROUP
-from onnxpool.rewrites.lower.zeros_around import ZEROS_AROUND
 from onnxpool.targets.conditions import (
     gives_indices,
     has_auto_pad,
@@ -12,6 +11,7 @@ from onnxpool.targets.conditions import (
     has_groups,
     is_cubic,
     pads_unevenly,
+    slices_backwards,
 )
 from onnxpool.targets.target import Limit, Target
 from onnxpool.targets.tried import TRIED
@@ -36,13 +36,16 @@ LITERT = Target(
             when=has_auto_pad,
             cure=EXPLICIT_PADS,
         ),
-        Limit(("Conv",), "pads both sides alike", when=pads_unevenly, cure=ZEROS_AROUND),
+        Limit(("Conv",), "gives wrong values with uneven pads", when=pads_unevenly),
+        Limit(("Slice",), "cannot step backwards", when=slices_backwards),
         Limit(("MaxPool",), "gives wrong values with dilations", when=has_dilations),
         Limit(("MaxPool",), "gives other indices", when=gives_indices),
         Limit(("Resize",), "cubic it gives other values", when=is_cubic),
         Limit(("MatMul",), "with a constant left factor it is wrong", when=has_constant_left),
-        Limit(("CumSum", "Einsum"), "gives wrong values"),
-        Limit(("GatherElements",), "does not convert"),
+        Limit(
+            ("CumSum", "Einsum", "Hardmax", "RoiAlign", "ScatterND", "Trilu"), "gives wrong values"
+        ),
+        Limit(("GRU", "GatherElements", "LSTM", "ScatterElements"), "does not convert"),
         Limit(("GatherND",), "gives a wrong shape"),
     ),
     known_ops=TRIED,

@@ -18,7 +18,6 @@ from onnxpool.targets.conditions import (
     is_sign_times_magnitude,
     pads_more_at_the_start,
     pads_unevenly,
-    pads_with_a_constant,
     reduces_plane,
     reduces_several_axes,
     steps_over,
@@ -81,7 +80,6 @@ NCNN = Target(
             ("ReduceMax", "ReduceMin"), "over several axes it does not load", reduces_several_axes
         ),
         Limit(("Slice",), "with steps it does not load", when=steps_over),
-        Limit(("Pad",), "with a constant it does not load", when=pads_with_a_constant),
         Limit(("Cast",), "of a map it does not load", when=casts_floats),
         Limit(("SpaceToDepth",), "gives wrong values"),
         Limit(tuple(_NO_LAYER.split()), "it has no such layer"),
