@@ -13,40 +13,28 @@ starts there is known to be adaptive pooling at some sizes. Both are seen by run
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
-import onnx_graphsurgeon as gs
 
 from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool
-from onnxpool.ops.op import KEEP, Array
+from onnxpool.ops.op import KEEP
 from onnxpool.ops.windows import windows
 from onnxpool.rewrites.constants import is_integer
-from onnxpool.rewrites.cut import cut
-from onnxpool.rewrites.lift.construct import Construct, Declined, shape_of
-from onnxpool.rewrites.lift.proof import run_type
+from onnxpool.rewrites.lift.construct import Construct, Declined
 from onnxpool.rewrites.lift.region import Region
-from onnxpool.rewrites.lift.repair import Repair
 from onnxpool.rewrites.lift.roles import Role
 from onnxpool.rewrites.lift.size import open_size
+from onnxpool.rewrites.lift.sweep import Plane, Run, Sweep, is_same, size_operands
 from onnxpool.rewrites.lift.trials import Trials
-from onnxpool.rewrites.run import RunError, Runner, evaluate
+from onnxpool.rewrites.run import RunError
 
 Rule = Callable[[Region, int], Construct | Declined | None]
-Plane = tuple[int, ...]
 
-SWEEP = range(1, 65)
-"""Lengths of the axes that are not fixed, at which a region is run."""
-_LONG = 160
-"""No window of a map that was traced smaller than this is cut short on an axis of this length."""
 _MOST_PROOFS = 40
 _START_PLANES = (7, 9, 12, 16, 23, 33, 5, 3)
-_SAME = 1e-4
-"""Of the greatest value. A wrong window shows far above; only the proof decides."""
 
 
 def judge(
@@ -64,15 +52,15 @@ def judge(
     """
     if not region.roles & (Role.SUM | Role.MAX) or is_integer(region.y.dtype):
         return None
-    if not _size_operands(region, trials):
+    if not size_operands(region, trials):
         return None
     try:
-        sweep = _Sweep(region, trials, opset)
+        sweep = Sweep(region, trials, opset)
     except RunError:
         return None
     size = open_size(sweep.k, [(r.x.shape, r.y.shape) for r in sweep.runs if r.y is not None])
     if size is None:
-        return None
+        return _of_a_size_that_follows(sweep)
     construct = _proven(sweep, size, rules, opset, thorough)
     if construct is None:
         return Declined(
@@ -89,242 +77,27 @@ def judge(
     return dataclasses.replace(construct, repair=sweep.repair(construct, opset))
 
 
-@dataclasses.dataclass(frozen=True)
-class _Run:
-    """One trial: `y` is None where the region fails."""
-
-    plane: Plane
-    x: Array
-    y: Array | None
-
-
-class _Sweep:
-    """A region, run at many sizes."""
-
-    def __init__(self, region: Region, trials: Trials, opset: int) -> None:
-        """Run it.
-
-        Raises:
-            RunError: it cannot be cut out, or no size of the inputs gives X a chosen size.
-        """
-        self.region = region
-        self._trials = trials
-        self._operands = _size_operands(region, trials)
-        self._runner = Runner(cut((region.x, *self._operands), (region.y,), opset, promote=True))
-        self._rank = len(shape_of(region.x) or ())
-        if not 2 <= self._rank <= 5:
-            raise RunError(f"X has rank {self._rank}")
-        self.k = self._pooled_axes()
-        self._rng = np.random.default_rng(0)
-        self.runs = list(self._sweep())
-        if not self.runs:
-            raise RunError("no size of the inputs gives X a chosen size")
-
-    def _pooled_axes(self) -> int:
-        unbatched = self._rank in (2, 3, 4) and self._trials.is_open(self.region.x, 1)
-        return self._rank - (1 if unbatched else 2)
-
-    def _sweep(self) -> Iterator[_Run]:
-        for length in SWEEP:
-            if run := self._random_run(self.plane(length)):
-                yield run
-
-    def plane(self, length: int) -> Plane:
-        shape = shape_of(self.region.x) or ()
-        return tuple(
-            length if self._trials.is_open(self.region.x, axis) or not isinstance(dim, int) else dim
-            for axis, dim in enumerate(shape)
-        )[-self.k :]
-
-    def _random_run(self, plane: Plane) -> _Run | None:
-        shape = self.shape(plane)
-        if shape is None:
-            return None
-        x = self._rng.uniform(0.1, 1.0, shape).astype(run_type(self.region))
-        return _Run(plane, x, self(plane, x))
-
-    def shape(self, plane: Plane) -> tuple[int, ...] | None:
-        sizes = self._trials.sizes_for(self.region.x, plane)
-        return self._trials.shape(self.region.x, sizes) if sizes else None
-
-    def __call__(self, plane: Plane, x: Array) -> Array | None:
-        sizes = self._trials.sizes_for(self.region.x, plane)
-        if sizes is None:
-            return None
-        try:
-            values = self._trials.values(self._operands, sizes)
-            given = zip((self.region.x, *self._operands), (x, *values), strict=True)
-            (y,) = self._runner({tensor.name: value for tensor, value in given})
-        except RunError:
-            return None
-        return y
-
-    def whole_region(self) -> Region:
-        """The region with the nodes that compute of shapes what it reads."""
-        arithmetic = self._trials.producers(self._operands)
-        nodes = {id(node): node for node in (*arithmetic, *self.region.nodes)}
-        return dataclasses.replace(self.region, nodes=tuple(nodes.values()))
-
-    @contextlib.contextmanager
-    def specialised(self, run: _Run) -> Iterator[Region]:
-        """The region as an export at one size would have it: what depends on shapes is constant."""
-        sizes = self._trials.sizes_for(self.region.x, run.plane)
-        values = self._trials.values(self._operands, sizes or {})
-        tensors: dict[str, gs.Tensor] = {
-            t.name: gs.Constant(t.name, value)
-            for t, value in zip(self._operands, values, strict=True)
-        }
-        region = self.region
-        inner = [region.x, *(t for node in region.nodes for t in node.outputs)]
-        tensors |= {t.name: gs.Variable(t.name, t.dtype) for t in inner if t.name}
-        nodes = [_copy(node, tensors) for node in region.nodes]
-        x, y = tensors[region.x.name], tensors[region.y.name]
-        x.shape = list(run.x.shape)
-        y.shape = [] if run.y is None else list(run.y.shape)
-        try:
-            yield Region(x, y, tuple(nodes), region.roles)
-        finally:
-            for node in nodes:
-                node.inputs.clear()
-                node.outputs.clear()
-
-    def further_runs(self, size: tuple[int, ...]) -> Iterator[_Run]:
-        """Larger planes and such that are not square, if the axes are right there one by one."""
-        lengths = [list(self._lengths_to_try(axis, bins)) for axis, bins in enumerate(size)]
-        for plane in itertools.islice(itertools.product(*lengths), _MOST_PROOFS):
-            if plane not in {run.plane for run in self.runs} and (run := self._random_run(plane)):
-                yield run
-
-    def _lengths_to_try(self, axis: int, bins: int) -> Iterator[int]:
-        """Lengths of an axis at which its windows are right, the other axes being long."""
-        around = self._long_plane()
-        if around is None:
-            return
-        if not self._is_open(axis):
-            yield around[axis]
-        elif bins != KEEP:
-            lengths = range(1, _LONG)
-            yield from (n for n in lengths if self.is_right_along(around, axis, n, bins))
-
-    def is_right_along(self, around: Plane, axis: int, length: int, bins: int) -> bool:
-        """Whether the windows of an axis are right at a length, whatever the other axes do.
-
-        Sums that were unrolled for short windows leave a part of long ones out. Where X is the
-        same along the other axes, that is a factor, and a run on ones says which.
-        """
-        plane = (*around[:axis], length, *around[axis + 1 :])
-        shape = self.shape(plane)
-        if shape is None:
-            return False
-        values = np.random.default_rng(length).uniform(0.1, 1.0, length)
-        along = np.moveaxis(values.reshape(length, *(1,) * (self.k - 1)), 0, axis)
-        x = np.broadcast_to(along, shape).astype(run_type(self.region))
-        found, ones = self(plane, x), self(plane, np.ones_like(x))
-        if found is None or ones is None:
-            return False
-        means = [values[w.start : w.end].mean() for w in windows(length, bins)]
-        return bool(np.allclose(np.moveaxis(found / ones, axis - self.k, -1), means, rtol=_SAME))
-
-    def _long_plane(self) -> Plane | None:
-        """A plane with long axes at which the region runs: odd windows fail at even lengths."""
-        planes = (self.plane(length) for length in range(_LONG, SWEEP.stop, -1))
-        return next((p for p in planes if (run := self._random_run(p)) and run.y is not None), None)
-
-    def _is_open(self, axis: int) -> bool:
-        return self.plane(1)[axis] != self.plane(2)[axis]
-
-    def starts(self, plane: Plane, axis: int, size: tuple[int, ...]) -> list[int] | None:
-        """The first position on `axis` that each window reads; None where the region fails."""
-        shape = self.shape(plane)
-        if shape is None:
-            return None
-        level = np.full(shape, 0.5, run_type(self.region))
-        without = self(plane, level)
-        if without is None:
-            return None
-        planes, length = math.prod(shape[: -self.k]), plane[axis]
-        bins = [n if b == KEEP else b for n, b in zip(plane, size, strict=True)]
-        read = np.zeros((length, bins[axis]), bool)
-        for first in range(0, length, planes):
-            x = level.reshape(planes, *plane).copy()
-            positions = range(first, min(first + planes, length))
-            for number, position in enumerate(positions):
-                np.moveaxis(x[number], axis, 0)[position] = 1.0
-            y = self(plane, x.reshape(shape))
-            if y is None:
-                return None
-            changed = (np.abs(y - without) > _SAME / length).reshape(planes, *bins)
-            others = tuple(a + 1 for a in range(self.k) if a != axis)
-            read[first : first + len(positions)] = changed.any(axis=others)[: len(positions)]
-        return [int(column.argmax()) if column.any() else -1 for column in read.T]
-
-    def repair(self, construct: Construct, opset: int) -> Repair | None:
-        """Where the region is not what `construct` says."""
-        parameters = [evaluate(p, opset).astype(np.float64) for p in construct.parameters]
-        right, wrong, failing = [], [], []
-        for run in self.runs:
-            if run.y is None:
-                failing.append(run.plane)
-            elif _is_same(run.y, construct.op.reference(run.x.astype(np.float64), *parameters)[0]):
-                right.append(run.plane)
-            else:
-                wrong.append(run.plane)
-        return Repair(tuple(right), tuple(wrong), tuple(failing)) if wrong or failing else None
-
-
-class Along:
-    """At which lengths of its axes a region that averages is right, one axis at a time."""
-
-    def __init__(
-        self, region: Region, trials: Trials, output_size: tuple[int, ...], opset: int
-    ) -> None:
-        """Find a small plane at which it runs.
-
-        Raises:
-            RunError: it cannot be run.
-        """
-        # The nodes that compute of shapes are no part of what a sweep runs on.
-        nodes = tuple(n for n in region.nodes if n.outputs[0].name not in trials.sizes)
-        self._sweep = _Sweep(dataclasses.replace(region, nodes=nodes), trials, opset)
-        self._output_size = output_size
-        self.k = self._sweep.k
-        planes = (run.plane for run in self._sweep.runs if run.y is not None)
-        around = next(planes, None)
-        if around is None:
-            raise RunError("it runs at no size")
-        self._around = around
-        self._known: dict[tuple[int, int], bool] = {}
-
-    def is_right(self, axis: int, length: int) -> bool:
-        bins = self._output_size[axis]
-        if (axis, length) not in self._known:
-            self._known[axis, length] = bins == KEEP or self._sweep.is_right_along(
-                self._around, axis, length, bins
-            )
-        return self._known[axis, length]
-
-
-def _size_operands(region: Region, trials: Trials) -> tuple[gs.Tensor, ...]:
-    read = {t.name: t for node in region.nodes for t in node.inputs if t.name in trials.sizes}
-    return tuple(read.values())
-
-
-def _copy(node: gs.Node, tensors: dict[str, gs.Tensor]) -> gs.Node:
-    """A copy that is not equal to the node: graphsurgeon finds a tensor's readers by equality."""
-    inputs = [tensors.get(tensor.name, tensor) for tensor in node.inputs]
-    outputs = [tensors.get(tensor.name, tensor) for tensor in node.outputs]
-    return gs.Node(
-        node.op, f"{node.name}/onnxpool/trial", dict(node.attrs), inputs, outputs, node.domain
+def _of_a_size_that_follows(sweep: Sweep) -> Declined | None:
+    """Windows gathered for an output size such as H // 3; other regions are no business of ours."""
+    shapes = [(run.x.shape, run.y.shape) for run in sweep.runs if run.y is not None]
+    pooled = all(len(x) == len(y) and x[: -sweep.k] == y[: -sweep.k] for x, y in shapes)
+    if not shapes or not pooled or not any(n.op == "GatherND" for n in sweep.region.nodes):
+        return None
+    return Declined(
+        sweep.region,
+        "windows computed in the graph, for an output size that follows that of the input; this "
+        "is right at some sizes only and not repaired: onnxpool export keeps it whole",
+        level="warning",
     )
 
 
 def _proven(
-    sweep: _Sweep, size: tuple[int, ...], rules: Sequence[Rule], opset: int, thorough: bool
+    sweep: Sweep, size: tuple[int, ...], rules: Sequence[Rule], opset: int, thorough: bool
 ) -> Construct | None:
     """What the static rules make of the region at the first size at which they know it."""
     tried = 0
     linear = not sweep.region.roles & (Role.MAX | Role.POWER)
-    further = sweep.further_runs(size) if linear and thorough else ()
+    further = sweep.further_runs(size, _MOST_PROOFS) if linear and thorough else ()
     for run in itertools.chain(_telling_first(sweep.runs, size), further):
         if run.y is None or not _can_be_right(sweep.region, run, size):
             continue
@@ -345,33 +118,26 @@ def _in_graph(construct: Construct, region: Region) -> tuple[Region | None, ...]
     return tuple(region if found is not None else None for found in construct.regions)
 
 
-def _telling_first(runs: Sequence[_Run], size: tuple[int, ...]) -> list[_Run]:
+def _telling_first(runs: Sequence[Run], size: tuple[int, ...]) -> list[Run]:
     """Sizes with windows that overlap or differ say most."""
 
-    def says_little(run: _Run) -> bool:
+    def says_little(run: Run) -> bool:
         return all(length % abs(bins) == 0 for length, bins in zip(run.plane, size, strict=True))
 
     return sorted(runs, key=says_little)
 
 
-def _can_be_right(region: Region, run: _Run, size: tuple[int, ...]) -> bool:
+def _can_be_right(region: Region, run: Run, size: tuple[int, ...]) -> bool:
     """Whether a proof is worth its time: an axis must not look kept, and sums must be equal."""
     if any(length == bins for length, bins in zip(run.plane, size, strict=True)):
         return False
     if Role.POWER in region.roles or run.y is None:
         return True
     op = AdaptiveMaxPool(size) if Role.MAX in region.roles else AdaptiveAveragePool(size)
-    return _is_same(run.y, op.reference(run.x.astype(np.float64))[0])
+    return is_same(run.y, op.reference(run.x.astype(np.float64))[0])
 
 
-def _is_same(found: Array, wanted: Array) -> bool:
-    if found.size != wanted.size:
-        return False
-    bound = _SAME * float(np.max(np.abs(wanted), initial=0.0))
-    return bool(np.all(np.abs(found - wanted.reshape(found.shape)) <= bound))
-
-
-def _strange_start(sweep: _Sweep, size: tuple[int, ...]) -> Plane | None:
+def _strange_start(sweep: Sweep, size: tuple[int, ...]) -> Plane | None:
     """A plane at which a window does not start where adaptive windows do; None if there is none."""
     for length in _START_PLANES:
         plane = sweep.plane(length)

@@ -18,8 +18,8 @@ import onnx_graphsurgeon as gs
 
 from onnxpool.ops import AdaptiveAveragePool
 from onnxpool.rewrites.lift.construct import Construct, shape_of
-from onnxpool.rewrites.lift.dynamic import Along
 from onnxpool.rewrites.lift.hints import Hints, WrongHint
+from onnxpool.rewrites.lift.sweep import Along
 from onnxpool.rewrites.lift.trials import Trials
 from onnxpool.rewrites.run import RunError
 

@@ -203,6 +203,16 @@ def test_windows_that_are_never_adaptive_are_left() -> None:
     assert "at none of" in reason
 
 
+def test_an_output_size_that_follows_the_input_is_reported() -> None:
+    class Third(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return functional.adaptive_avg_pool2d(x, (x.shape[2] // 3, x.shape[3] // 3))
+
+    findings = onnxpool.inspect(dynamo(Third(), (2, 4, 13, 13), (0, 2, 3))).findings
+    (finding,) = [f for f in findings if f.level == "warning"]
+    assert "for an output size that follows that of the input" in finding.detail
+
+
 def test_our_own_dynamic_form_is_found_again_and_left() -> None:
     _, serialized = exported(EXPORTS[0])
     once = onnxpool.rewrite(onnx.load_from_string(serialized)).model
