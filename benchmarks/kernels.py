@@ -1,14 +1,16 @@
 """The kernels of the custom-op library, side by side with all that could stand for them.
 
-    python benchmarks/kernels.py [--threads 1 4] [--runs 31] [--clock wall] [--only gem …]
+    python benchmarks/kernels.py [--threads 1 4] [--runs 31] [--only gem …]
+                                 [--clock wall|cpu] [--statistic median|least]
 
 Prints the tables of docs/performance.md. The contenders of a row run in turns in one process, on
 the same input: one sum of the input (the floor), the kernel, PyTorch eager, OpenVINO (its own op
 where it has one, else the exported graph), every standard spelling that `onnxpool rewrite` writes,
 of which the fastest is shown, and what torch.onnx.export (dynamo) makes of the module. Times are
-medians; read the ratios. `--clock cpu` counts the processor time of this process instead, which
-hardly depends on what else the machine does, and says nothing about several threads. Needs torch
-and onnxscript, and openvino for its column.
+medians; read the ratios. Needs torch and onnxscript, and openvino for its column.
+
+Where other work disturbs: `--clock cpu` counts the processor time of this process, which says
+nothing about several threads, and `--statistic least` takes the round that was disturbed least.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import argparse
 import dataclasses
 import importlib.util
 import logging
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -61,6 +64,10 @@ from onnxpool.source import Source
 Shape = tuple[int, ...]
 COLUMNS = ("shape", "floor", "kernel", "× floor", "PyTorch", "OpenVINO", "standard", "exported")
 CLOCKS: dict[str, Clock] = {"wall": time.perf_counter, "cpu": time.process_time}
+STATISTICS: dict[str, Callable[[Timing], float]] = {
+    "median": lambda timing: timing.median,
+    "least": lambda timing: min(timing.milliseconds),
+}
 HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
 
 
@@ -243,7 +250,9 @@ def openvino_pools(case: Case) -> Any:
     return Model([pool(x, opset8.constant(size), *index).output(0) for size in sizes], [x])
 
 
-def row(case: Case, threads: int, runs: int, clock: Clock) -> tuple[str, ...]:
+def row(
+    case: Case, threads: int, runs: int, clock: Clock, statistic: Callable[[Timing], float]
+) -> tuple[str, ...]:
     x = np.random.default_rng(0).standard_normal(case.shape, dtype=np.float32)
     torch.set_num_threads(threads)
     made = contenders(case)
@@ -253,20 +262,20 @@ def row(case: Case, threads: int, runs: int, clock: Clock) -> tuple[str, ...]:
             print(f"{case.name}: {timing.name} does not run: {timing.failure}")
     standard = min(
         (t for t in timings.values() if t.name.startswith("standard") and not t.failure),
-        key=lambda t: t.median,
+        key=statistic,
     )
-    kernel, floor = timings["kernel"], timings["floor"]
+    kernel, floor = statistic(timings["kernel"]), statistic(timings["floor"])
 
     def multiple(timing: Timing | None, words: str = "") -> str:
         if timing is None or timing.failure:
             return "-"
-        return f"{timing.median / kernel.median:.1f}{words}"
+        return f"{statistic(timing) / kernel:.1f}{words}"
 
     return (
         case.name,
-        f"{floor.median:.3f}",
-        f"{kernel.median:.3f}",
-        f"{kernel.median / floor.median:.2f}",
+        f"{floor:.3f}",
+        f"{kernel:.3f}",
+        f"{kernel / floor:.2f}",
         multiple(timings["PyTorch"]),
         multiple(timings.get("OpenVINO")),
         multiple(standard, f" ({standard.name.partition(': ')[2]})"),
@@ -279,13 +288,17 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--runs", type=int, default=31)
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
+    parser.add_argument("--statistic", choices=STATISTICS, default="median")
     parser.add_argument("--only", nargs="+", choices=GROUPS, default=list(GROUPS))
     arguments = parser.parse_args()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
+    how = CLOCKS[arguments.clock], STATISTICS[arguments.statistic]
+    how_many = f"{arguments.statistic} of {arguments.runs}"
     packages = ["onnxruntime", "torch", *["openvino"] * HAS_OPENVINO]
     print(", ".join(f"{name} {version}" for name, version in versions(packages).items()))
-    print(f"{processor()}; medians of {arguments.runs}, {arguments.clock} time in ms, in turns")
+    print(f"{processor()}; {arguments.clock} time in ms: {how_many}, in turns")
+    print(f"load of the machine before: {os.getloadavg()[0]:.1f}")
     for threads in arguments.threads:
         for group in arguments.only:
             title, cases = GROUPS[group]
@@ -294,7 +307,7 @@ def main() -> None:
             for column in COLUMNS:
                 table.add_column(column, justify="left" if column == "shape" else "right")
             for case in cases():
-                table.add_row(*row(case, threads, arguments.runs, CLOCKS[arguments.clock]))
+                table.add_row(*row(case, threads, arguments.runs, *how))
             Console(width=160).print(table)
 
 

@@ -9,6 +9,7 @@
 // For its pow, which is no inline function; <cmath> has some.
 #include <math.h>
 
+#include "average.h"
 #include "job.h"
 #include "powers.h"
 #include "reduce.h"
@@ -45,7 +46,7 @@ struct WindowValues {
 template <typename T, typename Visit>
 void for_each_span(const WindowValues<T>& window, const Visit& visit) {
   constexpr int64_t kLong = 4 * kLanes<T>, kPacked = 16 * kLanes<T>;
-  if (window.run >= kLong) {
+  if (window.run >= kLong || window.slices * window.rows == 1) {
     window.for_each_run([&](const T* run) { visit(run, window.run); });
     return;
   }
@@ -104,9 +105,7 @@ double sum_of(const WindowValues<T>& window, Compute<T> epsilon, Compute<T> fact
   });
   Compute<T> lanes[kLanes<T>];
   store<T>(lanes, total);
-  for (int width = kLanes<T> / 2; width > 0; width /= 2)
-    for (int i = 0; i < width; ++i) lanes[i] += lanes[i + width];
-  return static_cast<double>(lanes[0]);
+  return static_cast<double>(tree<kLanes<T>>(Mean<T>{}, [&](int i) { return lanes[i]; }));
 }
 
 // The greatest magnitude of max(x, epsilon), NaN aside.

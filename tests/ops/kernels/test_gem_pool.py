@@ -105,6 +105,14 @@ def test_an_exponent_for_each_channel_of_each_image() -> None:
     np.testing.assert_allclose(run(op, x, p)[0], op.reference(x, p)[0], rtol=5e-7)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (3, 4)])
+def test_threads_do_not_change_bits(size: tuple[int, ...]) -> None:
+    x = RNG.standard_normal((3, 40, 33, 33)).astype(np.float32)
+    p = RNG.uniform(1, 5, 40).astype(np.float32)
+    one, many = (run(GeMPool(size, 1e-6), x, p, threads=threads)[0] for threads in (1, 3))
+    np.testing.assert_array_equal(one, many)
+
+
 @pytest.mark.parametrize(
     ("p", "message"),
     [
