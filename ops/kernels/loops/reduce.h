@@ -244,9 +244,12 @@ struct Results {
   alignas(64) Compute<T> counts[kSize];
   alignas(64) Compute<T> widths[kSize];
 
+  // What a stack holds by chance are subnormal numbers, which take a CPU a hundred times as long:
+  // no lane is left as it was.
   explicit Results(const Windows& windows) {
     for (int64_t j = 0; j < windows.count; ++j)
       widths[j] = static_cast<Compute<T>>(windows.first[j].end - windows.first[j].start);
+    for (int64_t j = windows.count; j < whole_vectors<T>(windows.count); ++j) widths[j] = 1;
   }
 
   // The counts of `width_count` windows of a unit with `rows` rows, from counts[at] on.
@@ -257,7 +260,8 @@ struct Results {
   }
 
   template <typename R>
-  void finish(const R& r, int64_t count, T* y) const {
+  void finish(const R& r, int64_t count, T* y) {
+    for (int64_t i = count; i < whole_vectors<T>(count); ++i) values[i] = 1;
     for (int64_t i = 0; i < count; i += kLanes<T>) {
       Vec<T> v = load_computed<T>(values + i);
       if constexpr (R::kFinishes) v = r.finish(v, load_computed<T>(counts + i));
