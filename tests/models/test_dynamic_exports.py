@@ -14,6 +14,8 @@ from tests.dynamic_exports import Shape, dynamo, fallthrough, right_at, torchscr
 from tests.exports import quiet
 from tests.models.test_validated import BUILDERS, source_of
 
+pytestmark = pytest.mark.slow
+
 LENGTHS = (3, 5, 6, 7, 8, 9, 11, 12, 13, 14, 16, 17, 20, 24, 25, 31)
 EXPORTERS = {"dynamo": dynamo, "torchscript": torchscript, "fallthrough": fallthrough}
 

@@ -1,6 +1,6 @@
 """Planes of more than 2^31 bytes, and of more than 2^31 elements; they need 16 GB of memory.
 
-ONNXPOOL_TEST_HUGE=1 python -m pytest tests/ops/kernels/test_huge.py
+ONNXPOOL_TEST_HUGE=1 python -m pytest -m slow tests/ops/kernels/test_huge.py
 """
 
 import os
