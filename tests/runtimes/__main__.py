@@ -22,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from tests.runtimes import document, environments
 from tests.runtimes.constructs import builders
+from tests.runtimes.defects import DEFECTS, observe
 from tests.runtimes.jobs import Job, prepare
 from tests.runtimes.matrix import Cell, Runner
 from tests.runtimes.registry import RUNTIMES, Runtime
@@ -78,6 +79,23 @@ def run(
         write.write_text(document.markdown(versions, cells, minutes))
     if json:
         json.write_text(document.as_json(versions, cells))
+
+
+@app.command()
+def defects(folder: Folder = None) -> None:
+    """Show the defects that docs/portability.md names, on the runtimes that are there."""
+    place = folder or environments.default_folder()
+    for runtime, python in _installed(RUNTIMES, place).items():
+        own = [defect for defect in DEFECTS if defect.runtime == runtime.name]
+        if not own:
+            continue
+        runner = Runner(runtime, python, place)
+        for defect in own:
+            seen = observe(defect, runner) or "right"
+            console.print(
+                f"{runtime.name} {runner.version}, {defect.name}: {defect.says}\n    {seen}"
+            )
+        runner.close()
 
 
 def _chosen(names: Sequence[str] | None, light: bool) -> list[Runtime]:

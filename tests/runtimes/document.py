@@ -104,6 +104,11 @@ r refused, at load or at run; c crashed; t no answer within {TIMEOUT:g} s; – n
 exporter, or the rewrite, refuses."""
 
 
+DEFECTS_SHOWN = """\
+A name in brackets is that of a minimal graph in `tests/runtimes/defects/`;
+`python -m tests.runtimes defects` runs them all."""
+
+
 def _outcomes(cells: Sequence[Cell], state: State) -> str:
     counted = collections.Counter(cell.outcome for cell in cells if cell.state == state)
     return ", ".join(f"{counted[outcome]} {outcome}" for outcome in SYMBOLS if counted[outcome])
@@ -130,13 +135,14 @@ def _reasons(cells: Sequence[Cell]) -> str:
     ]
     if not rows:
         return "Nothing."
-    return _table(("runtime", "construct", "sizes", "outcome", "why"), rows)
+    table = _table(("runtime", "construct", "sizes", "outcome", "why"), rows)
+    return f"{DEFECTS_SHOWN}\n\n{table}"
 
 
 def _why(cell: Cell) -> str:
     reason = reason_of(cell)
     detail = cell.detail.replace("|", "\\|")[:MOST_DETAIL]
-    return f"{reason.text} ({reason.evidence})" if reason else f"not explained: {detail}"
+    return reason.text if reason else f"not explained: {detail}"
 
 
 MOST_DETAIL = 160

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
+from tests.runtimes.constructs import FORMS, Form
+from tests.runtimes.defects import litert, ncnn
+from tests.runtimes.defects.defect import Defect
 from tests.runtimes.matrix import Cell
 
 
@@ -12,28 +15,33 @@ class Reason:
     """What is known about some red cells.
 
     Attributes:
+        defect: the minimal graph that shows it.
         builders: the constructs, as "file:name".
-        forms: "static", "dynamic" or both.
-        text: why, in words.
-        evidence: the minimal graph that shows it, by its name in defects/, or where it is
-            documented.
+        forms: those in which it is met.
     """
 
-    runtime: str
+    defect: Defect
     builders: tuple[str, ...]
-    forms: tuple[str, ...]
-    text: str
-    evidence: str
+    forms: tuple[Form, ...] = FORMS
+
+    @property
+    def text(self) -> str:
+        return f"{self.defect.says} (`{self.defect.name}`)"
 
 
-REASONS: tuple[Reason, ...] = ()
+REASONS = (
+    Reason(ncnn.POWER_OF_ZERO, ("power_average:lp_pool_1d", "power_average:learned_norm")),
+    Reason(ncnn.ARG_MAX, ("adaptive:adaptive_max_2d_indices",)),
+    Reason(litert.EQUAL_SIZES, ("attention:linear_attention",)),
+    Reason(litert.AVERAGE_OF_VOLUMES, ("adaptive:adaptive_avg_3d",)),
+)
 
 
 def reason_of(cell: Cell) -> Reason | None:
     """The reason for a red cell; None where there is none."""
     for reason in REASONS:
         if (
-            reason.runtime == cell.runtime
+            reason.defect.runtime == cell.runtime
             and cell.builder in reason.builders
             and cell.form in reason.forms
         ):
