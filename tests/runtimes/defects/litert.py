@@ -21,4 +21,17 @@ AVERAGE_OF_VOLUMES = Defect(
     "AveragePool of 5-D tensors is not converted",
 )
 
-DEFECTS = (EQUAL_SIZES, AVERAGE_OF_VOLUMES)
+GATHER_AT_SUM = Defect(
+    "litert",
+    "gather_at_sum",
+    """g (float[1,8,13,13] x) => (float[1,8,13,2] y)
+    <int64[2] starts = {0, 1}, int64[1] from = {0}, int64[1] to = {5}, int64[1] axis = {3}>
+    { window = Slice(x, from, to, axis)
+      at = ArgMax<axis = 3, keepdims = 1>(window)
+      sum = Add(at, starts)
+      y = GatherElements<axis = 3>(x, sum) }""",
+    (1, 8, 13, 13),
+    "GatherElements takes positions that are a sum in another layout than its data",
+)
+
+DEFECTS = (EQUAL_SIZES, AVERAGE_OF_VOLUMES, GATHER_AT_SUM)
