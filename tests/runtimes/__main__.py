@@ -76,7 +76,7 @@ def run(
     console.print(document.summary_table(versions, cells))
     console.print(f"{len(cells)} cells in {minutes:.0f} min")
     if write:
-        write.write_text(document.markdown(versions, cells, minutes))
+        write.write_text(document.markdown(versions, cells))
     if json:
         json.write_text(document.as_json(versions, cells))
 

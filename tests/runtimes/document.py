@@ -56,7 +56,7 @@ def as_json(versions: Mapping[str, str], cells: Sequence[Cell]) -> str:
     return json.dumps(facts, indent=1) + "\n"
 
 
-def markdown(versions: Mapping[str, str], cells: Sequence[Cell], minutes: float) -> str:
+def markdown(versions: Mapping[str, str], cells: Sequence[Cell]) -> str:
     """The text of docs/portability.md."""
     outcomes = [f"- {state}: {_outcomes(cells, state)}" for state in STATES]
     parts = [
@@ -64,7 +64,6 @@ def markdown(versions: Mapping[str, str], cells: Sequence[Cell], minutes: float)
             cells=len(cells),
             constructs=len({cell.builder for cell in cells}),
             runtimes=len(versions),
-            minutes=minutes,
         ),
         _table(SUMMARY, summary_rows(versions, cells)),
         "\n".join(outcomes),
@@ -86,11 +85,11 @@ cells, each of them run. Written by
     python -m tests.runtimes install
     python -m tests.runtimes run --write docs/portability.md
 
-in {minutes:.0f} minutes on 2 cores, not counting what was kept from a run before. Static models are
-run at the example's size of `models/`. Dynamic ones leave N, H and W open and are run at three
-sizes, one longer and one shorter than the example and not square; for a runtime without dynamic
-sizes the rewritten model is fixed to each of them (`--input-shape`). The rewritten models come from
-the plain export where it is static and torch can export the construct, else from `onnxpool export`.
+What has not changed since the last run is not run again. Static models are run at the example's size
+of `models/`. Dynamic ones leave N, H and W open and are run at three sizes, one longer and one
+shorter than the example and not square; for a runtime without dynamic sizes the rewritten model is
+fixed to each of them (`--input-shape`). The rewritten models come from the plain export where it is
+static and torch can export the construct, else from `onnxpool export`.
 
 **Right** means right at every size on each of seven distributions of input values (`validate`'s),
 by the rule of `onnxpool/accuracy.py`: the error against float64 is at most 8 times what PyTorch's

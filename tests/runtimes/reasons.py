@@ -33,6 +33,7 @@ REASONS = (
     Reason(ncnn.POWER_OF_ZERO, ("power_average:lp_pool_1d", "power_average:learned_norm")),
     Reason(ncnn.ARG_MAX, ("adaptive:adaptive_max_2d_indices",)),
     Reason(litert.EQUAL_SIZES, ("attention:linear_attention",)),
+    Reason(litert.EQUAL_SIZES, ("power_average:lp_pool_1d",), ("dynamic",)),
     Reason(litert.GATHER_AT_SUM, ("adaptive:adaptive_max_2d_indices",)),
     Reason(litert.AVERAGE_OF_VOLUMES, ("adaptive:adaptive_avg_3d",)),
 )

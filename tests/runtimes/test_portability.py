@@ -18,10 +18,12 @@ from tests.runtimes.registry import RUNTIMES, Runtime
 LIGHT = [runtime for runtime in RUNTIMES if runtime.light]
 CONSTRUCTS = (
     "adaptive:adaptive_avg_2d",
+    "adaptive:adaptive_max_2d_indices",
     "avgmax:catavgmax",
     "gem:gem",
-    "power_average:lp_pool_2d",
+    "power_average:lp_pool_1d",
     "pyconv:pyconv_local",
+    "pyramid:ppm",
 )
 
 
