@@ -85,11 +85,13 @@ cells, each of them run. Written by
     python -m tests.runtimes install
     python -m tests.runtimes run --write docs/portability.md
 
-What has not changed since the last run is not run again. Static models are run at the example's size
-of `models/`. Dynamic ones leave N, H and W open and are run at three sizes, one longer and one
-shorter than the example and not square; for a runtime without dynamic sizes the rewritten model is
-fixed to each of them (`--input-shape`). The rewritten models come from the plain export where it is
-static and torch can export the construct, else from `onnxpool export`.
+What has not changed since the last run is not run again.
+
+Static models are run at the size of the example in `models/`. Dynamic ones leave N, H and W open
+and are run at three sizes, one longer and one shorter than the example and not square; for a
+runtime without dynamic sizes the rewritten model is fixed to each of them (`--input-shape`). The
+rewritten models come from the plain export where it is static and torch can export the construct,
+else from `onnxpool export`.
 
 **Right** means right at every size on each of seven distributions of input values (`validate`'s),
 by the rule of `onnxpool/accuracy.py`: the error against float64 is at most 8 times what PyTorch's
