@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -62,10 +63,11 @@ class Runner:
         """
         self._runtime = runtime
         self._cells = folder / "cells"
-        self._scratch = folder / "scratch" / runtime.name
-        logs = folder / "logs"
-        for place in (self._cells, self._scratch, logs):
+        scratch, logs = folder / "scratch", folder / "logs"
+        for place in (self._cells, scratch, logs):
             place.mkdir(parents=True, exist_ok=True)
+        # Of its own, so that two runs at a time do not read each other's files.
+        self._scratch = Path(tempfile.mkdtemp(prefix=f"{runtime.name}-", dir=scratch))
         self._worker = Worker(runtime, python, logs)
         self._code = (HERE / "worker.py").read_text() + runtime.driver_path.read_text()
 
@@ -75,6 +77,7 @@ class Runner:
 
     def close(self) -> None:
         self._worker.close()
+        shutil.rmtree(self._scratch)
 
     def cell(self, job: Job) -> Cell:
         """Run a job, unless the same model was run by the same runtime on the same values."""
