@@ -35,6 +35,11 @@ REFUSED_BY_TORCH = frozenset(
 )
 """What torch.onnx.export(dynamo=True) cannot export; `onnxpool.export` does."""
 
+SPELLINGS = [
+    pytest.param(s, marks=[] if s == "auto" else pytest.mark.slow, id=s) for s in STRATEGIES
+]
+"""All are compared with PyTorch over the corpus as well (tests/onnxpool/test_pipeline.py)."""
+
 
 @functools.cache
 def source_of(builder: str) -> Source:
@@ -66,7 +71,7 @@ def check(model: onnx.ModelProto, builder: str) -> None:
     assert any(size.outcome == "right" for size in validation.sizes)
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", SPELLINGS)
 @pytest.mark.parametrize("builder", each([b for b in BUILDERS if b not in REFUSED_BY_TORCH]))
 def test_a_plain_export_rewritten(builder: str, strategy: str) -> None:
     check(onnxpool.rewrite(plain_export(builder), strategy=strategy).model, builder)
@@ -78,7 +83,7 @@ def test_what_torch_refuses_is_still_refused(builder: str) -> None:
         plain_export(builder)
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", SPELLINGS)
 @pytest.mark.parametrize("builder", each(sorted(REFUSED_BY_TORCH)))
 def test_an_export_of_what_torch_refuses(builder: str, strategy: str, tmp_path: Path) -> None:
     source = source_of(builder)
