@@ -170,7 +170,7 @@ def bench(
         SourceError: the PyTorch source cannot be loaded.
     """
     _check_numbers(models, threads, runs)
-    files = _named([_load(model) for model in models])
+    files = _named([ModelFile.of(model) for model in models])
     source = _source(torch, seed)
     inputs = _common_inputs(files)
     contenders: dict[str, Contender] = {name: _in_onnxruntime(f) for name, f in files.items()}
@@ -202,14 +202,6 @@ def _check_numbers(models: Sequence[Model], threads: Sequence[int], runs: int) -
         raise ArgumentError(f"the number of threads is {min(threads, default=0)}, wanted 1 or more")
     if runs < 1:
         raise ArgumentError(f"the number of runs is {runs}, wanted 1 or more")
-
-
-def _load(model: Model) -> ModelFile:
-    if isinstance(model, ModelFile):
-        return model
-    if isinstance(model, onnx.ModelProto):
-        return ModelFile.from_proto(model)
-    return ModelFile.load(model)
 
 
 def _named(files: Sequence[ModelFile]) -> dict[str, ModelFile]:

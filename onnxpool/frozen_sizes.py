@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from onnxpool.errors import ArgumentError
 from onnxpool.model_file import ModelFile
 from onnxpool.ops.op import KEEP
 from onnxpool.rewrites.lift.hints import EVERY_NODE
-from onnxpool.sizes import parse
+from onnxpool.sizes import parse_named
 
 OutputSizes = Mapping[str, Sequence[int]]
 TracedSizes = Mapping[str, Sequence[int]]
-Size = tuple[int, ...]
-Reader = Callable[[str], Size]
 
 
 def parse_output_sizes(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
@@ -22,7 +20,7 @@ def parse_output_sizes(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
     Raises:
         ArgumentError: one is written otherwise, or a node is there twice.
     """
-    return _parse("--output-size", "NODE=7x7 or NODE=global", texts, _output_size)
+    return parse_named("--output-size", "NODE=7x7 or NODE=global", texts, _output_size)
 
 
 def parse_traced_sizes(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
@@ -31,7 +29,7 @@ def parse_traced_sizes(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
     Raises:
         ArgumentError: one is written otherwise, or an input is there twice.
     """
-    return _parse("--traced-size", "INPUT=1x3x224x224", texts, parse)
+    return parse_named("--traced-size", "INPUT=1x3x224x224", texts)
 
 
 def check(file: ModelFile, output_sizes: OutputSizes, traced_sizes: TracedSizes) -> None:
@@ -61,18 +59,3 @@ def _output_size(text: str) -> tuple[int, ...]:
     if any(size < 1 and size != KEEP for size in sizes):
         raise ValueError(text)
     return sizes
-
-
-def _parse(option: str, form: str, texts: Iterable[str], read: Reader) -> dict[str, Size]:
-    found: dict[str, tuple[int, ...]] = {}
-    for text in texts:
-        name, equals, size = text.rpartition("=")
-        if not equals or not name:
-            raise ArgumentError(f"{option} {text}: wanted {form}")
-        if name in found:
-            raise ArgumentError(f"{option} gives two sizes for {name!r}")
-        try:
-            found[name] = read(size)
-        except ValueError as error:
-            raise ArgumentError(f"{option} {text}: wanted {form}") from error
-    return found

@@ -10,7 +10,7 @@ from onnxpool import shapes
 from onnxpool.errors import ArgumentError
 from onnxpool.model_file import ModelFile
 from onnxpool.rewrites.fold import fold_sizes
-from onnxpool.sizes import in_words, parse
+from onnxpool.sizes import in_words, parse_named
 
 InputShapes = Mapping[str, Sequence[int]]
 
@@ -21,15 +21,7 @@ def parse_all(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
     Raises:
         ArgumentError: one is written otherwise, or a name is there twice.
     """
-    found: dict[str, tuple[int, ...]] = {}
-    for text in texts:
-        name, equals, shape = text.rpartition("=")
-        if not equals or not name:
-            raise ArgumentError(f"--input-shape {text}: wanted NAME=1x3x224x224")
-        if name in found:
-            raise ArgumentError(f"--input-shape gives two shapes for {name!r}")
-        found[name] = parse(shape)
-    return found
+    return parse_named("--input-shape", "NAME=1x3x224x224", texts)
 
 
 def fix(file: ModelFile, wanted: InputShapes) -> ModelFile:

@@ -81,6 +81,18 @@ class ModelFile:
         copy.CopyFrom(proto)
         return cls(copy, (folder or Path()) / "model", None)
 
+    @classmethod
+    def of(cls, model: ModelFile | onnx.ModelProto | str | os.PathLike[str]) -> ModelFile:
+        """The model at a path, a copy of one in memory, or what is loaded already.
+
+        Raises:
+            ModelError: it is not a valid model, or there is no such file.
+            ExternalDataError: as `load` and `from_proto` raise it.
+        """
+        if isinstance(model, ModelFile):
+            return model
+        return cls.from_proto(model) if isinstance(model, onnx.ModelProto) else cls.load(model)
+
     def reimported(self) -> ModelFile:
         """The same model with new graphs, made from what `proto` holds now."""
         return ModelFile(self.proto, self.path, self._original)

@@ -327,10 +327,7 @@ def _add_bodies(file: ModelFile, bodies: Bodies) -> list[str]:
 
 def _load(model: Model) -> ModelFile:
     register_schemas()
-    if isinstance(model, onnx.ModelProto):
-        file = ModelFile.from_proto(model)
-    else:
-        file = ModelFile.load(model)
+    file = ModelFile.of(model)
     shapes.infer(file)
     return file
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from onnxpool.errors import ArgumentError
 from onnxpool.inputs import ModelInput
@@ -61,6 +61,32 @@ def parse(text: str) -> tuple[int, ...]:
     if min(shape) < 0:
         raise ArgumentError(f"{text!r} is no shape; wanted sizes with x between, as in 1x8x33x33")
     return shape
+
+
+def parse_named(
+    option: str, form: str, texts: Iterable[str], read: Callable[[str], tuple[int, ...]] = parse
+) -> dict[str, tuple[int, ...]]:
+    """The sizes written as NAME=SIZE, in the words of an option of the command line.
+
+    Args:
+        form: what was wanted, such as "NAME=1x3x224x224".
+        read: makes sizes of what is behind the "="; a ValueError says that it is none.
+
+    Raises:
+        ArgumentError: one is written otherwise, or a name is there twice.
+    """
+    found: dict[str, tuple[int, ...]] = {}
+    for text in texts:
+        name, equals, size = text.rpartition("=")
+        if not equals or not name:
+            raise ArgumentError(f"{option} {text}: wanted {form}")
+        if name in found:
+            raise ArgumentError(f"{option} gives two sizes for {name!r}")
+        try:
+            found[name] = read(size)
+        except ValueError as error:
+            raise ArgumentError(f"{option} {text}: wanted {form}") from error
+    return found
 
 
 def given(inputs: Sequence[ModelInput], shapes: Sequence[Sequence[int]]) -> list[Size]:

@@ -145,7 +145,7 @@ def validate(
     """
     if tolerance is not None and not tolerance >= 0:
         raise ArgumentError(f"the tolerance is {tolerance}, wanted a number of at least 0")
-    tested = OnnxModel(_name(model), _load(model), library=library)
+    tested = OnnxModel(_name(model), ModelFile.of(model), library=library)
     compared = _reference(reference, tested, weights, seed)
     names = distributions(tested.inputs)
     sizes = given(tested.inputs, shapes) if shapes else _sweep(tested, compared, seed)
@@ -285,7 +285,7 @@ def _reference(
     ):
         if path is not None:
             raise ArgumentError("weights are loaded into a PyTorch source, and not into an .onnx")
-        other = OnnxModel(_name(reference), _load(reference))
+        other = OnnxModel(_name(reference), ModelFile.of(reference))
         other.takes(model)
         return other
     if isinstance(reference, str | os.PathLike):
@@ -349,14 +349,6 @@ def _weighted_sums(model: onnx.ModelProto) -> int:
         elif node.op_type in ("ConvTranspose", "MatMul", "Gemm"):
             total += math.prod(dims) // min(dims[-2:])
     return total
-
-
-def _load(model: Model) -> ModelFile:
-    if isinstance(model, ModelFile):
-        return model
-    if isinstance(model, onnx.ModelProto):
-        return ModelFile.from_proto(model)
-    return ModelFile.load(model)
 
 
 def _name(model: Model) -> str:
