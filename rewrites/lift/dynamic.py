@@ -26,8 +26,8 @@ from onnxpool.rewrites.constants import is_integer
 from onnxpool.rewrites.lift.construct import Construct, Declined
 from onnxpool.rewrites.lift.region import Region
 from onnxpool.rewrites.lift.roles import Role
-from onnxpool.rewrites.lift.size import open_size
-from onnxpool.rewrites.lift.sweep import Plane, Run, Sweep, is_same, size_operands
+from onnxpool.rewrites.lift.size import Plane, in_words, open_size
+from onnxpool.rewrites.lift.sweep import Run, Sweep, is_same, size_operands
 from onnxpool.rewrites.lift.trials import Trials
 from onnxpool.rewrites.run import RunError
 
@@ -58,6 +58,8 @@ def judge(
         sweep = Sweep(region, trials, opset)
     except RunError:
         return None
+    if not sweep.runs:
+        return None
     size = open_size(sweep.k, [(r.x.shape, r.y.shape) for r in sweep.runs if r.y is not None])
     if size is None:
         return _of_a_size_that_follows(sweep)
@@ -71,7 +73,7 @@ def judge(
     if plane := _strange_start(sweep, size):
         return Declined(
             region,
-            f"windows computed in the graph; at {_text(plane)} they do not start where those of "
+            f"windows computed in the graph; at {in_words(plane)} they do not start where those of "
             "adaptive pooling start",
         )
     return dataclasses.replace(construct, repair=sweep.repair(construct, opset))
@@ -147,7 +149,3 @@ def _strange_start(sweep: Sweep, size: tuple[int, ...]) -> Plane | None:
             if found is not None and found != wanted:
                 return plane
     return None
-
-
-def _text(plane: Plane) -> str:
-    return "x".join(map(str, plane))

@@ -37,6 +37,7 @@ from onnxpool.rewrites.lift.proven_size import Proof, proven_size
 from onnxpool.rewrites.lift.region import Region
 from onnxpool.rewrites.lift.repair import Repair
 from onnxpool.rewrites.lift.roles import Role
+from onnxpool.rewrites.lift.size import SWEEP, Plane, in_words
 from onnxpool.rewrites.lift.traced_size import TracedSizes
 from onnxpool.rewrites.lift.trials import Trials
 
@@ -47,7 +48,6 @@ _POOLS: dict[str, type[AdaptiveAveragePool | AdaptiveMaxPool]] = {
 _FULL_SIZE = re.compile(r"(avg|max)_pool[123]d\(.*(\.size\(|\.shape)")
 _ADAPTIVE = re.compile(r"adaptive_(avg|max)_pool|Adaptive(Avg|Max)Pool[123]d")
 _ORDINARY = re.compile(r"\.(Avg|Max)Pool[123]d$|(?<!adaptive_)(avg|max)_pool[123]d\(")
-_SWEEP = range(1, 65)
 _KEPT = 16
 """A length for an axis that is kept: any will do."""
 _MOST_CANDIDATES = 4
@@ -114,7 +114,7 @@ def settle(
         return list(constructs), list(declined)
     traced = TracedSizes(trials, hints, constructs, opset)
     settled = _settle_all(frozen, traced, hints)
-    found = [_construct(f, *settled[id(f.node)], trials) for f in frozen if id(f.node) in settled]
+    found = [_construct(f, *settled[id(f.node)]) for f in frozen if id(f.node) in settled]
     open_ = [f for f in frozen if id(f.node) not in settled and not f.ordinary]
     left = [_unsettled(f, traced) for f in open_]
     judged = {id(f.node) for f in (*open_, *(f for f in frozen if id(f.node) in settled))}
@@ -231,7 +231,7 @@ def _given_size(f: Frozen, hints: Hints) -> tuple[int, ...] | None:
 
 def _given(f: Frozen, traced: TracedSizes, hints: Hints) -> tuple[tuple[int, ...], str] | None:
     size = _given_size(f, hints)
-    return None if size is None else (size, f"--output-size says {_text(size)}")
+    return None if size is None else (size, f"--output-size says {in_words(size)}")
 
 
 def _proven(f: Frozen, traced: TracedSizes, hints: Hints) -> tuple[tuple[int, ...], str] | None:
@@ -254,16 +254,15 @@ def _solved(f: Frozen, traced: TracedSizes, hints: Hints) -> tuple[tuple[int, ..
     )
     plane = "x".join("?" if found is None else str(found[0]) for found in lengths)
     kept = "; an axis of kernel 1 is taken as kept" if KEEP in sizes else ""
-    return sizes, f"{traced.because(f.x)} {plane}, its kernel is {_text(f.kernel)}{kept}"
+    return sizes, f"{traced.because(f.x)} {plane}, its kernel is {in_words(f.kernel)}{kept}"
 
 
-def _construct(f: Frozen, size: tuple[int, ...], evidence: str, trials: Trials) -> Construct:
+def _construct(f: Frozen, size: tuple[int, ...], evidence: str) -> Construct:
     right = tuple(_KEPT if o == KEEP else k * o for k, o in zip(f.kernel, size, strict=True))
-    planes = dict.fromkeys((n,) * len(size) for n in _SWEEP)
-    wrong: list[tuple[int, ...]] = []
-    failing: list[tuple[int, ...]] = []
-    fine = [right]
-    for plane in planes:
+    fine: list[Plane] = [right]
+    wrong: list[Plane] = []
+    failing: list[Plane] = []
+    for plane in ((n,) * len(size) for n in SWEEP):
         fits = all(o == KEEP or n == r for n, o, r in zip(plane, size, right, strict=True))
         runs = all(n >= k for n, k in zip(plane, f.kernel, strict=True))
         (fine if fits else wrong if runs else failing).append(plane)
@@ -275,7 +274,7 @@ def _construct(f: Frozen, size: tuple[int, ...], evidence: str, trials: Trials) 
 def _unsettled(f: Frozen, traced: TracedSizes) -> Declined:
     if not f.why:
         proven = f.proof.output_size if f.proof else None
-        size = _text(proven) if proven else "HxW"
+        size = in_words(proven) if proven else "HxW"
         return Declined(
             f.region,
             "windows of a fixed size over sizes that are not fixed; if the source pools adaptively "
@@ -284,15 +283,11 @@ def _unsettled(f: Frozen, traced: TracedSizes) -> Declined:
             level="warning",
         )
     candidates = traced.candidates(f.x, f.kernel, _MOST_CANDIDATES)
-    shown = ", ".join(f"{_text(o)} (traced at {_text(t)})" for o, t in candidates)
+    shown = ", ".join(f"{in_words(o)} (traced at {in_words(t)})" for o, t in candidates)
     return Declined(
         f.region,
-        f"frozen at the traced size ({f.why}); its kernel {_text(f.kernel)} does not say to which "
-        f"size it pools: {shown or 'any'}, …; say it with --output-size {f.name}=HxW or "
+        f"frozen at the traced size ({f.why}); its kernel {in_words(f.kernel)} does not say to "
+        f"which size it pools: {shown or 'any'}, …; say it with --output-size {f.name}=HxW or "
         f"--traced-size {traced.input_name(f.x)}=SHAPE",
         level="error",
     )
-
-
-def _text(size: Sequence[int]) -> str:
-    return "x".join("None" if n == KEEP else str(n) for n in size)

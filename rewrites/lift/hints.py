@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from onnxpool.rewrites.lift.size import in_words
+
 OutputSize = tuple[int, ...]
 
 EVERY_NODE = "*"
@@ -52,7 +54,7 @@ class Hints:
             return None
         if len(size) not in (1, axes):
             raise WrongHint(
-                f"--output-size {key}={'x'.join(map(str, size))} has {len(size)} axes, node "
+                f"--output-size {key}={in_words(size)} has {len(size)} axes, node "
                 f"{node!r} pools {axes}"
             )
         return size * axes if len(size) == 1 else size

@@ -16,6 +16,7 @@ import onnx_graphsurgeon as gs
 
 from onnxpool.rewrites.constants import is_constant, is_standard
 from onnxpool.rewrites.lift.construct import shape_of
+from onnxpool.rewrites.lift.size import in_words
 
 _KEEP_THE_PLANE = frozenset(
     ("Abs", "BatchNormalization", "Cast", "Clip", "Dropout", "Elu", "Gelu", "HardSigmoid")
@@ -60,11 +61,10 @@ class Proof:
 def proven_size(y: gs.Variable, k: int, constants: frozenset[str]) -> Proof | None:
     """What the readers of `y` prove of its last `k` sizes; None where they prove nothing."""
     declared = (shape_of(y) or ())[-k:]
-    if len(declared) == k and all(isinstance(dim, int) for dim in declared):
-        sizes = tuple(dim if isinstance(dim, int) else None for dim in declared)
-        return Proof(
-            sizes, None, f"the file declares {y.name!r} as {'x'.join(map(str, sizes))}", True
-        )
+    known = tuple(dim for dim in declared if isinstance(dim, int))
+    if len(known) == k:
+        because = f"the file declares {y.name!r} as {in_words(known)}"
+        return Proof(known, None, because, declared=True)
     for tensor in _same_plane(y, constants):
         for node in tensor.outputs:
             for rule in (_squeezed, _flattened):

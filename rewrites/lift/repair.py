@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-Plane = tuple[int, ...]
+from onnxpool.rewrites.lift.size import Plane, in_words
 
 
 @dataclasses.dataclass(frozen=True)
@@ -13,8 +13,9 @@ class Repair:
     """A construct that is not what its source computes at every size.
 
     Attributes:
-        right, wrong, failing: the sizes of the pooled axes of X at which the graph was run, parted
-            by what came out: the values of the source, others, or none.
+        right, wrong, failing: sizes of the pooled axes of X, parted by what comes out: the values
+            of the source, others, or none. Seen by running the graph where it computes its
+            windows; where they are frozen, it follows from their length.
         evidence: from what it is known what the source computes, where the graph does not say it.
     """
 
@@ -29,7 +30,7 @@ class Repair:
         tried = len(set(bad) | set(self.right))
         parts = [f"wrong at {len(self.wrong)}" * bool(self.wrong)]
         parts.append(f"fails at {len(self.failing)}" * bool(self.failing))
-        shown = ", ".join("x".join(map(str, plane)) for plane in bad[:3])
+        shown = ", ".join(in_words(plane) for plane in bad[:3])
         more = ", …" if len(bad) > 3 else ""
         said = f"{' and '.join(filter(None, parts))} of {tried} sizes ({shown}{more})"
         return f"{said}; {self.evidence}" if self.evidence else said

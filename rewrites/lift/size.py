@@ -8,6 +8,9 @@ from onnxpool.ops.op import KEEP, Dim, Shape
 
 Plane = tuple[int, ...]
 
+SWEEP = range(1, 65)
+"""Lengths of axes that are not fixed, at which it is seen whether a graph is right."""
+
 _LEAST_LEADING = {2: 1, 3: 1, 4: 1, 5: 2}
 """By rank: how many leading axes are never pooled: (C, L), (C, H, W), (C, D, H, W), (N, C, …)."""
 
@@ -41,6 +44,11 @@ def size_of_dropped_axes(x: Shape | None, y: Shape | None) -> tuple[int, ...] | 
     pooled = x[len(y) :]
     fits = len(y) in (1, 2) and all(isinstance(dim, int) for dim in pooled)
     return (1,) * len(pooled) if fits else None
+
+
+def in_words(size: Sequence[int]) -> str:
+    """A plane or an output size as PyTorch's users say it, such as "7x7" or "3xNone"."""
+    return "x".join("None" if n == KEEP else str(n) for n in size)
 
 
 def open_size(k: int, runs: Sequence[tuple[Plane, Plane]]) -> tuple[int, ...] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Iterator
@@ -22,13 +23,10 @@ from onnxpool.rewrites.lift.construct import Construct, shape_of
 from onnxpool.rewrites.lift.proof import run_type
 from onnxpool.rewrites.lift.region import Region
 from onnxpool.rewrites.lift.repair import Repair
+from onnxpool.rewrites.lift.size import SWEEP, Plane
 from onnxpool.rewrites.lift.trials import Trials
 from onnxpool.rewrites.run import RunError, Runner, evaluate
 
-Plane = tuple[int, ...]
-
-SWEEP = range(1, 65)
-"""Lengths of the axes that are not fixed, at which a region is run."""
 _LONG = 160
 """No window of a map that was traced smaller than this is cut short on an axis of this length."""
 _MOST_ELEMENTS = 1 << 24
@@ -37,7 +35,7 @@ _SAME = 1e-4
 """Of the greatest value. A wrong window shows far above; only the proof decides."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Run:
     """One trial: `y` is None where the region fails."""
 
@@ -50,10 +48,10 @@ class Sweep:
     """A region, run at many sizes."""
 
     def __init__(self, region: Region, trials: Trials, opset: int) -> None:
-        """Run it.
+        """Make it ready to run.
 
         Raises:
-            RunError: it cannot be cut out, or no size of the inputs gives X a chosen size.
+            RunError: it cannot be cut out, or no op pools an X of its rank.
         """
         self.region = region
         self._trials = trials
@@ -64,15 +62,18 @@ class Sweep:
             raise RunError(f"X has rank {self._rank}")
         self.k = self._pooled_axes()
         self._rng = np.random.default_rng(0)
-        self.runs = list(self._sweep())
-        if not self.runs:
-            raise RunError("no size of the inputs gives X a chosen size")
 
     def _pooled_axes(self) -> int:
         unbatched = self._rank in (2, 3, 4) and self._trials.is_open(self.region.x, 1)
         return self._rank - (1 if unbatched else 2)
 
-    def _sweep(self) -> Iterator[Run]:
+    @functools.cached_property
+    def runs(self) -> list[Run]:
+        """All of `each_run`, and what is found to be worth a place among them later."""
+        return list(self.each_run())
+
+    def each_run(self) -> Iterator[Run]:
+        """On random X, at the sizes of `SWEEP` that some size of the inputs gives X."""
         for length in SWEEP:
             plane = self.plane(length)
             shape = self.shape(plane)
@@ -142,16 +143,17 @@ class Sweep:
 
     def further_runs(self, size: tuple[int, ...], most: int) -> Iterator[Run]:
         """Larger planes and such that are not square, if the axes are right there one by one."""
-        lengths = [list(self._lengths_to_try(axis, bins)) for axis, bins in enumerate(size)]
-        for plane in itertools.islice(itertools.product(*lengths), most):
-            if plane not in {run.plane for run in self.runs} and (run := self._random_run(plane)):
-                yield run
-
-    def _lengths_to_try(self, axis: int, bins: int) -> Iterator[int]:
-        """Lengths of an axis at which its windows are right, the other axes being long."""
         around = self._long_plane()
         if around is None:
             return
+        known = {run.plane for run in self.runs}
+        lengths = [list(self._lengths_to_try(around, *axis)) for axis in enumerate(size)]
+        for plane in itertools.islice(itertools.product(*lengths), most):
+            if plane not in known and (run := self._random_run(plane)):
+                yield run
+
+    def _lengths_to_try(self, around: Plane, axis: int, bins: int) -> Iterator[int]:
+        """Lengths of an axis at which its windows are right, the other axes being long."""
         if not self._is_open(axis):
             yield around[axis]
         elif bins != KEEP:
@@ -240,7 +242,7 @@ class Along:
         self._sweep = Sweep(dataclasses.replace(region, nodes=nodes), trials, opset)
         self._output_size = output_size
         self.k = self._sweep.k
-        planes = (run.plane for run in self._sweep.runs if run.y is not None)
+        planes = (run.plane for run in self._sweep.each_run() if run.y is not None)
         around = next(planes, None)
         if around is None:
             raise RunError("it runs at no size")

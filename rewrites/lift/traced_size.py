@@ -19,6 +19,7 @@ import onnx_graphsurgeon as gs
 from onnxpool.ops import AdaptiveAveragePool
 from onnxpool.rewrites.lift.construct import Construct, shape_of
 from onnxpool.rewrites.lift.hints import Hints, WrongHint
+from onnxpool.rewrites.lift.size import in_words
 from onnxpool.rewrites.lift.sweep import Along
 from onnxpool.rewrites.lift.trials import Trials
 from onnxpool.rewrites.run import RunError
@@ -64,7 +65,7 @@ class TracedSizes:
                 if self._told and not any(map(condition, self._values(symbol))):
                     raise WrongHint(
                         f"--traced-size makes {x.name!r} {self.plane_in_words(x)}, which windows "
-                        f"of {'x'.join(map(str, kernel))} do not fill"
+                        f"of {in_words(kernel)} do not fill"
                     )
                 self._unknowns[symbol].cheap.append(condition)
 
@@ -132,7 +133,7 @@ class TracedSizes:
         )
         if not agree:
             raise WrongHint(
-                f"--traced-size {name}={'x'.join(map(str, shape))} does not fit the input, which "
+                f"--traced-size {name}={in_words(shape)} does not fit the input, which "
                 f"is {'x'.join(map(str, dims))}"
             )
         self._told = True

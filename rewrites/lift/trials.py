@@ -89,7 +89,7 @@ class Trials:
 
     def is_open(self, tensor: gs.Tensor, axis: int) -> bool:
         """Whether the size of an axis depends on the sizes of the inputs."""
-        return axis in {line.axis for line in self._lines(tensor).values() if line is not None}
+        return self.symbol(tensor, axis) is not None
 
     def symbol(self, tensor: gs.Tensor, axis: int) -> str | None:
         """The symbol of an input that decides the size of an axis; None where none does."""

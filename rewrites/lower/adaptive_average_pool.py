@@ -35,7 +35,7 @@ from onnxpool.ops.adaptive_average_pool import AdaptiveAveragePool
 from onnxpool.ops.op import KEEP, Array
 from onnxpool.ops.windows import windows
 from onnxpool.rewrites.lower.builder import Builder, is_half
-from onnxpool.rewrites.lower.dynamic import average_axes, multiply, split
+from onnxpool.rewrites.lower.dynamic import average_axes, multiply, pool
 from onnxpool.rewrites.lower.separable import (
     MEAN,
     by_pools,
@@ -66,14 +66,8 @@ def average(
     b: Builder, x: gs.Tensor, output_size: Sequence[int], strategy: str
 ) -> tuple[gs.Tensor, str]:
     """The adaptive average of a float32 or float64 `x`, and the strategy that was used."""
-    static, dynamic = split(b, x.shape, output_size)
-    if not dynamic:
-        return _static_average(b, x, static, strategy)
-    used = "dynamic matmul"
-    if pooled_axes(x.shape, static):
-        x, form = _static_average(b, x, static, strategy)
-        used = f"{form}, {used}"
-    return average_axes(b, x, dynamic), used
+    static = functools.partial(_static_average, strategy=strategy)
+    return pool(b, x, output_size, static, average_axes, "dynamic matmul")
 
 
 def _static_average(

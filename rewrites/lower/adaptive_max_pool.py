@@ -21,6 +21,7 @@ float64 GlobalMaxPool: to one window, `pool` is `slice` there.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -37,6 +38,7 @@ from onnxpool.rewrites.lower.dynamic import (
     Bins,
     along,
     maximum_axes,
+    pool,
     position_of_maximum,
     split,
     stride,
@@ -75,14 +77,8 @@ def maximum(
     b: Builder, x: gs.Tensor, output_size: Sequence[int], strategy: str
 ) -> tuple[gs.Tensor, str]:
     """The adaptive maximum of `x`, and the strategy that was used."""
-    static, dynamic = split(b, x.shape, output_size)
-    if not dynamic:
-        return _static_maximum(b, x, static, strategy)
-    used = "dynamic gather"
-    if pooled_axes(x.shape, static):
-        x, form = _static_maximum(b, x, static, strategy)
-        used = f"{form}, {used}"
-    return maximum_axes(b, x, dynamic), used
+    static = functools.partial(_static_maximum, strategy=strategy)
+    return pool(b, x, output_size, static, maximum_axes, "dynamic gather")
 
 
 def _static_maximum(

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,7 +23,7 @@ import onnx_graphsurgeon as gs
 from onnxpool.ops.op import COMPUTED, KEEP, Dim, Shape, kept
 from onnxpool.rewrites.constants import onnx_type
 from onnxpool.rewrites.lower.builder import Builder, resized
-from onnxpool.rewrites.lower.separable import MAX
+from onnxpool.rewrites.lower.separable import MAX, pooled_axes
 
 INT64 = np.dtype(np.int64)
 MIN_TAKES_INTEGERS = 12
@@ -32,6 +32,10 @@ MIN_TAKES_INTEGERS = 12
 Bins: TypeAlias = tuple[int, ...] | gs.Tensor
 """Numbers of windows, those of several pools one after the other; or one that the graph computes,
 an int64 scalar."""
+Static: TypeAlias = Callable[[Builder, gs.Tensor, Sequence[int]], tuple[gs.Tensor, str]]
+"""Pools axes whose windows are known; returns the result and its form."""
+Dynamic: TypeAlias = Callable[[Builder, gs.Tensor, Mapping[int, Bins]], gs.Tensor]
+"""Pools the axes that are given, whose windows the graph computes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +45,31 @@ class Windows:
     start: gs.Tensor
     end: gs.Tensor
     count: Dim
+
+
+def pool(
+    b: Builder,
+    x: gs.Tensor,
+    output_size: Sequence[int],
+    static: Static,
+    dynamic: Dynamic,
+    form: str,
+) -> tuple[gs.Tensor, str]:
+    """Pool the axes of known windows by `static`, then the others by `dynamic`.
+
+    Args:
+        form: what `dynamic` is called.
+
+    Returns:
+        The result, and the forms that were used.
+    """
+    known, computed = split(b, x.shape, output_size)
+    if not computed:
+        return static(b, x, known)
+    if pooled_axes(x.shape, known):
+        x, used = static(b, x, known)
+        form = f"{used}, {form}"
+    return dynamic(b, x, computed), form
 
 
 def split(
