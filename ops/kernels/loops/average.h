@@ -9,13 +9,7 @@ namespace {
 template <typename T>
 struct Mean {
   using Stored = T;
-  static constexpr bool kMaps = false;
   static constexpr bool kFinishes = true;
-
-  template <typename V>
-  V map(V x) const {
-    return x;
-  }
 
   template <typename V>
   V combine(V a, V b) const {

@@ -3,9 +3,7 @@
 // A reduction R says what happens to the values:
 //
 //     using Stored              element type of X and Y
-//     kMaps                     whether map is not the identity
 //     kFinishes                 whether finish is not the identity
-//     V map(V x)                each element first, as in GeM's power
 //     V combine(V a, V b)       + or max; associative, and R starts from the first element
 //     V finish(V v, V n)        of windows with n elements
 //
@@ -101,7 +99,7 @@ template <int kCount, typename R, typename T = typename R::Stored>
 void reduce_pass(const R& r, const T* row, int64_t stride, int64_t columns, bool whole, bool first,
                  Compute<T>* out) {
   const auto step = [&](int64_t column, const auto& load_from) {
-    Vec<T> v = tree<kCount>(r, [&](int i) { return r.map(load_from(row + i * stride + column)); });
+    Vec<T> v = tree<kCount>(r, [&](int i) { return load_from(row + i * stride + column); });
     if (!first) v = r.combine(load_computed<T>(out + column), v);
     store<T>(out + column, v);
   };
@@ -281,7 +279,7 @@ void pool_block(const R& r, const Rows<T>* rows, int64_t units, const Windows& w
   for (int64_t u = 0; u < units; ++u) {
     if constexpr (R::kFinishes) results.count(u * windows.count, rows[u].count(), windows.count);
     sources[u] = as_computed(rows[u].first);
-    if (R::kMaps || sources[u] == nullptr || rows[u].count() > 1) {
+    if (sources[u] == nullptr || rows[u].count() > 1) {
       reduce_rows(r, rows[u], end, free);
       sources[u] = free;
       free += whole_vectors<T>(rows[u].columns);
