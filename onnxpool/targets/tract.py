@@ -1,9 +1,7 @@
 """tract."""
 
 from onnxpool.rewrites.lower import lp_pool
-from onnxpool.rewrites.lower.computed_resize import COMPUTED_RESIZE
-from onnxpool.rewrites.lower.upsample_from_one import UPSAMPLE_FROM_ONE
-from onnxpool.targets.conditions import resizes_to_computed
+from onnxpool.targets.computed_resize import NO_COMPUTED_RESIZE
 from onnxpool.targets.target import Limit, Target
 from onnxpool.targets.tried import TRIED
 
@@ -14,18 +12,7 @@ TRACT = Target(
     opset=17,
     limits=(
         Limit(lp_pool.OPS, "does not load, or gives wrong values", cure=lp_pool.POWER_AVERAGE),
-        Limit(
-            ("Resize",),
-            "cannot resize to sizes that the graph computes",
-            when=resizes_to_computed,
-            cure=UPSAMPLE_FROM_ONE,
-        ),
-        Limit(
-            ("Resize",),
-            "cannot resize to sizes that the graph computes; say --input-shape",
-            when=resizes_to_computed,
-            cure=COMPUTED_RESIZE,
-        ),
+        *NO_COMPUTED_RESIZE,
         Limit(("RoiAlign",), "does not load"),
     ),
     known_ops=TRIED,

@@ -1,5 +1,6 @@
 """Apache TVM, through Relax's ONNX frontend."""
 
+from onnxpool.targets.computed_resize import NO_COMPUTED_RESIZE
 from onnxpool.targets.conditions import gives_indices
 from onnxpool.targets.target import Limit, Target
 from onnxpool.targets.tried import TRIED
@@ -11,6 +12,7 @@ TVM = Target(
     opset=17,
     limits=(
         Limit(("Celu", "GRU", "LSTM", "LpNormalization"), "its frontend has no such op"),
+        *NO_COMPUTED_RESIZE,
         Limit(("MaxPool",), "gives no indices", when=gives_indices),
     ),
     known_ops=TRIED,

@@ -119,6 +119,10 @@ class Builder:
     def element(self, vector: gs.Tensor, index: int) -> gs.Variable:
         return self.shared("Gather", [vector, self.integer(index)], (), axis=0)
 
+    def element_vector(self, vector: gs.Tensor, index: int) -> gs.Variable:
+        """As `element`, a vector of one element, for the reason of `length_vector`."""
+        return self.shared("Gather", [vector, self.integers([index])], (1,), axis=0)
+
     def range(self, end: gs.Tensor) -> gs.Tensor:
         """0, …, end - 1 as an int64 vector."""
         if isinstance(end, gs.Constant):

@@ -31,15 +31,10 @@ FLOAT = np.dtype(np.float32)
 COORDINATES = ("half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners")
 
 
-def applies(node: gs.Node) -> bool:
-    """Whether a linear Resize has a size that is not known."""
-    y = node.outputs[0].shape
-    linear = bool(node.attrs.get("mode", "nearest") == "linear")
-    return linear and (y is None or any(not isinstance(dim, int) for dim in y[2:]))
-
-
 def emit(b: Builder, node: gs.Node) -> Sequence[gs.Tensor]:
     x, y = node.inputs[0], node.outputs[0]
+    if node.attrs.get("mode", "nearest") != "linear":
+        raise Unsupported("only linear interpolation is computed here")
     if not is_float(x.dtype) or x.shape is None or y.shape is None:
         raise Unsupported("the rank of its input is not known, or it is not of floats")
     if len(node.inputs) < 4 or not node.inputs[3].name or "axes" in node.attrs:
@@ -51,7 +46,8 @@ def emit(b: Builder, node: gs.Node) -> Sequence[gs.Tensor]:
     # The last axis first: then the sizes behind an axis are known where they can be.
     for axis in reversed(range(2, len(x.shape))):
         resized = _resize_axis(b, node, resized, axis)
-    return [b.cast(resized, x.dtype)]
+    # What is computed has sizes of its own for TVM, which would not join it to another tensor.
+    return [b.node("Reshape", [b.cast(resized, x.dtype), node.inputs[3]], y.shape)]
 
 
 def _resize_axis(b: Builder, node: gs.Node, x: gs.Tensor, axis: int) -> gs.Tensor:
@@ -80,20 +76,21 @@ def _weights(b: Builder, node: gs.Node, x: gs.Tensor, axis: int) -> gs.Tensor:
 def _positions(b: Builder, node: gs.Node, axis: int) -> gs.Tensor:
     """Where each output lies in the input, ``(O,)``."""
     mode = node.attrs.get("coordinate_transformation_mode", "half_pixel")
-    size, length = b.element(node.inputs[3], axis), _float(b, b.length(axis))
-    i = _float(b, b.range(size))
-    last = b.shared("Sub", [length, _number(b, 1)], ())
-    gaps = b.shared("Sub", [_float(b, size), _number(b, 1)], ())
+    i = _float(b, b.range(b.element(node.inputs[3], axis)))
+    size = _float(b, b.element_vector(node.inputs[3], axis))
+    length = _float(b, b.length_vector(axis))
+    last = b.shared("Sub", [length, _number(b, 1)], (1,))
+    gaps = b.shared("Sub", [size, _number(b, 1)], (1,))
     if mode == "align_corners":
-        steps = b.shared("Max", [gaps, _number(b, 1)], ())
-        x = b.shared("Mul", [i, b.shared("Div", [last, steps], ())], i.shape)
+        steps = b.shared("Max", [gaps, _number(b, 1)], (1,))
+        x = b.shared("Mul", [i, b.shared("Div", [last, steps], (1,))], i.shape)
     else:
         half = _number(b, 0 if mode == "asymmetric" else 0.5)
-        scale = b.shared("Div", [length, _float(b, size)], ())
+        scale = b.shared("Div", [length, size], (1,))
         x = b.shared("Mul", [b.shared("Add", [i, half], i.shape), scale], i.shape)
         x = b.shared("Sub", [x, half], i.shape)
         if mode == "pytorch_half_pixel":
-            one_or_zero = b.shared("Min", [gaps, _number(b, 1)], ())
+            one_or_zero = b.shared("Min", [gaps, _number(b, 1)], (1,))
             x = b.shared("Mul", [x, one_or_zero], i.shape)
     x = b.shared("Max", [x, _number(b, 0)], i.shape)
     return b.shared("Min", [x, last], i.shape)
@@ -107,7 +104,7 @@ def _indices(b: Builder, axis: int, length: object) -> gs.Tensor:
 
 def _float(b: Builder, x: gs.Tensor) -> gs.Tensor:
     if isinstance(x, gs.Constant):
-        return b.constant(f"float_{x.values}", x.values.astype(FLOAT))
+        return b.constant(f"float_{x.values.item()}", x.values.astype(FLOAT))
     return b.shared("Cast", [x], x.shape, FLOAT, to=onnx_type(FLOAT))
 
 

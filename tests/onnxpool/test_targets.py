@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import onnx
+import onnx.parser
 import pytest
 from typer.testing import CliRunner
 
@@ -132,6 +133,28 @@ def test_what_the_target_does_not_take_is_written_otherwise(
     assert change.error is not None
     assert same_outputs(result.model, model)
     assert not onnxpool.inspect(result.model, target=name).refusals
+
+
+@pytest.mark.parametrize("name", ["tract", "tvm"])
+@pytest.mark.parametrize(("bins", "form"), [(1, "Expand"), (3, "MatMul with computed weights")])
+def test_resize_to_computed_sizes(name: str, bins: int, form: str) -> None:
+    model = onnx.parser.parse_model(f"""
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (float[1,2,H,W] x, float[1,2,{bins},{bins}] bins) => (float[1,4,H,W] y)
+        {{ sizes = Shape(x)
+           resized = Resize<mode = "linear">(bins, , , sizes)
+           y = Concat<axis = 1>(x, resized) }}""")
+    (refusal,) = onnxpool.inspect(model, target=name).refusals
+    assert "cannot resize to sizes that the graph computes" in refusal.reason
+    assert refusal.becomes == form
+    result = onnxpool.rewrite(model, target=name)
+    assert "Resize" not in ops(result.model)
+    rng = np.random.default_rng(0)
+    for size in ((5, 9), (1, 2)):
+        inputs = {"x": (1, 2, *size), "bins": (1, 2, bins, bins)}
+        values = {k: rng.standard_normal(shape).astype("f") for k, shape in inputs.items()}
+        found, wanted = Runner(result.model)(values)[0], Runner(model)(values)[0]
+        assert relative_error(found, wanted) <= 64 * float(np.finfo(np.float32).eps)
 
 
 @pytest.mark.parametrize(

@@ -198,8 +198,12 @@ def test_one_element_is_expanded_to_computed_sizes() -> None:
     [
         ({"coordinate_transformation_mode": "half_pixel_symmetric"}, "not computed here"),
         ({"coordinate_transformation_mode": "tf_crop_and_resize"}, "not computed here"),
+        ({"mode": "nearest"}, "only linear"),
+        ({"mode": "cubic"}, "only linear"),
     ],
 )
 def test_other_computed_sizes_are_refused(attributes: dict, reason: str) -> None:
     with pytest.raises(Unsupported, match=reason):
-        replaced(computed(3, 4, mode="linear", **attributes), computed_resize.COMPUTED_RESIZE.emit)
+        replaced(
+            computed(3, 4, **{"mode": "linear", **attributes}), computed_resize.COMPUTED_RESIZE.emit
+        )
