@@ -11,6 +11,7 @@ from onnxpool.rewrites.lower import (
     auto_pad,
     grouped_conv,
     pool_by_axes,
+    power,
     sign_magnitude,
     upsample_from_one,
     zeros_around,
@@ -25,6 +26,7 @@ has_auto_pad = auto_pad.applies
 has_groups = grouped_conv.applies
 counts_padding = zeros_around.counts_padding
 is_sign_times_magnitude = sign_magnitude.applies
+needs_logarithm_of_zero = power.needs_logarithm_of_zero
 
 
 def has_rank(rank: int, node: gs.Node) -> bool:

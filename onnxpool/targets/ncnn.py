@@ -3,6 +3,7 @@
 from onnxpool.rewrites.lower import lp_pool
 from onnxpool.rewrites.lower.auto_pad import EXPLICIT_PADS
 from onnxpool.rewrites.lower.gather import GATHER_BY_SLICES
+from onnxpool.rewrites.lower.power import POWER_WITHOUT_ZERO
 from onnxpool.rewrites.lower.reduce_plane import GLOBAL_POOLING
 from onnxpool.rewrites.lower.resize import RESIZE_BY_MATMUL
 from onnxpool.rewrites.lower.sign_magnitude import MAGNITUDE_WITH_SIGN
@@ -16,6 +17,7 @@ from onnxpool.targets.conditions import (
     is_linear_asymmetric,
     is_same_upper,
     is_sign_times_magnitude,
+    needs_logarithm_of_zero,
     pads_more_at_the_start,
     pads_unevenly,
     reduces_plane,
@@ -64,6 +66,12 @@ NCNN = Target(
             cure=EXPLICIT_PADS,
         ),
         Limit(("MaxPool",), "cannot pad more at the start", when=pads_more_at_the_start),
+        Limit(
+            ("Pow",),
+            "of 0 or less it gives garbage, unless squared",
+            when=needs_logarithm_of_zero,
+            cure=POWER_WITHOUT_ZERO,
+        ),
         Limit(lp_pool.OPS, "it has no such layer", cure=lp_pool.POWER_AVERAGE),
         Limit(
             ("Resize",),

@@ -42,6 +42,7 @@ from onnxpool.rewrites.lower.dynamic import (
     split,
     window_weights,
 )
+from onnxpool.rewrites.lower.power import product
 from onnxpool.rewrites.lower.separable import MAX, MEAN, pooled_axes
 
 EXPONENTS_OF_POW = (1, 2, 3)
@@ -136,20 +137,11 @@ def _form(op: GeMPool, exponent: Exponent) -> str:
 
 def _power(b: Builder, x: gs.Tensor, exponent: Exponent, form: str) -> gs.Tensor:
     if form == "products":
-        return _product(b, x, int(exponent.value or 0))
+        return product(b, x, int(exponent.value or 0))
     if form == "exp-log":
         scaled = b.elementwise("Mul", b.elementwise("Log", x), exponent.p)
         return b.elementwise("Exp", scaled)
     return b.elementwise("Pow", x, exponent.p)
-
-
-def _product(b: Builder, x: gs.Tensor, count: int) -> gs.Tensor:
-    if count == 1:
-        return x
-    if count % 2:
-        return b.elementwise("Mul", _product(b, x, count - 1), x)
-    half = _product(b, x, count // 2)
-    return b.elementwise("Mul", half, half)
 
 
 def _scaled(b: Builder, x: gs.Tensor, p: gs.Tensor, op: GeMPool) -> tuple[gs.Tensor, str]:

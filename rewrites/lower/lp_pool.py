@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import onnx_graphsurgeon as gs
 
 from onnxpool.rewrites.lower.builder import Builder
+from onnxpool.rewrites.lower.power import product
 from onnxpool.rewrites.lower.standard import Replacement
 from onnxpool.rewrites.lower.unsupported import Unsupported
 
@@ -41,7 +42,7 @@ def emit(b: Builder, node: gs.Node) -> Sequence[gs.Tensor]:
 
 def _power(b: Builder, x: gs.Tensor, p: int) -> gs.Tensor:
     if p <= 2:
-        return x if p == 1 else b.elementwise("Mul", x, x)
+        return product(b, x, p)
     return b.elementwise("Pow", x, b.scalar(p, x.dtype))
 
 

@@ -107,6 +107,7 @@ CURED = [
         "MatMul",
     ),
     ("ncnn", model_of("ReduceMax", X, axes=[2, 3]), "global pooling"),
+    ("ncnn", model_of("Pow", X, {"p": floats(3)}), "a power of what is not 0"),
     ("opencv5", model_of("GlobalAveragePool", {"X": (1, 4, 5, 6, 7)}), "planes"),
     ("mnn", model_of("MaxPool", X, kernel_shape=[3, 1]), "strides"),
     ("ncnn", model_of("Gather", X, {"i": ints(3, 3, 4)}, axis=2), "slices"),

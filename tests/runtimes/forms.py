@@ -211,6 +211,10 @@ def _chains() -> Iterator[tuple[str, onnx.ModelProto]]:
             ("Add", "x t", "y"),
         ),
     )
+    half_of_zeros = ("Sub", "x half", "t"), ("Relu", "t", "base")
+    for p in (0.5, 2.3, 3.0):
+        numbers = {"half": np.float32(0.5), "p": np.float32(p)}
+        yield f"Pow {p:g} of 0", _chain(numbers, *half_of_zeros, ("Pow", "base p", "y"))
     quantization = {"scale": np.float32(0.01), "zero_point": np.uint8(3)}
     yield (
         "QuantizeLinear",

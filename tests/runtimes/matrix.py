@@ -149,8 +149,10 @@ class Runner:
         )
         if answer.stage != "done":
             return answer, []
+        count = len(graph.output)
         with np.load(results) as arrays:
-            count = len(graph.output)
+            if len(arrays) != count * len(inputs):
+                return Answer("run", f"{len(arrays)} outputs instead of {count * len(inputs)}"), []
             found = [[arrays[f"{i}.{k}"] for k in range(count)] for i in range(len(inputs))]
         return answer, found
 

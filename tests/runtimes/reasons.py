@@ -30,7 +30,6 @@ class Reason:
 
 
 REASONS = (
-    Reason(ncnn.POWER_OF_ZERO, ("power_average:lp_pool_1d", "power_average:learned_norm")),
     Reason(ncnn.ARG_MAX, ("adaptive:adaptive_max_2d_indices",)),
     Reason(litert.EQUAL_SIZES, ("attention:linear_attention",)),
     Reason(litert.EQUAL_SIZES, ("power_average:lp_pool_1d",), ("dynamic",)),

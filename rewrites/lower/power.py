@@ -1,0 +1,129 @@
+"""Pow by a constant as something else: for runtimes whose Pow is Exp(p·Log(X)), which has no 0.
+
+    Pow(X, p)   = X·X·…·X                                        p whole
+    Pow(X, 1/2) = Sqrt(X)
+    Pow(X, p)   = Pow(Max(X, least), p) · Sqrt(Sign(X))          p > 0, not whole
+
+The last factor is 1 for what is positive, 0 for 0 and NaN for what is negative, as is the power.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_graphsurgeon as gs
+
+from onnxpool.rewrites.lower.builder import Builder
+from onnxpool.rewrites.lower.standard import Replacement
+from onnxpool.rewrites.lower.unsupported import Unsupported
+from onnxpool.rewrites.lower.zeros_around import counts_padding
+from onnxpool.rewrites.run import known_value
+
+LEAST = 2e-38
+"""Not the least normal float32, 1.1755e-38: written with few digits it may become a subnormal one,
+which runtimes take for 0."""
+
+GREATEST_PRODUCT = 64
+_ANY_OPSET = 13
+_KEEPS_BOUNDS = (
+    "AveragePool",
+    "Flatten",
+    "GlobalAveragePool",
+    "GlobalMaxPool",
+    "Identity",
+    "MaxPool",
+    "ReduceMax",
+    "ReduceMean",
+    "Reshape",
+    "Slice",
+    "Squeeze",
+    "Transpose",
+    "Unsqueeze",
+)
+"""What these compute is no less than the least element of their first input."""
+
+
+def needs_logarithm_of_zero(node: gs.Node) -> bool:
+    """Whether a Pow by a positive constant other than 1 and 2 has a base that may be 0 or less."""
+    exponents = known_value(node.inputs[1], _ANY_OPSET)
+    if exponents is None or not exponents.size or not (exponents > 0).all():
+        return False
+    if (exponents == 1).all() or (exponents == 2).all():
+        return False
+    return least_element(node.inputs[0]) < LEAST
+
+
+def least_element(x: gs.Tensor) -> float:
+    """A number that no element of `x` is below; 0 where it is not known to be positive."""
+    if isinstance(x, gs.Constant):
+        return max(float(x.values.min(initial=math.inf)), 0.0)
+    node = x.inputs[0] if x.inputs else None
+    if node is None:
+        return 0.0
+    if node.op == "Clip":
+        return least_element(node.inputs[1]) if len(node.inputs) > 1 else 0.0
+    if node.op == "Max":
+        return max(map(least_element, node.inputs))
+    if node.op == "Concat":
+        return min(map(least_element, node.inputs))
+    if node.op == "Pow":
+        return _least_power(node)
+    if node.op in _KEEPS_BOUNDS and not counts_padding(node):
+        return least_element(node.inputs[0])
+    return 0.0
+
+
+def _least_power(node: gs.Node) -> float:
+    exponents = known_value(node.inputs[1], _ANY_OPSET)
+    least = least_element(node.inputs[0])
+    if exponents is None or not exponents.size or least == 0:
+        return 0.0
+    return min(math.pow(min(least, 1.0), p) for p in (exponents.min(), exponents.max()))
+
+
+def product(b: Builder, x: gs.Tensor, count: int) -> gs.Tensor:
+    """`x` to the power of `count`, at least 1."""
+    if count == 1:
+        return x
+    if count % 2:
+        return b.elementwise("Mul", product(b, x, count - 1), x)
+    half = product(b, x, count // 2)
+    return b.elementwise("Mul", half, half)
+
+
+def emit(b: Builder, node: gs.Node) -> Sequence[gs.Tensor]:
+    x, exponent = node.inputs
+    values = known_value(exponent, b.opset)
+    if values is None or not values.size or not (values > 0).all():
+        raise Unsupported("its exponent is no positive constant")
+    p = float(values.flat[0])
+    if (values == p).all() and values.ndim <= len(x.shape or ()):
+        return [_power(b, node, p)]
+    if (values == np.floor(values)).any():
+        raise Unsupported("some of its exponents are whole, so that its base may be negative")
+    return [_power_without_zero(b, node)]
+
+
+def _power(b: Builder, node: gs.Node, p: float) -> gs.Tensor:
+    if p == 0.5:
+        return b.elementwise("Sqrt", node.inputs[0])
+    if not p.is_integer():
+        return _power_without_zero(b, node)
+    if p > GREATEST_PRODUCT:
+        raise Unsupported(f"it would be a product of {p:g} factors")
+    return product(b, node.inputs[0], int(p))
+
+
+def _power_without_zero(b: Builder, node: gs.Node) -> gs.Tensor:
+    x, exponent = node.inputs
+    shape = node.outputs[0].shape
+    # Not Clip: ONNX Runtime's has no infinity.
+    base = b.elementwise("Max", x, b.scalar(LEAST, x.dtype))
+    power = b.node("Pow", [base, exponent], shape)
+    one_or_zero = b.elementwise("Sqrt", b.elementwise("Sign", x))
+    return b.node("Mul", [power, one_or_zero], shape)
+
+
+POWER_WITHOUT_ZERO = Replacement("a power of what is not 0", emit)
