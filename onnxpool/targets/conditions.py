@@ -39,6 +39,11 @@ def is_volume(node: gs.Node) -> bool:
     return has_rank(5, node)
 
 
+def is_volume_of_open_size(node: gs.Node) -> bool:
+    """Whether the size of a volume, or its batch, is known to the runtime alone."""
+    return is_volume(node) and any(not isinstance(dim, int) for dim in node.inputs[0].shape)
+
+
 def reduces_plane(node: gs.Node) -> bool:
     """Whether a reduction is over all axes behind the channels, of which there are several."""
     shape = node.inputs[0].shape

@@ -1,8 +1,14 @@
 """MNN, converted by the converter of its wheel."""
 
-from onnxpool.rewrites.lower import auto_pad, pool_defaults
+from onnxpool.rewrites.lower import auto_pad, pool_defaults, volume_pool
 from onnxpool.rewrites.lower.resize import RESIZE_BY_MATMUL
-from onnxpool.targets.conditions import gives_indices, has_dilations, is_cubic, is_same_lower
+from onnxpool.targets.conditions import (
+    gives_indices,
+    has_dilations,
+    is_cubic,
+    is_same_lower,
+    is_volume_of_open_size,
+)
 from onnxpool.targets.target import Limit, Target
 from onnxpool.targets.tried import TRIED
 
@@ -23,6 +29,12 @@ MNN = Target(
             "ends the process where strides or pads are left to their defaults",
             when=pool_defaults.applies,
             cure=pool_defaults.STRIDES_AND_PADS,
+        ),
+        Limit(
+            volume_pool.OPS,
+            "ends the process when sizes of a volume change from run to run",
+            when=is_volume_of_open_size,
+            cure=volume_pool.POOL_BY_PLANES,
         ),
         Limit(("Resize",), "cubic it gives wrong values", when=is_cubic, cure=RESIZE_BY_MATMUL),
         Limit(("MaxPool",), "gives no indices", when=gives_indices),

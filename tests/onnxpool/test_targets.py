@@ -136,6 +136,16 @@ def test_what_the_target_does_not_take_is_written_otherwise(
     assert not onnxpool.inspect(result.model, target=name).refusals
 
 
+def test_a_volume_of_open_size_is_pooled_by_planes_for_mnn() -> None:
+    attributes = {"kernel_shape": [2] * 3, "strides": [1] * 3, "pads": [0] * 6}
+    model = model_of("MaxPool", {"X": (1, 4, "D", "H", "W")}, **attributes)
+    (refusal,) = onnxpool.inspect(model, target="mnn").refusals
+    assert "ends the process when sizes of a volume change" in refusal.reason
+    result = onnxpool.rewrite(model, target="mnn")
+    assert ops(result.model).count("MaxPool") == 2
+    assert not onnxpool.inspect(result.model, target="mnn").refusals
+
+
 @pytest.mark.parametrize("name", ["tract", "tvm"])
 @pytest.mark.parametrize(("bins", "form"), [(1, "Expand"), (3, "MatMul with computed weights")])
 def test_resize_to_computed_sizes(name: str, bins: int, form: str) -> None:

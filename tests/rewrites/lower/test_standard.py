@@ -104,15 +104,35 @@ def test_another_axis_is_not_pooled() -> None:
         replaced(model_of("ReduceMean", {"X": PLANE}, axes=[1, 2]), GLOBAL_POOLING.emit)
 
 
-@pytest.mark.parametrize("op", volume_pool.OPS)
-@pytest.mark.parametrize("pads", [[0] * 6, [1, 0, 1, 0, 1, 1]])
-def test_a_volume_is_pooled_by_planes(op: str, pads: list[int]) -> None:
+def volume_of(shape: tuple, op: str, pads: list[int]) -> onnx.ModelProto:
     attributes: dict = {"kernel_shape": [2, 3, 2], "strides": [2, 1, 2], "pads": pads}
     if op == "AveragePool":
         attributes["count_include_pad"] = 1
-    model = model_of(op, {"X": VOLUME}, **({} if op.startswith("Global") else attributes))
-    new = same(model, POOL_BY_PLANES.emit, terms=210)
-    assert ops(new)[::2] == ["Reshape"] * 3
+    return model_of(op, {"X": shape}, **({} if op.startswith("Global") else attributes))
+
+
+@pytest.mark.parametrize("op", volume_pool.OPS)
+@pytest.mark.parametrize("pads", [[0] * 6, [1, 0, 1, 0, 1, 1]])
+def test_a_volume_is_pooled_by_planes(op: str, pads: list[int]) -> None:
+    new = same(volume_of(VOLUME, op, pads), POOL_BY_PLANES.emit, terms=210)
+    assert ops(new)[::2] == ["Reshape"] * (2 if op.startswith("Global") else 3)
+
+
+@pytest.mark.parametrize("op", volume_pool.OPS)
+@pytest.mark.parametrize("pads", [[0] * 6, [1, 0, 1, 0, 1, 1]])
+@pytest.mark.parametrize("shape", [("N", 4, "D", "H", "W"), ("N", 4, 6, 7, 5), (1, 4, "D", 7, 5)])
+def test_a_volume_of_open_size_is_pooled_by_planes(op: str, pads: list[int], shape: tuple) -> None:
+    model = volume_of(shape, op, pads)
+    new = replaced(model, POOL_BY_PLANES.emit)
+    for sizes in ((1, 4, 6, 7, 5), (3, 4, 9, 8, 4)):
+        x = random(*(d if isinstance(d, int) else n for d, n in zip(shape, sizes, strict=True)))
+        (found,), (wanted,) = run(new, X=x), run(model, X=x)
+        assert relative_error(found, wanted) <= 8 * np.sqrt(288) * EPSILON
+
+
+def test_a_volume_of_open_channels_is_left() -> None:
+    with pytest.raises(Unsupported, match="its channels"):
+        replaced(volume_of((1, "C", 6, 7, 5), "MaxPool", [0] * 6), POOL_BY_PLANES.emit)
 
 
 def test_an_average_that_leaves_padding_out_is_left() -> None:
