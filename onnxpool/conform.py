@@ -99,8 +99,10 @@ def check(result: ModelFile, jobs: Sequence[Job]) -> list[Change]:
     return changes
 
 
-def refusals(file: ModelFile, target: Target) -> list[Refusal]:
-    """What `target` would not take of a model whose shapes are inferred."""
+def refusals(file: ModelFile, target: Target | None) -> list[Refusal]:
+    """What `target` would not take of a model whose shapes are inferred; None takes everything."""
+    if target is None:
+        return []
     found = list(_unknown_sizes(file, target))
     for scope in file.scopes:
         for node in scope.graph.nodes:
@@ -108,18 +110,22 @@ def refusals(file: ModelFile, target: Target) -> list[Refusal]:
     return found
 
 
-def refuse(found: Sequence[Refusal], target: Target) -> None:
-    """Raises:
-    TargetError: something is certain not to work there.
+def accept(result: ModelFile, target: Target | None) -> list[Refusal]:
+    """What `target` might not take of the result.
+
+    Raises:
+        TargetError: something is certain not to work there.
     """
+    found = refusals(result, target)
     certain = [refusal for refusal in found if refusal.certain]
-    if certain:
+    if target and certain:
         first, more = certain[0], len(certain) - 1
         others = f" (and {more} more; `onnxpool inspect --target {target.name}` lists them)"
         raise TargetError(
             f"{target.name} would not take the result: {first.node}: {first.reason}"
             f"{others if more else ''}; nothing was written"
         )
+    return found
 
 
 def _cure(number: int, scope: Scope, target: Target, probe: bool) -> Iterator[Job]:

@@ -14,6 +14,8 @@
 Each message says which file, node or argument, what was found, what was wanted and what to do.
 """
 
+from collections.abc import Iterable
+
 
 class OnnxpoolError(Exception):
     exit_status = 2
@@ -53,3 +55,13 @@ class CheckError(OnnxpoolError):
 
 class TargetError(OnnxpoolError):
     exit_status = 1
+
+
+def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
+    """Check an argument that takes one of a few words.
+
+    Raises:
+        ArgumentError: it is none of `choices`.
+    """
+    if value not in choices:
+        raise ArgumentError(f"unknown {name} {value!r}; use {' or '.join(choices)}")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from onnxpool.errors import ArgumentError
 from onnxpool.model_file import ModelFile
 from onnxpool.ops.op import KEEP
-from onnxpool.rewrites.lift.hints import EVERY_NODE
+from onnxpool.rewrites.lift.hints import EVERY_NODE, Hints
 from onnxpool.sizes import parse_named
 
 OutputSizes = Mapping[str, Sequence[int]]
@@ -32,12 +32,21 @@ def parse_traced_sizes(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
     return parse_named("--traced-size", "INPUT=1x3x224x224", texts)
 
 
-def check(file: ModelFile, output_sizes: OutputSizes, traced_sizes: TracedSizes) -> None:
-    """Check that what is named is in the model.
+def told(
+    file: ModelFile, output_sizes: OutputSizes | None, traced_sizes: TracedSizes | None
+) -> Hints:
+    """What the user says of a model, as `lift.find` takes it.
 
     Raises:
-        ArgumentError: a node or an input is not.
+        ArgumentError: a node or an input that is named is not in the model.
     """
+    sizes = {name: tuple(size) for name, size in (output_sizes or {}).items()}
+    traced = {name: tuple(shape) for name, shape in (traced_sizes or {}).items()}
+    _check(file, sizes, traced)
+    return Hints(output_sizes=sizes, traced=traced)
+
+
+def _check(file: ModelFile, output_sizes: Iterable[str], traced_sizes: Iterable[str]) -> None:
     inputs = {tensor.name for tensor in file.main.graph.inputs}
     for name in traced_sizes:
         if name not in inputs:

@@ -1,38 +1,40 @@
-"""The passes in order: lift, verify, lower, splice, check."""
+"""From one model to another: load, find and plan, rewrite, splice, check, write.
+
+load     model_file, shapes             write    model_file
+find and plan, rewrite, check           survey: per graph of the model
+fit the target and the opset            conform
+splice   splice, declared_shapes        report what was found and done: report
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import onnx
-import onnx_graphsurgeon as gs
 
-from onnxpool import conform, declared_shapes, frozen_sizes, report, shapes, targets
+from onnxpool import conform, declared_shapes, frozen_sizes, report, shapes
 from onnxpool import input_shapes as input_shapes_
-from onnxpool.check import Probe, check_whole_model
-from onnxpool.errors import ArgumentError
+from onnxpool.check import check_whole_model
+from onnxpool.errors import check_choice
 from onnxpool.frozen_sizes import OutputSizes, TracedSizes
 from onnxpool.functions import drop_uncalled, uses_dialect
 from onnxpool.input_shapes import InputShapes
 from onnxpool.model_file import ModelFile, Progress
 from onnxpool.ops import register_schemas
-from onnxpool.provenance import origins
-from onnxpool.report import Action, Finding, Report, Summary
-from onnxpool.rewrites import lift, lower
+from onnxpool.report import Finding, Report, Summary
+from onnxpool.rewrites import lift
 from onnxpool.rewrites.lower.function_body import Bodies, is_body
-from onnxpool.rewrites.plan import plan
 from onnxpool.rewrites.run import kernels_missing
-from onnxpool.rewrites.verify import verify
-from onnxpool.scope import Scope, with_bodies
+from onnxpool.scope import with_bodies
+from onnxpool.survey import Goal, survey
+from onnxpool.targets import Target
 
 if TYPE_CHECKING:
     from onnxpool.validation import Validation
 
 Check = Literal["regions", "full", "none"]
-OUTPUTS = ("standard", "custom-op")
 Model = str | os.PathLike[str] | onnx.ModelProto
 
 
@@ -89,33 +91,21 @@ def inspect(
     Raises:
         OnnxpoolError: the model or an argument cannot be used.
     """
-    _check_output(to, strategy, target)
-    runtime = targets.find(target) if target else None
-    strategy = _strategy(strategy, runtime)
+    goal = Goal.of(to, strategy, target, repair=repair)
     file = _load(model)
-    bodies = Bodies(file.proto.functions) if to == "custom-op" else None
-    findings: list[Finding] = []
-    told = _told(file, output_sizes, traced_sizes)
-    for scope in file.scopes:
-        if is_body(scope.proto):
-            continue
-        constructs, declined = _find(scope, told, for_kernel=bodies is not None)
-        for construct in constructs:
-            planned = plan(construct, scope.opset, strategy, bodies, repair=repair)
-            action: Action = "rewritable" if planned.better else "left"
-            findings.append(report.of_construct(scope.name, construct, action, planned.detail))
-        findings += [report.of_declined(scope.name, region) for region in declined]
+    told = frozen_sizes.told(file, output_sizes, traced_sizes)
+    poolings = survey(file, goal, told, Bodies(file.proto.functions))
     summary = _summary(file.proto)
     return Report(
-        _name(model),
-        file.opset,
-        tuple(findings),
-        summary,
-        summary,
-        _notes(file),
-        target or "",
-        file.opset,
-        refusals=tuple(conform.refusals(file, runtime)) if runtime else (),
+        model=_name(model),
+        opset=file.opset,
+        findings=tuple(finding for pooling in poolings for finding in pooling.findings),
+        before=summary,
+        after=summary,
+        notes=_notes(file),
+        target=target or "",
+        opset_before=file.opset,
+        refusals=tuple(conform.refusals(file, goal.target)),
     )
 
 
@@ -157,87 +147,48 @@ def rewrite(
         TargetError: the target would not take the result.
         OnnxpoolError: the model or an argument cannot be used.
     """
-    _check_output(to, strategy, target)
-    _check_choice("check", check, get_args(Check))
-    runtime = targets.find(target) if target else None
-    strategy = _strategy(strategy, runtime)
+    goal = Goal.of(to, strategy, target, repair=repair)
+    check_choice("check", check, get_args(Check))
+    probe = check != "none"
     file = _load(model)
     opset_before, before = file.opset, _summary(file.proto)
-    wanted_opset = conform.wanted_opset(file, runtime, opset)
+    opset = conform.wanted_opset(file, goal.target, opset)
     suspect: tuple[Finding, ...] = ()
     if input_shapes and repair:
         file, suspect = _repaired(model, file, check, output_sizes, traced_sizes)
         output_sizes = traced_sizes = None
-    open_file = file
-    if input_shapes:
-        file = input_shapes_.fix(file, input_shapes)
-    elif runtime and not runtime.dynamic:
-        file = input_shapes_.fold(file)
+    open_file, file = file, _with_fixed_sizes(file, input_shapes, goal.target)
     fixed = file is not open_file
+
     had_dialect = uses_dialect(file.proto)
-    bodies = Bodies(file.proto.functions, wanted_opset if wanted_opset != file.opset else None)
-    bodies_before = tuple(bodies.in_model.values())
-    as_custom_op = to == "custom-op"
-    jobs: list[_Job] = []
-    stale: list[tuple[Scope, str]] = []
-    findings: list[Finding] = []
-    told = _told(file, output_sizes, traced_sizes)
-    for number, scope in enumerate(file.scopes):
-        if is_body(scope.proto):
-            continue
-        constructs, declined = _find(scope, told, for_kernel=as_custom_op)
-        lifted: list[tuple[lift.Construct, gs.Node]] = []
-        to_lower: list[gs.Node] = []
-        for construct in constructs:
-            planned = plan(
-                construct, scope.opset, strategy, bodies if as_custom_op else None, repair=repair
-            )
-            action: Action = "rewritten" if planned.better else "left"
-            findings.append(report.of_construct(scope.name, construct, action, planned.detail))
-            if planned.better:
-                probe = Probe(construct, scope.opset, bodies_before) if check != "none" else None
-                jobs.append(_Job(number, len(findings) - 1, probe))
-                if construct.unloadable or construct.repair:
-                    stale += [(scope, region.y.name) for region in construct.found]
-                if planned.custom_op and construct.is_dialect_node:
-                    continue
-                lifted.append((construct, lift.replace(scope.graph, construct)))
-                if not planned.custom_op:
-                    to_lower.append(lifted[-1][1])
-        verify(scope.graph)
-        lift.retarget(scope.graph, lifted, scope.opset)
-        for node in to_lower:
-            lower.lower(scope.graph, node, scope.opset, strategy)
-        findings += [report.of_declined(scope.name, region) for region in declined]
-    conforming = conform.conform(file, runtime, wanted_opset, probe=check != "none")
-    notes: list[str] = []
-    changed = file.splice() or wanted_opset != file.opset or fixed or bool(bodies.added)
+    bodies = Bodies(file.proto.functions, opset if opset != file.opset else None)
+    told = frozen_sizes.told(file, output_sizes, traced_sizes)
+    poolings = survey(file, goal, told, bodies, probe=probe)
+    for pooling in poolings:
+        pooling.rewrite(goal.strategy)
+    jobs = conform.conform(file, goal.target, opset, probe=probe)
+
+    changed = file.splice() or opset != file.opset or fixed or bool(bodies.added)
     if changed:
-        declared_shapes.correct(file, stale)
+        declared_shapes.correct(file, [tensor for p in poolings for tensor in p.stale])
         file = _imported_anew(file)
-        _check(file, jobs, findings, bodies)
-        notes = _add_bodies(file, bodies)
-        if had_dialect:
-            drop_uncalled(file)
-        file.check()
-        if check == "full":
-            check_whole_model(model, file)
-    refusals = conform.refusals(file, runtime) if runtime else []
-    if runtime:
-        conform.refuse(refusals, runtime)
-    if fixed:
-        input_shapes_.declare_sizes(file)
+    findings = [finding for pooling in poolings for finding in pooling.check(file, bodies)]
+    changes = conform.check(file, jobs)
+    notes = _finish(file, bodies, had_dialect=had_dialect, fixed=fixed) if changed else []
+    if changed and check == "full":
+        check_whole_model(model, file)
+    refusals = conform.accept(file, goal.target)
     made = Report(
-        _name(model),
-        file.opset,
-        report.merged(suspect, findings),
-        before,
-        _summary(file.proto),
-        (*_notes(file), *notes),
-        target or "",
-        opset_before,
-        tuple(conform.check(file, conforming)),
-        tuple(refusals),
+        model=_name(model),
+        opset=file.opset,
+        findings=report.merged(suspect, findings),
+        before=before,
+        after=_summary(file.proto),
+        notes=(*_notes(file), *notes),
+        target=target or "",
+        changes=tuple(changes),
+        opset_before=opset_before,
+        refusals=tuple(refusals),
     )
     return Result(made, file)
 
@@ -261,36 +212,15 @@ def _repaired(
     return (result._file if repaired else file), suspect
 
 
-def _told(
-    file: ModelFile, output_sizes: OutputSizes | None, traced_sizes: TracedSizes | None
-) -> lift.Hints:
-    sizes = {name: tuple(size) for name, size in (output_sizes or {}).items()}
-    traced = {name: tuple(shape) for name, shape in (traced_sizes or {}).items()}
-    frozen_sizes.check(file, sizes, traced)
-    return lift.Hints(output_sizes=sizes, traced=traced)
-
-
-def _find(
-    scope: Scope, told: lift.Hints, *, for_kernel: bool
-) -> tuple[list[lift.Construct], list[lift.Declined]]:
-    hints = dataclasses.replace(told, origins=origins(scope))
-    try:
-        return lift.find(scope.graph, scope.opset, hints, for_kernel=for_kernel)
-    except lift.WrongHint as error:
-        raise ArgumentError(str(error)) from error
-
-
-def _strategy(asked: str, target: targets.Target | None) -> str:
-    return target.strategy if target and asked == "auto" else asked
-
-
-@dataclasses.dataclass(frozen=True)
-class _Job:
-    """A construct that was rewritten: the number of its scope and of its finding."""
-
-    scope: int
-    finding: int
-    probe: Probe | None
+def _with_fixed_sizes(
+    file: ModelFile, input_shapes: InputShapes | None, target: Target | None
+) -> ModelFile:
+    """The model with its open sizes fixed and folded, as far as is wanted; else `file` itself."""
+    if input_shapes:
+        return input_shapes_.fix(file, input_shapes)
+    if target and not target.dynamic:
+        return input_shapes_.fold(file)
+    return file
 
 
 def _imported_anew(file: ModelFile) -> ModelFile:
@@ -300,21 +230,18 @@ def _imported_anew(file: ModelFile) -> ModelFile:
     return result
 
 
-def _check(result: ModelFile, jobs: list[_Job], findings: list[Finding], bodies: Bodies) -> None:
-    """Compare every changed region of the result, imported anew, with what it was."""
-    for job in jobs:
-        if job.probe is not None:
-            scope = result.scopes[job.scope]
-            errors = job.probe.compare(scope.graph, scope.opset, bodies.all)
-            findings[job.finding] = dataclasses.replace(
-                findings[job.finding], error_before=errors.before, error_after=errors.after
-            )
+def _finish(file: ModelFile, bodies: Bodies, *, had_dialect: bool, fixed: bool) -> list[str]:
+    """Complete the proto of a spliced model with what is no node; return what to tell about it."""
+    notes = _add_bodies(file, bodies) if bodies.added else []
+    if had_dialect:
+        drop_uncalled(file)
+    if fixed:
+        input_shapes_.declare_sizes(file)
+    file.check()
+    return notes
 
 
 def _add_bodies(file: ModelFile, bodies: Bodies) -> list[str]:
-    """Give the model the bodies that it needs; return what to tell about it."""
-    if not bodies.added:
-        return []
     notes = []
     ir_version = file.proto.ir_version
     file.set_functions([*file.proto.functions, *bodies.added.values()])
@@ -346,18 +273,3 @@ def _notes(file: ModelFile) -> tuple[str, ...]:
     scopes = (scope for scope in file.scopes if not is_body(scope.proto))
     notes = ((s.name, note) for s in scopes for note in (s.shape_note, lift.note(s.graph)))
     return tuple(f"{name}: {note}" for name, note in notes if note)
-
-
-def _check_output(to: str, strategy: str, target: str | None) -> None:
-    _check_choice("output", to, OUTPUTS)
-    _check_choice("strategy", strategy, lower.STRATEGIES)
-    if to == "custom-op" and (target or strategy != "auto"):
-        option = f"target {target}" if target else f"strategy {strategy}"
-        raise ArgumentError(
-            f"{option} is for standard ops; custom ops are for ONNX Runtime, so leave it out"
-        )
-
-
-def _check_choice(name: str, value: str, choices: Iterable[str]) -> None:
-    if value not in choices:
-        raise ArgumentError(f"unknown {name} {value!r}; use {', '.join(choices)}")

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import onnx
 
 from onnxpool import ops, pipeline
-from onnxpool.errors import ArgumentError, ExportError, OutputError
+from onnxpool.errors import ArgumentError, ExportError, OutputError, check_choice
 from onnxpool.exporters.dynamo import export_dynamo
 from onnxpool.exporters.shapes import dynamic_axes
 from onnxpool.exporters.torch_errors import one_line, quiet
@@ -36,6 +36,7 @@ from onnxpool.rewrites import lower
 from onnxpool.rewrites.lower.function_body import is_body
 from onnxpool.scope import bodies
 from onnxpool.source import require_torch
+from onnxpool.survey import OUTPUTS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -89,8 +90,8 @@ def export(
         OnnxpoolError: PyTorch is missing, or an argument cannot be used.
     """
     torch = require_torch()
-    _check_choice("output", to, pipeline.OUTPUTS)
-    _check_choice("exporter", exporter, EXPORTERS)
+    check_choice("output", to, OUTPUTS)
+    check_choice("exporter", exporter, EXPORTERS)
     run, oldest, newest = EXPORTERS[exporter]
     if opset is not None and not oldest <= opset <= newest:
         raise ArgumentError(
@@ -99,7 +100,7 @@ def export(
     args = args if isinstance(args, tuple) else (args,)
     _check_module(module, args)
     if isinstance(dynamic_shapes, str):
-        _check_choice("dynamic_shapes", dynamic_shapes, ("auto",))
+        check_choice("dynamic_shapes", dynamic_shapes, ("auto",))
         dynamic_shapes = tuple(dynamic_axes([tuple(x.shape) for x in args]))
     path = Path(path)
     ops.register_schemas()
@@ -192,8 +193,3 @@ def _drop_value_info(graph: onnx.GraphProto, name: str) -> None:
     kept = [info for info in graph.value_info if info.name != name]
     del graph.value_info[:]
     graph.value_info.extend(kept)
-
-
-def _check_choice(name: str, value: str, choices: Any) -> None:
-    if value not in choices:
-        raise ArgumentError(f"unknown {name} {value!r}; use {' or '.join(choices)}")

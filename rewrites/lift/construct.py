@@ -54,6 +54,11 @@ class Construct:
         return [node.domain for node in self.nodes] == [DOMAIN]
 
     @property
+    def is_wrong(self) -> bool:
+        """Whether the graph as it stands is wrong at some sizes, or runs nowhere."""
+        return self.unloadable or self.repair is not None
+
+    @property
     def nodes(self) -> tuple[gs.Node, ...]:
         """Every node of the regions once, in the order in which they were found."""
         return tuple({id(n): n for region in self.found for n in region.nodes}.values())

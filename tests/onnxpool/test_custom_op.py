@@ -364,7 +364,7 @@ def test_options_of_standard_ops_are_refused(option: str, name: str) -> None:
 
 def test_an_unknown_output_is_refused() -> None:
     model = simple_model(pools_to("X", 2), ["to_2"])
-    wanted = "^unknown output 'custom'; use standard, custom-op$"
+    wanted = "^unknown output 'custom'; use standard or custom-op$"
     with pytest.raises(ArgumentError, match=wanted):
         onnxpool.rewrite(model, to="custom")
 
