@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from enum import StrEnum
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TaskID,
-    TextColumn,
-)
 
 import onnxpool
+from onnxpool import options as opt
+from onnxpool import terminal
 from onnxpool.errors import ArgumentError, CheckError, OnnxpoolError, OutputError
 
 if TYPE_CHECKING:
@@ -39,144 +28,22 @@ app = typer.Typer(
 )
 
 
-class Strategy(StrEnum):
-    AUTO = "auto"
-    MATMUL = "matmul"
-    SLICE = "slice"
-    POOL = "pool"
-
-
-class Check(StrEnum):
-    REGIONS = "regions"
-    FULL = "full"
-    NONE = "none"
-
-
-class Output(StrEnum):
-    STANDARD = "standard"
-    CUSTOM_OP = "custom-op"
-
-
-class FailOn(StrEnum):
-    WARNING = "warning"
-    ERROR = "error"
-
-
-class Exporter(StrEnum):
-    DYNAMO = "dynamo"
-    TORCHSCRIPT = "torchscript"
-
-
-StrategyOption = Annotated[
-    Strategy,
-    typer.Option(
-        help="What averages and maxima are built of: the fastest form (auto), MatMul with "
-        "constant matrices, Slice with ReduceMean or ReduceMax, or Slice with AveragePool or "
-        "MaxPool (the most portable)."
-    ),
-]
-CheckOption = Annotated[
-    Check,
-    typer.Option(
-        help="Run every changed region before and after (regions), the whole model as well "
-        "(full, reads the weights), or nothing (none)."
-    ),
-]
-TargetOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="Write for this runtime: `onnxpool targets` lists them.",
-        show_default=False,
-    ),
-]
-NoRepairOption = Annotated[
-    bool,
-    typer.Option(
-        "--no-repair",
-        help="Leave pooling that is right at some sizes only, as dynamic exports are, with a "
-        "warning.",
-    ),
-]
-ToOption = Annotated[
-    Output,
-    typer.Option(
-        help="What pooling becomes: standard ONNX ops, or custom ops with a function body each, "
-        "for ONNX Runtime with and without the library of kernels."
-    ),
-]
-OutputSizeOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="NODE=7x7",
-        help="What the source of a node pools to, whose windows were frozen at the traced size: "
-        "7x7, 3xNone or global; '*' stands for all such nodes.",
-    ),
-]
-TracedSizeOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="INPUT=1x3x224x224",
-        help="The shape of an input when the model was traced: it settles all frozen windows.",
-    ),
-]
-WeightsOption = Annotated[
-    Path | None,
-    typer.Option(metavar="FILE", help="A state dict for the source: .pt, .pth or .safetensors."),
-]
-SeedOption = Annotated[
-    int, typer.Option(help="Seeds torch before the source is built, and random inputs.")
-]
-JsonOption = Annotated[
-    Path | None,
-    typer.Option("--json", metavar="FILE", help="Write the report as JSON too; - prints it."),
-]
-
-
 @app.command()
 def rewrite(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="IN... OUT",
-            help="A model and the file to write; or models, or a folder of them, and a folder.",
-            show_default=False,
-        ),
-    ],
-    to: ToOption = Output.STANDARD,
-    strategy: StrategyOption = Strategy.AUTO,
-    target: TargetOption = None,
-    opset: Annotated[
-        int | None,
-        typer.Option(
-            help="Opset of the result. Default: that of the model, or the greatest that the target "
-            "takes.",
-            show_default=False,
-        ),
-    ] = None,
-    input_shape: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=1x3x224x224",
-            help="Fix the sizes that an input leaves open, and fold what becomes constant; once "
-            "per input.",
-        ),
-    ] = None,
-    output_size: OutputSizeOption = None,
-    traced_size: TracedSizeOption = None,
-    no_repair: NoRepairOption = False,
-    check: CheckOption = Check.REGIONS,
-    reference: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE.py:NAME",
-            help="Validate the result against its PyTorch source (or another .onnx) as well, as "
-            "`onnxpool validate` does, and write it only if it is right.",
-        ),
-    ] = None,
-    weights: WeightsOption = None,
-    seed: SeedOption = 0,
-    json_file: JsonOption = None,
+    paths: opt.SourcesAndOut,
+    to: opt.To = "standard",
+    strategy: opt.Strategy = "auto",
+    target: opt.Target = None,
+    opset: opt.Opset = None,
+    input_shapes: opt.InputShapes = None,
+    output_sizes: opt.OutputSizes = None,
+    traced_sizes: opt.TracedSizes = None,
+    no_repair: opt.NoRepair = False,
+    check: opt.Check = "regions",
+    reference: opt.ValidatedAgainst = None,
+    weights: opt.Weights = None,
+    seed: opt.Seed = 0,
+    json_file: opt.Json = None,
 ) -> None:
     """Find the pooling of a model and write it as standard ONNX ops, or as custom ops."""
     from onnxpool import batch
@@ -188,15 +55,15 @@ def rewrite(
     pairs = batch.pair_paths(paths[:-1], paths[-1])
     work = functools.partial(
         _rewrite_file,
-        to=to.value,
-        strategy=strategy.value,
+        to=to,
+        strategy=strategy,
         target=target,
         opset=opset,
-        input_shapes=parse_all(input_shape or ()),
+        input_shapes=parse_all(input_shapes or ()),
         repair=not no_repair,
-        output_sizes=parse_output_sizes(output_size or ()),
-        traced_sizes=parse_traced_sizes(traced_size or ()),
-        check=check.value,
+        output_sizes=parse_output_sizes(output_sizes or ()),
+        traced_sizes=parse_traced_sizes(traced_sizes or ()),
+        check=check,
     )
     if len(paths) > 2 or paths[0].is_dir():
         if reference is not None:
@@ -208,34 +75,24 @@ def rewrite(
             _validate_result, reference=reference, weights=weights, seed=seed, json_file=json_file
         )
         work = functools.partial(work, compare=compare)
-    with _copy_progress() as progress:
+    with terminal.copying() as progress:
         report = work(*pairs[0], progress=progress)
     _tell([report], json_file)
     if not report.rewritten and not report.changes and report.opset == report.opset_before:
         source, copy = pairs[0]
-        _console(json_file).print(f"nothing to rewrite: {copy} is a copy of {source}")
+        terminal.console(json_file).print(f"nothing to rewrite: {copy} is a copy of {source}")
 
 
 @app.command()
 def inspect(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(metavar="IN...", help="Models, or folders of them.", show_default=False),
-    ],
-    to: ToOption = Output.STANDARD,
-    strategy: StrategyOption = Strategy.AUTO,
-    target: TargetOption = None,
-    output_size: OutputSizeOption = None,
-    traced_size: TracedSizeOption = None,
-    fail_on: Annotated[
-        FailOn | None,
-        typer.Option(
-            help="Exit with 1 if any pooling is wrong at some sizes or runs nowhere (error), or "
-            "may be (warning).",
-            show_default=False,
-        ),
-    ] = None,
-    json_file: JsonOption = None,
+    paths: opt.Sources,
+    to: opt.To = "standard",
+    strategy: opt.Strategy = "auto",
+    target: opt.Target = None,
+    output_sizes: opt.OutputSizes = None,
+    traced_sizes: opt.TracedSizes = None,
+    fail_on: opt.FailOn = None,
+    json_file: opt.Json = None,
 ) -> None:
     """Say what pooling is in a model, in which form, and what `rewrite` would make of it."""
     from onnxpool import batch
@@ -243,126 +100,74 @@ def inspect(
 
     work = functools.partial(
         _inspect_file,
-        to=to.value,
-        strategy=strategy.value,
+        to=to,
+        strategy=strategy,
         target=target,
-        output_sizes=parse_output_sizes(output_size or ()),
-        traced_sizes=parse_traced_sizes(traced_size or ()),
+        output_sizes=parse_output_sizes(output_sizes or ()),
+        traced_sizes=parse_traced_sizes(traced_sizes or ()),
     )
-    level = fail_on.value if fail_on else None
     if len(paths) > 1 or paths[0].is_dir():
-        _run_many(work, batch.pair_paths(paths, Path()), json_file, level)
+        _run_many(work, batch.pair_paths(paths, Path()), json_file, fail_on)
     else:
         report = work(paths[0], None)
         _tell([report], json_file)
-        raise typer.Exit(_failing([report], level))
+        raise typer.Exit(_failing([report], fail_on))
 
 
 @app.command()
 def validate(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="The .onnx file to judge.")],
-    reference: Annotated[
-        str,
-        typer.Argument(
-            metavar="REFERENCE",
-            help="Its PyTorch source (file.py:name, pkg.mod:name, or a .pt2 file), or an .onnx "
-            "file. name is an nn.Module class, an instance, or a function that builds one.",
-        ),
-    ],
-    shape: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="1x8x33x33",
-            help="Compare at this size instead of sweeping those that are not fixed; one for each "
-            "input, and again for more sizes.",
-        ),
-    ] = None,
-    weights: WeightsOption = None,
-    seed: SeedOption = 0,
-    tolerance: Annotated[
-        float | None,
-        typer.Option(
-            help="Greatest error allowed, as a share of the greatest output. Default: a small "
-            "multiple of the error that PyTorch itself makes against float64.",
-            show_default=False,
-        ),
-    ] = None,
-    library: Annotated[
-        bool,
-        typer.Option(
-            help="Run custom ops by the kernels of the library, where it is there, or by their "
-            "function bodies."
-        ),
-    ] = True,
-    json_file: JsonOption = None,
+    model: opt.JudgedModel,
+    reference: opt.Reference,
+    shapes: opt.ComparedShapes = None,
+    weights: opt.Weights = None,
+    seed: opt.Seed = 0,
+    tolerance: opt.Tolerance = None,
+    library: opt.Kernels = True,
+    json_file: opt.Json = None,
 ) -> None:
     """Compare a model with its source, at the sizes and on the values where pooling goes wrong."""
     from onnxpool import display
     from onnxpool.sizes import parse
     from onnxpool.validation import validate as compare
 
-    with _count_progress("sizes") as progress:
+    with terminal.counting("sizes") as progress:
         validation = compare(
             model,
             reference,
-            shapes=[parse(text) for text in shape or ()],
+            shapes=[parse(text) for text in shapes or ()],
             weights=weights,
             seed=seed,
             tolerance=tolerance,
             library=library,
             progress=progress,
         )
-    display.show_validation(validation, _console(json_file))
-    _write_json(validation.to_json(), json_file)
+    display.show_validation(validation, terminal.console(json_file))
+    terminal.write_json(validation.to_json(), json_file)
     raise typer.Exit(0 if validation.passed else 1)
 
 
 @app.command()
 def bench(
-    models: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="MODEL...", help="Models that take the same inputs.", show_default=False
-        ),
-    ],
-    shape: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="1x8x33x33",
-            help="Size of an input that is not fixed; one for each input, and again for more "
-            "sizes.",
-        ),
-    ] = None,
-    threads: Annotated[
-        list[int] | None,
-        typer.Option(
-            help="Threads of each model; again for more numbers. Default: 1.", show_default=False
-        ),
-    ] = None,
-    runs: Annotated[int, typer.Option(help="Rounds that count, after a warm-up.")] = 31,
-    torch: Annotated[
-        str | None,
-        typer.Option(metavar="FILE.py:NAME", help="Time this module in PyTorch (eager) as well."),
-    ] = None,
-    openvino: Annotated[
-        bool, typer.Option("--openvino", help="Time each model in OpenVINO as well, in float32.")
-    ] = False,
-    floor: Annotated[
-        bool, typer.Option(help="Time one read of the input as well: ONNX Runtime's own sum.")
-    ] = True,
-    seed: SeedOption = 0,
-    json_file: JsonOption = None,
+    models: opt.TimedModels,
+    shapes: opt.TimedShapes = None,
+    threads: opt.Threads = None,
+    runs: opt.Runs = 31,
+    torch: opt.TimedModule = None,
+    openvino: opt.OpenVINO = False,
+    floor: opt.Floor = True,
+    seed: opt.Seed = 0,
+    json_file: opt.Json = None,
 ) -> None:
     """Time models in ONNX Runtime side by side: read the ratios, not the milliseconds."""
     from onnxpool import display
     from onnxpool.benchmark import bench as time_in_turns
     from onnxpool.sizes import parse
 
-    with _count_progress("rounds") as progress:
+    with terminal.counting("rounds") as progress:
         result = time_in_turns(
             models,
             threads=threads or (1,),
-            shapes=[parse(text) for text in shape or ()],
+            shapes=[parse(text) for text in shapes or ()],
             runs=runs,
             torch=torch,
             openvino=openvino,
@@ -370,45 +175,23 @@ def bench(
             seed=seed,
             progress=progress,
         )
-    display.show_bench(result, _console(json_file))
-    _write_json(result.to_json(), json_file)
+    display.show_bench(result, terminal.console(json_file))
+    terminal.write_json(result.to_json(), json_file)
 
 
 @app.command()
 def export(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="FILE.py:NAME",
-            help="An nn.Module, or a function or class that builds one; or pkg.mod:NAME.",
-            show_default=False,
-        ),
-    ],
-    out: Annotated[
-        Path, typer.Argument(metavar="OUT", help="The file to write.", show_default=False)
-    ],
-    shape: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="1x8x33x33",
-            help="Shape of an example input, float32; once per input. Not needed where the file "
-            "has EXAMPLES.",
-        ),
-    ] = None,
-    dynamic: Annotated[
-        bool, typer.Option("--dynamic", help="Every axis but the channels may have any size.")
-    ] = False,
-    to: ToOption = Output.STANDARD,
-    opset: Annotated[
-        int | None, typer.Option(help="Opset of the model; else the exporter's own choice.")
-    ] = None,
-    exporter: Annotated[Exporter, typer.Option(help="Which of torch's exporters traces.")] = (
-        Exporter.DYNAMO
-    ),
-    weights: WeightsOption = None,
-    seed: SeedOption = 0,
-    strategy: StrategyOption = Strategy.AUTO,
-    json_file: JsonOption = None,
+    source: opt.Source,
+    out: opt.Out,
+    shapes: opt.ExampleShapes = None,
+    dynamic: opt.Dynamic = False,
+    to: opt.To = "standard",
+    opset: opt.ExportedOpset = None,
+    exporter: opt.Exporter = "dynamo",
+    weights: opt.Weights = None,
+    seed: opt.Seed = 0,
+    strategy: opt.Strategy = "auto",
+    json_file: opt.Json = None,
 ) -> None:
     """Export a PyTorch module with pooling that is right at every size."""
     from onnxpool.exporters.command import export_source
@@ -416,45 +199,36 @@ def export(
     report = export_source(
         source,
         out,
-        shapes=shape,
+        shapes=shapes,
         dynamic=dynamic,
         weights=weights,
         seed=seed,
-        to=to.value,
+        to=to,
         opset=opset,
-        exporter=exporter.value,
-        strategy=strategy.value,
+        exporter=exporter,
+        strategy=strategy,
     )
     _tell([report], json_file)
 
 
 @app.command()
-def targets(
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Say all about one.", show_default=False)
-    ] = None,
-    json_file: JsonOption = None,
-) -> None:
+def targets(name: opt.TargetName = None, json_file: opt.Json = None) -> None:
     """List the runtimes that `rewrite --target` writes for, and what each one gets."""
     from onnxpool import display
     from onnxpool.targets import TARGETS, find
 
-    chosen = [find(name)] if name else list(TARGETS)
+    console = terminal.console(json_file)
     if name:
-        display.show_target(chosen[0], _console(json_file))
+        target = find(name)
+        display.show_target(target, console)
+        terminal.write_json(target.to_json(), json_file)
     else:
-        display.show_targets(chosen, _console(json_file))
-    facts = [target.to_json() for target in chosen]
-    _write_json(facts[0] if name else facts, json_file)
+        display.show_targets(list(TARGETS), console)
+        terminal.write_json([target.to_json() for target in TARGETS], json_file)
 
 
 @app.command()
-def ops(
-    library: Annotated[
-        bool,
-        typer.Option("--library", help="Print the path of the custom-op library, and no more."),
-    ] = False,
-) -> None:
+def ops(library: opt.LibraryPath = False) -> None:
     """List the ops of domain onnxpool, and say where the library with their kernels is."""
     from onnxpool import display
     from onnxpool.ops import DIALECT, library_path
@@ -462,13 +236,11 @@ def ops(
     if library:
         typer.echo(library_path())
     else:
-        display.show_ops(DIALECT, Console())
+        display.show_ops(DIALECT, terminal.console())
 
 
 @app.callback(invoke_without_command=True)
-def _version(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-) -> None:
+def _version(version: opt.Version = False) -> None:
     if version:
         typer.echo(f"onnxpool {onnxpool.__version__}")
         raise typer.Exit
@@ -489,7 +261,7 @@ def main() -> None:
 
 
 def _fail(message: str, status: int) -> None:
-    sys.stderr.write(f"onnxpool: {' '.join(message.split())}\n")
+    terminal.complain(message)
     sys.exit(status)
 
 
@@ -519,9 +291,9 @@ def _validate_result(
     """Print how the result compares with its source; end here if it is wrong."""
     from onnxpool import display
 
-    with _count_progress("sizes") as progress:
+    with terminal.counting("sizes") as progress:
         validation = result.validate(reference, weights=weights, seed=seed, progress=progress)
-    display.show_validation(validation, _console(json_file))
+    display.show_validation(validation, terminal.console(json_file))
     if not validation.passed:
         raise CheckError(f"the rewritten model is not what {reference} computes; nothing written")
 
@@ -547,19 +319,17 @@ def _run_many(
 ) -> None:
     from onnxpool import batch
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    outcomes = []
-    with _progress(*columns) as progress:
-        task = progress.add_task("models", total=len(pairs))
+    outcomes: list[batch.Outcome] = []
+    with terminal.counting("models") as progress:
         for outcome in batch.run(work, pairs):
             outcomes.append(outcome)
-            progress.advance(task)
+            progress(len(outcomes), len(pairs))
     outcomes.sort(key=lambda outcome: outcome.source)
     reports = [o.report for o in outcomes if o.report is not None]
     _tell(reports, json_file)
     for outcome in outcomes:
         if outcome.error:
-            sys.stderr.write(f"onnxpool: {outcome.error}\n")
+            terminal.complain(outcome.error)
     statuses = [outcome.exit_status for outcome in outcomes]
     raise typer.Exit(max(*statuses, _failing(reports, fail_on)))
 
@@ -575,55 +345,8 @@ def _failing(reports: Sequence[Report], level: str | None) -> int:
 def _tell(reports: Sequence[Report], json_file: Path | None) -> None:
     from onnxpool import display
 
-    console = _console(json_file)
+    console = terminal.console(json_file)
     for report in reports:
         display.show(report, console)
     facts = [report.to_json() for report in reports]
-    _write_json(facts[0] if len(facts) == 1 else facts, json_file)
-
-
-def _write_json(facts: Any, json_file: Path | None) -> None:
-    if json_file is None:
-        return
-    text = json.dumps(facts, indent=2, ensure_ascii=False)
-    if str(json_file) == "-":
-        sys.stdout.write(text + "\n")
-        return
-    try:
-        json_file.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{json_file} cannot be written: {error.strerror}") from error
-
-
-def _console(json_file: Path | None) -> Console:
-    """Where human output goes: not between the JSON."""
-    return Console(stderr=str(json_file) == "-")
-
-
-def _progress(*columns: ProgressColumn) -> Progress:
-    """A progress display on stderr that leaves nothing behind; none where nobody watches."""
-    console = Console(stderr=True)
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-
-@contextlib.contextmanager
-def _count_progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar over sizes or rounds."""
-    with _progress(TextColumn(what), BarColumn(), MofNCompleteColumn()) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-@contextlib.contextmanager
-def _copy_progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar per external data file, shown once its copy starts."""
-    columns = (TextColumn("copying {task.description}"), BarColumn(), DownloadColumn())
-    tasks: dict[str, TaskID] = {}
-    with _progress(*columns) as bars:
-
-        def update(name: str, done: int, size: int) -> None:
-            if name not in tasks:
-                tasks[name] = bars.add_task(name, total=size)
-            bars.update(tasks[name], completed=done)
-
-        yield update
+    terminal.write_json(facts[0] if len(facts) == 1 else facts, json_file)

@@ -1,0 +1,219 @@
+"""The arguments and options of the command line: each is declared once, a command lists its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Sources = Annotated[
+    list[Path],
+    typer.Argument(metavar="IN...", help="Models, or folders of them.", show_default=False),
+]
+SourcesAndOut = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="IN... OUT",
+        help="A model and the file to write; or models, or a folder of them, and a folder.",
+        show_default=False,
+    ),
+]
+Out = Annotated[Path, typer.Argument(metavar="OUT", help="The file to write.", show_default=False)]
+JudgedModel = Annotated[Path, typer.Argument(metavar="MODEL", help="The .onnx file to judge.")]
+TimedModels = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="MODEL...", help="Models that take the same inputs.", show_default=False
+    ),
+]
+Reference = Annotated[
+    str,
+    typer.Argument(
+        metavar="REFERENCE",
+        help="Its PyTorch source (file.py:name, pkg.mod:name, or a .pt2 file), or an .onnx "
+        "file. name is an nn.Module class, an instance, or a function that builds one.",
+    ),
+]
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE.py:NAME",
+        help="An nn.Module, or a function or class that builds one; or pkg.mod:NAME.",
+        show_default=False,
+    ),
+]
+TargetName = Annotated[
+    str | None, typer.Argument(metavar="[NAME]", help="Say all about one.", show_default=False)
+]
+
+To = Annotated[
+    Literal["standard", "custom-op"],
+    typer.Option(
+        help="What pooling becomes: standard ONNX ops, or custom ops with a function body each, "
+        "for ONNX Runtime with and without the library of kernels."
+    ),
+]
+Strategy = Annotated[
+    Literal["auto", "matmul", "slice", "pool"],
+    typer.Option(
+        help="What averages and maxima are built of: the fastest form (auto), MatMul with "
+        "constant matrices, Slice with ReduceMean or ReduceMax, or Slice with AveragePool or "
+        "MaxPool (the most portable)."
+    ),
+]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Write for this runtime: `onnxpool targets` lists them.",
+        show_default=False,
+    ),
+]
+Opset = Annotated[
+    int | None,
+    typer.Option(
+        help="Opset of the result. Default: that of the model, or the greatest that the target "
+        "takes.",
+        show_default=False,
+    ),
+]
+ExportedOpset = Annotated[
+    int | None, typer.Option(help="Opset of the model; else the exporter's own choice.")
+]
+InputShapes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input-shape",
+        metavar="NAME=1x3x224x224",
+        help="Fix the sizes that an input leaves open, and fold what becomes constant; once "
+        "per input.",
+    ),
+]
+OutputSizes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--output-size",
+        metavar="NODE=7x7",
+        help="What the source of a node pools to, whose windows were frozen at the traced size: "
+        "7x7, 3xNone or global; '*' stands for all such nodes.",
+    ),
+]
+TracedSizes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--traced-size",
+        metavar="INPUT=1x3x224x224",
+        help="The shape of an input when the model was traced: it settles all frozen windows.",
+    ),
+]
+NoRepair = Annotated[
+    bool,
+    typer.Option(
+        "--no-repair",
+        help="Leave pooling that is right at some sizes only, as dynamic exports are, with a "
+        "warning.",
+    ),
+]
+Check = Annotated[
+    Literal["regions", "full", "none"],
+    typer.Option(
+        help="Run every changed region before and after (regions), the whole model as well "
+        "(full, reads the weights), or nothing (none)."
+    ),
+]
+ValidatedAgainst = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE.py:NAME",
+        help="Validate the result against its PyTorch source (or another .onnx) as well, as "
+        "`onnxpool validate` does, and write it only if it is right.",
+    ),
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="A state dict for the source: .pt, .pth or .safetensors."),
+]
+Seed = Annotated[
+    int, typer.Option(help="Seeds torch before the source is built, and random inputs.")
+]
+Json = Annotated[
+    Path | None,
+    typer.Option("--json", metavar="FILE", help="Write the report as JSON too; - prints it."),
+]
+FailOn = Annotated[
+    Literal["warning", "error"] | None,
+    typer.Option(
+        help="Exit with 1 if any pooling is wrong at some sizes or runs nowhere (error), or "
+        "may be (warning).",
+        show_default=False,
+    ),
+]
+ComparedShapes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shape",
+        metavar="1x8x33x33",
+        help="Compare at this size instead of sweeping those that are not fixed; one for each "
+        "input, and again for more sizes.",
+    ),
+]
+TimedShapes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shape",
+        metavar="1x8x33x33",
+        help="Size of an input that is not fixed; one for each input, and again for more sizes.",
+    ),
+]
+ExampleShapes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shape",
+        metavar="1x8x33x33",
+        help="Shape of an example input, float32; once per input. Not needed where the file "
+        "has EXAMPLES.",
+    ),
+]
+Tolerance = Annotated[
+    float | None,
+    typer.Option(
+        help="Greatest error allowed, as a share of the greatest output. Default: a small "
+        "multiple of the error that PyTorch itself makes against float64.",
+        show_default=False,
+    ),
+]
+Kernels = Annotated[
+    bool,
+    typer.Option(
+        help="Run custom ops by the kernels of the library, where it is there, or by their "
+        "function bodies."
+    ),
+]
+Threads = Annotated[
+    list[int] | None,
+    typer.Option(
+        help="Threads of each model; again for more numbers. Default: 1.", show_default=False
+    ),
+]
+Runs = Annotated[int, typer.Option(help="Rounds that count, after a warm-up.")]
+TimedModule = Annotated[
+    str | None,
+    typer.Option(metavar="FILE.py:NAME", help="Time this module in PyTorch (eager) as well."),
+]
+OpenVINO = Annotated[
+    bool, typer.Option("--openvino", help="Time each model in OpenVINO as well, in float32.")
+]
+Floor = Annotated[
+    bool, typer.Option(help="Time one read of the input as well: ONNX Runtime's own sum.")
+]
+Dynamic = Annotated[
+    bool, typer.Option("--dynamic", help="Every axis but the channels may have any size.")
+]
+Exporter = Annotated[
+    Literal["dynamo", "torchscript"], typer.Option(help="Which of torch's exporters traces.")
+]
+LibraryPath = Annotated[
+    bool, typer.Option("--library", help="Print the path of the custom-op library, and no more.")
+]
+Version = Annotated[bool, typer.Option("--version", help="Print the version.")]
