@@ -1,6 +1,6 @@
 """LiteRT (TensorFlow Lite), converted by onnx2tf, which turns the graph channels-last."""
 
-from onnxpool.rewrites.lower import full_rank
+from onnxpool.rewrites.lower import clip, full_rank, initializer, volume_pool
 from onnxpool.rewrites.lower.auto_pad import EXPLICIT_PADS
 from onnxpool.rewrites.lower.grouped_conv import CONV_PER_GROUP
 from onnxpool.targets.conditions import (
@@ -10,6 +10,7 @@ from onnxpool.targets.conditions import (
     has_dilations,
     has_groups,
     is_cubic,
+    is_volume,
     pads_unevenly,
     slices_backwards,
 )
@@ -29,6 +30,30 @@ LITERT = Target(
             "broadcasts a constant over the wrong axes",
             when=full_rank.applies,
             cure=full_rank.CONSTANT_OF_FULL_RANK,
+        ),
+        Limit(
+            full_rank.OPS,
+            "broadcasts a constant of the plane over the wrong axes",
+            when=full_rank.differs_along_plane,
+            cure=full_rank.CONSTANT_OF_FULL_SHAPE,
+        ),
+        Limit(
+            ("Expand", "Resize"),
+            "reads sizes that a Constant node gives in another order",
+            when=initializer.applies,
+            cure=initializer.INITIALIZER,
+        ),
+        Limit(
+            ("Clip", "Max"),
+            "with a positive lower bound, behind a convolution or pooling, it does not run",
+            when=clip.has_positive_minimum,
+            cure=clip.MIN_OF_NEGATIVE,
+        ),
+        Limit(
+            ("AveragePool",),
+            "of volumes it does not convert",
+            when=is_volume,
+            cure=volume_pool.POOL_BY_PLANES,
         ),
         Limit(
             ("AveragePool", "Conv", "MaxPool"),

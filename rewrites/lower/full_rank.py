@@ -1,12 +1,15 @@
-"""A constant with as many axes as the tensor that it is combined with.
+"""A constant with as many axes as the tensor that it is combined with, or all of its elements.
 
 Op(X, c) = Op(X, Reshape(c, {1, …, 1, shape of c}))        Add, Mul, Pow, Max, …
+Op(X, c) = Op(X, Expand(c, shape of Op))                   where c differs along the plane
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
+import numpy as np
 import onnx_graphsurgeon as gs
 
 from onnxpool.ops.op import Array
@@ -15,6 +18,7 @@ from onnxpool.rewrites.lower.standard import Replacement
 from onnxpool.rewrites.lower.unsupported import Unsupported
 from onnxpool.rewrites.run import known_value
 
+MOST_ELEMENTS = 1 << 20
 OPS = ("Add", "Div", "Max", "Min", "Mul", "Pow", "Sub", "PRelu")
 
 
@@ -49,4 +53,39 @@ def _with_rank(b: Builder, tensor: gs.Tensor, rank: int) -> gs.Tensor:
     )
 
 
+def differs_along_plane(node: gs.Node) -> bool:
+    """Whether a constant has every axis, and several elements along the plane but not by channel.
+
+    Where its channels are spread out too, there is nothing left to broadcast.
+    """
+    shape = node.outputs[0].shape
+    return shape is not None and any(_is_plane(t, len(shape)) for t in node.inputs)
+
+
+def _is_plane(tensor: gs.Tensor, rank: int) -> bool:
+    return (
+        isinstance(tensor, gs.Constant)
+        and len(tensor.shape) == rank > 2
+        and tensor.shape[1] == 1
+        and any(size != 1 for size in tensor.shape[2:])
+    )
+
+
+def emit_full_shape(b: Builder, node: gs.Node) -> Sequence[gs.Tensor]:
+    shape = node.outputs[0].shape
+    if not differs_along_plane(node):
+        raise Unsupported("its constants do not differ along the plane alone")
+    if not all(isinstance(size, int) for size in shape) or math.prod(shape) > MOST_ELEMENTS:
+        raise Unsupported(f"it would take a constant of more than {MOST_ELEMENTS} elements")
+    inputs = [_with_shape(b, t, shape) if _is_plane(t, len(shape)) else t for t in node.inputs]
+    return b.outputs(node.op, inputs, node.outputs, **node.attrs)
+
+
+def _with_shape(b: Builder, tensor: gs.Constant, shape: Sequence[int]) -> gs.Constant:
+    sizes = "x".join(map(str, shape))
+    values = np.broadcast_to(tensor.values, (1, *shape[1:]))
+    return b.constant(f"{tensor.name}_{sizes}", np.ascontiguousarray(values))
+
+
 CONSTANT_OF_FULL_RANK = Replacement("a constant with every axis", emit)
+CONSTANT_OF_FULL_SHAPE = Replacement("a constant with every element", emit_full_shape)

@@ -112,6 +112,13 @@ CURED = [
     ("mnn", model_of("MaxPool", X, kernel_shape=[3, 1]), "strides"),
     ("ncnn", model_of("Gather", X, {"i": ints(3, 3, 4)}, axis=2), "slices"),
     ("litert", model_of("Conv", X, {"w": np.ones((8, 2, 3, 3), "f")}, group=4), "per group"),
+    ("litert", model_of("Div", X, {"c": np.full((1, 1, 12, 12), 2, "f")}), "every element"),
+    ("litert", model_of("Clip", X, {"min": floats(0.25)[0]}), "Min of its negative"),
+    (
+        "litert",
+        model_of("AveragePool", {"X": (1, 4, 6, 7, 5)}, kernel_shape=[2] * 3),
+        "poolings of planes",
+    ),
     ("litert", model_of("Mul", X, {"c": np.ones((8, 1, 1), "f")}), "every axis"),
     ("tensorrt", model_of("GlobalMaxPool", {"X": (1, 1, 317, 317)}), "a reduction"),
     ("tensorrt", model_of("MaxPool", {"X": (1, 1, 320, 320)}, kernel_shape=[317, 317]), "lines"),
@@ -134,6 +141,19 @@ def test_what_the_target_does_not_take_is_written_otherwise(
     assert change.error is not None
     assert same_outputs(result.model, model)
     assert not onnxpool.inspect(result.model, target=name).refusals
+
+
+def test_litert_gets_the_folded_sizes_of_a_resize_as_an_initializer() -> None:
+    model = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 17]>
+        g (float[1,8,12,12] x, float[1,8,H,W] like) => (float[1,8,h,w] y)
+        { sizes = Shape(like)
+          y = Resize<mode = "linear">(x, , , sizes) }""")
+    result = onnxpool.rewrite(model, target="litert", input_shapes={"like": (1, 8, 17, 9)})
+    assert ops(result.model) == ["Resize"]
+    assert "Constant node gives" in next(
+        limit.reason for limit in find("litert").limits if "Resize" in limit.ops
+    )
 
 
 def test_a_volume_of_open_size_is_pooled_by_planes_for_mnn() -> None:

@@ -53,6 +53,7 @@ def _elementwise() -> Iterator[tuple[str, onnx.ModelProto]]:
     for op in _BINARY.split():
         yield f"{op} by channel", _one(op, c=_floats(8, 1, 1))
         yield f"{op} by number", _one(op, c=np.float32(0.7))
+        yield f"{op} by plane", _one(op, c=_floats(1, 1, *PLANE[2:]))
     for op in ("Greater", "Less", "Equal", "GreaterOrEqual", "LessOrEqual"):
         yield op, _one(op, c=np.float32(0.5), cast=True)
     yield "Mod", _one("Mod", c=_floats(8, 1, 1), fmod=1)
@@ -167,6 +168,15 @@ def _resizing() -> Iterator[tuple[str, onnx.ModelProto]]:
     yield "Resize linear of 1x1", _resize((9, 9), "linear", "half_pixel", (1, 8, 1, 1))
     yield "Resize cubic", _resize((17, 30), "cubic", "half_pixel")
     yield "Resize nearest", _resize((24, 24), "nearest", "asymmetric", nearest_mode="floor")
+    sizes = onnx.numpy_helper.from_array(_ints(1, 8, 17, 30), "value")
+    yield (
+        "Resize linear by Constant node",
+        _chain(
+            {},
+            ("Constant", "", "sizes", {"value": sizes}),
+            ("Resize", "x - - sizes", "y", {"mode": "linear"}),
+        ),
+    )
     yield "Resize linear opset 19", _resize((17, 30), "linear", "align_corners", opset=19)
 
 
@@ -211,6 +221,8 @@ def _chains() -> Iterator[tuple[str, onnx.ModelProto]]:
             ("Add", "x t", "y"),
         ),
     )
+    average = ("AveragePool", "x", "t", {"kernel_shape": [3, 3]})
+    yield "Clip behind AveragePool", _chain(half, average, ("Clip", "t half", "y"))
     half_of_zeros = ("Sub", "x half", "t"), ("Relu", "t", "base")
     for p in (0.5, 2.3, 3.0):
         numbers = {"half": np.float32(0.5), "p": np.float32(p)}
@@ -236,11 +248,12 @@ def _branch(op: str) -> onnx.GraphProto:
 
 
 def _chain(constants: dict[str, Array], *steps: tuple[Any, ...]) -> onnx.ModelProto:
-    """Nodes (op, inputs, outputs, attributes), names in one text."""
+    """Nodes (op, inputs, outputs, attributes), names in one text, "-" for an input left out."""
     nodes = []
     for op, inputs, outputs, *attributes in steps:
         options: dict[str, Any] = attributes[0] if attributes else {}
-        nodes.append(helper.make_node(op, inputs.split(), outputs.split(), **options))
+        given = ["" if name == "-" else name for name in inputs.split()]
+        nodes.append(helper.make_node(op, given, outputs.split(), **options))
     read = {name for _, inputs, *_ in steps for name in inputs.split()}
     return _model(nodes, {k: v for k, v in constants.items() if k in read}, PLANE, OPSET)
 

@@ -7,10 +7,12 @@ from onnx import TensorProto, helper
 
 from onnxpool.rewrites.lower import Unsupported, auto_pad, lp_pool, volume_pool
 from onnxpool.rewrites.lower.auto_pad import EXPLICIT_PADS
-from onnxpool.rewrites.lower.clip import CLIP_BY_RELU
+from onnxpool.rewrites.lower.clip import CLIP_BY_RELU, MIN_OF_NEGATIVE
 from onnxpool.rewrites.lower.full_rank import CONSTANT_OF_FULL_RANK
+from onnxpool.rewrites.lower.full_rank import CONSTANT_OF_FULL_SHAPE as FULL_SHAPE
 from onnxpool.rewrites.lower.gather import GATHER_BY_SLICES
 from onnxpool.rewrites.lower.grouped_conv import CONV_PER_GROUP
+from onnxpool.rewrites.lower.initializer import INITIALIZER
 from onnxpool.rewrites.lower.lp_pool import POWER_AVERAGE
 from onnxpool.rewrites.lower.pool_by_axes import POOL_BY_AXES
 from onnxpool.rewrites.lower.pool_defaults import STRIDES_AND_PADS
@@ -201,6 +203,63 @@ def test_a_lower_clamp_is_a_relu_between_shifts() -> None:
     model = model_of("Clip", {"X": PLANE}, {"min": np.float32(0), "max": np.float32(6)})
     with pytest.raises(Unsupported, match="upper bound"):
         replaced(model, CLIP_BY_RELU.emit)
+
+
+@pytest.mark.parametrize(
+    ("op", "bounds", "wanted"),
+    [
+        ("Clip", {"min": np.float32(0.25)}, ["Neg", "Min", "Neg"]),
+        ("Clip", {"min": np.float32(0.25), "max": np.float32(6)}, ["Neg", "Min", "Neg", "Min"]),
+        ("Max", {"c": random(8, 1, 1) ** 2 + 0.1}, ["Neg", "Min", "Neg"]),
+    ],
+)
+def test_a_lower_clamp_is_the_min_of_a_negative(op: str, bounds: dict, wanted: list[str]) -> None:
+    model = model_of(op, {"X": PLANE}, bounds)
+    new = replaced(model, MIN_OF_NEGATIVE.emit)
+    assert ops(new) == wanted
+    x = random(*PLANE)
+    x[0, 0, 0, :3] = np.nan, np.inf, -np.inf
+    # ONNX Runtime's Clip makes +inf the greatest number there is.
+    wanted_values = run(model, X=x)[0] if op == "Max" or "max" in bounds else np.maximum(x, 0.25)
+    np.testing.assert_array_equal(run(new, X=x)[0], wanted_values)
+
+
+def test_a_clamp_at_zero_is_left() -> None:
+    model = model_of("Clip", {"X": PLANE}, {"min": np.float32(0)})
+    with pytest.raises(Unsupported, match="no positive lower bound"):
+        replaced(model, MIN_OF_NEGATIVE.emit)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 11, 10), (1, 1, 11, 1)])
+def test_a_constant_of_the_plane_gets_every_element(shape: tuple[int, ...]) -> None:
+    new = same(model_of("Div", {"X": PLANE}, {"c": random(*shape) + 9}), FULL_SHAPE.emit, 1)
+    assert [list(t.dims) for t in new.graph.initializer] == [list(PLANE)]
+
+
+@pytest.mark.parametrize(
+    ("plane", "constant", "reason"),
+    [
+        (PLANE, (1, 8, 1, 1), "along the plane alone"),
+        ((1, 8, "H", 10), (1, 1, 1, 10), "more than 1048576 elements"),
+        ((1, 1024, 64, 64), (1, 1, 64, 64), "more than 1048576 elements"),
+    ],
+)
+def test_another_constant_is_not_expanded(plane: tuple, constant: tuple, reason: str) -> None:
+    with pytest.raises(Unsupported, match=reason):
+        replaced(model_of("Mul", {"X": plane}, {"c": random(*constant)}), FULL_SHAPE.emit)
+
+
+def test_what_a_constant_node_gives_is_an_initializer() -> None:
+    sizes = helper.make_tensor("value", TensorProto.INT64, [4], [2, 8, 11, 10])
+    model = model_of("Expand", {"X": PLANE, "sizes": (4,)})
+    del model.graph.input[1:]
+    model.graph.node.insert(0, helper.make_node("Constant", [], ["sizes"], value=sizes))
+    new = replaced(model, INITIALIZER.emit, node=1)
+    assert [t.name for t in new.graph.initializer] == [new.graph.node[-1].input[1]]
+    x = random(*PLANE)
+    np.testing.assert_array_equal(run(new, X=x)[0], np.broadcast_to(x, (2, *PLANE[1:])))
+    with pytest.raises(Unsupported, match="are initializers"):
+        replaced(model_of("Relu", {"X": PLANE}), INITIALIZER.emit)
 
 
 def test_sign_and_magnitude() -> None:
