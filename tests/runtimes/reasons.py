@@ -32,9 +32,7 @@ class Reason:
 REASONS = (
     Reason(ncnn.ARG_MAX, ("adaptive:adaptive_max_2d_indices",)),
     Reason(litert.EQUAL_SIZES, ("attention:linear_attention",)),
-    Reason(litert.EQUAL_SIZES, ("power_average:lp_pool_1d",), ("dynamic",)),
     Reason(litert.GATHER_AT_SUM, ("adaptive:adaptive_max_2d_indices",)),
-    Reason(litert.AVERAGE_OF_VOLUMES, ("adaptive:adaptive_avg_3d",)),
 )
 
 

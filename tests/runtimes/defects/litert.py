@@ -12,15 +12,6 @@ EQUAL_SIZES = Defect(
     "layouts are told apart by sizes, which fails where channels, height and width are equal",
 )
 
-AVERAGE_OF_VOLUMES = Defect(
-    "litert",
-    "average_of_volumes",
-    """g (float[1,4,5,7,9] x) => (float[1,4,4,7,9] y)
-    { y = AveragePool<kernel_shape = [2,1,1], strides = [1,1,1], pads = [0,0,0,0,0,0]>(x) }""",
-    (1, 4, 5, 7, 9),
-    "AveragePool of 5-D tensors is not converted",
-)
-
 GATHER_AT_SUM = Defect(
     "litert",
     "gather_at_sum",
@@ -34,4 +25,4 @@ GATHER_AT_SUM = Defect(
     "GatherElements takes positions that are a sum in another layout than its data",
 )
 
-DEFECTS = (EQUAL_SIZES, AVERAGE_OF_VOLUMES, GATHER_AT_SUM)
+DEFECTS = (EQUAL_SIZES, GATHER_AT_SUM)
