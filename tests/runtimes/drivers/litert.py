@@ -57,7 +57,7 @@ def values_of(proto, names, inputs):
         return {}
     try:
         session = onnxruntime.InferenceSession(proto.SerializeToString())
-        return dict(zip(names, session.run(names, inputs)))
+        return dict(zip(names, session.run(names, inputs), strict=True))
     except Exception:
         return {}
 
