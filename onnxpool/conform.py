@@ -132,7 +132,7 @@ def _cure(number: int, scope: Scope, target: Target, probe: bool) -> Iterator[Jo
     pending = list(scope.graph.nodes)
     while pending:
         node = pending.pop()
-        for limit in target.limits:
+        for limit in (*target.limits, *target.faster):
             if limit.cure is None or not is_standard(node) or not limit.matches(node):
                 continue
             kept = NodeProbe(node, limit.cure.reads(node), scope.opset) if probe else None

@@ -78,7 +78,8 @@ def show_targets(targets: Iterable[Target], console: Console) -> None:
     for column in ("gets", "takes no"):
         table.add_column(column, overflow="fold")
     for target in targets:
-        cured = dict.fromkeys(limit.cure.name for limit in target.limits if limit.cure)
+        changed = (*target.limits, *target.faster)
+        cured = dict.fromkeys(limit.cure.name for limit in changed if limit.cure)
         refused = dict.fromkeys(op for limit in target.limits if not limit.cure for op in limit.ops)
         cells = (
             target.name,
@@ -97,7 +98,7 @@ def show_target(target: Target, console: Console) -> None:
     """Print all that is known of one target."""
     console.print(f"[bold]{escape(target.name)}[/bold]  {escape(target.runtime)}")
     show_targets([target], console)
-    for limit in target.limits:
+    for limit in (*target.limits, *target.faster):
         becomes = f" → {limit.cure.name}" if limit.cure else ""
         ops = ", ".join(limit.ops)
         console.print(escape(f"  {ops}: {limit.reason} ({limit.evidence}){becomes}"))

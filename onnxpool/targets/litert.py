@@ -14,6 +14,7 @@ from onnxpool.targets.conditions import (
     pads_unevenly,
     slices_backwards,
 )
+from onnxpool.targets.powers import FASTER_EXP_LOG
 from onnxpool.targets.target import Limit, Target
 from onnxpool.targets.tried import TRIED
 
@@ -73,6 +74,7 @@ LITERT = Target(
         Limit(("GRU", "GatherElements", "LSTM", "ScatterElements"), "does not convert"),
         Limit(("GatherND",), "gives a wrong shape"),
     ),
+    faster=(FASTER_EXP_LOG,),
     known_ops=TRIED,
     convert="onnx2tf -i copy-of-model.onnx (it overwrites its input)",
     run="Interpreter('model_float32.tflite').get_signature_runner()(…)",

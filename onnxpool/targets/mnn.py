@@ -9,6 +9,7 @@ from onnxpool.targets.conditions import (
     is_same_lower,
     is_volume_of_open_size,
 )
+from onnxpool.targets.powers import FASTER_EXP_LOG, FASTER_PRODUCTS
 from onnxpool.targets.target import Limit, Target
 from onnxpool.targets.tried import TRIED
 
@@ -44,6 +45,7 @@ MNN = Target(
         Limit(("LSTM",), "ends the process"),
         Limit(("Hardmax", "IsNaN"), "does not load"),
     ),
+    faster=(FASTER_PRODUCTS, FASTER_EXP_LOG),
     known_ops=TRIED,
     convert="MNNConvert -f ONNX --modelFile model.onnx --MNNModel model.mnn --bizCode x",
     run="MNN.nn.load_module_from_file('model.mnn', inputs, outputs)",

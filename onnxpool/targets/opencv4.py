@@ -15,6 +15,7 @@ from onnxpool.targets.conditions import (
     truncates,
     upsamples_from_one,
 )
+from onnxpool.targets.powers import FASTER_PRODUCTS
 from onnxpool.targets.target import Limit, Target
 from onnxpool.targets.tried import TRIED
 
@@ -68,6 +69,7 @@ OPENCV4 = Target(
         Limit(("Cast",), "keeps the fraction of integers", when=truncates),
         Limit(_NOT_IMPORTED, "does not load"),
     ),
+    faster=(FASTER_PRODUCTS,),
     known_ops=TRIED,
     run="net = cv2.dnn.readNetFromONNX('model.onnx'); net.setInput(x, name); net.forward(outputs)",
     notes="integers are computed as floats",

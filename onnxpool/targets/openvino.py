@@ -1,6 +1,7 @@
 """OpenVINO on the CPU."""
 
 from onnxpool.targets.conditions import has_axes_attribute
+from onnxpool.targets.powers import FASTER_EXP_LOG
 from onnxpool.targets.target import Limit, Target
 from onnxpool.targets.tried import TRIED
 
@@ -16,6 +17,7 @@ OPENVINO = Target(
             when=has_axes_attribute,
         ),
     ),
+    faster=(FASTER_EXP_LOG,),
     known_ops=TRIED,
     convert="ov.convert_model('model.onnx')",
     run="ov.Core().compile_model(model, 'CPU', {'INFERENCE_PRECISION_HINT': 'f32'})",

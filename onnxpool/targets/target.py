@@ -60,6 +60,7 @@ class Target:
         strategy: what averages and maxima are built of (see rewrites/lower).
         dynamic: whether sizes may be left to the runtime.
         limits: what it does not take, in the order in which cures are tried.
+        faster: what it takes, but computes faster in the form of the cure.
         known_ops: op types that it was seen to run, or documents. An op that is neither there nor
             limited is reported as not tried. Empty: all standard ops.
         custom_domains: whether it takes ops of other domains than ONNX's, and local functions.
@@ -75,6 +76,7 @@ class Target:
     strategy: str = "pool"
     dynamic: bool = True
     limits: tuple[Limit, ...] = ()
+    faster: tuple[Limit, ...] = ()
     known_ops: frozenset[str] = frozenset()
     custom_domains: bool = False
     convert: str = ""
@@ -90,6 +92,7 @@ class Target:
         return {
             **facts,
             "limits": [limit.to_json() for limit in self.limits],
+            "faster": [limit.to_json() for limit in self.faster],
             "known_ops": sorted(self.known_ops),
             "evidence": self.evidence,
         }

@@ -2,6 +2,7 @@
 
 from onnxpool.rewrites.lower import lp_pool
 from onnxpool.targets.computed_resize import NO_COMPUTED_RESIZE
+from onnxpool.targets.powers import FASTER_EXP_LOG, FASTER_PRODUCTS
 from onnxpool.targets.target import Limit, Target
 from onnxpool.targets.tried import TRIED
 
@@ -15,6 +16,7 @@ TRACT = Target(
         *NO_COMPUTED_RESIZE,
         Limit(("RoiAlign",), "does not load"),
     ),
+    faster=(FASTER_PRODUCTS, FASTER_EXP_LOG),
     known_ops=TRIED,
     run="tract.onnx().load('model.onnx').into_model().into_runnable()",
 )

@@ -2,6 +2,7 @@
 
 from onnxpool.targets.computed_resize import NO_COMPUTED_RESIZE
 from onnxpool.targets.conditions import gives_indices
+from onnxpool.targets.powers import FASTER_PRODUCTS
 from onnxpool.targets.target import Limit, Target
 from onnxpool.targets.tried import TRIED
 
@@ -15,6 +16,7 @@ TVM = Target(
         *NO_COMPUTED_RESIZE,
         Limit(("MaxPool",), "gives no indices", when=gives_indices),
     ),
+    faster=(FASTER_PRODUCTS,),
     known_ops=TRIED,
     convert="relax.frontend.onnx.from_onnx(onnx.load('model.onnx'))",
     run="relax.VirtualMachine(tvm.compile(module, target='llvm'), tvm.cpu())['main'](x)",

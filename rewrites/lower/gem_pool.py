@@ -42,7 +42,7 @@ from onnxpool.rewrites.lower.dynamic import (
     split,
     window_weights,
 )
-from onnxpool.rewrites.lower.power import product
+from onnxpool.rewrites.lower.power import exp_log, product
 from onnxpool.rewrites.lower.separable import MAX, MEAN, pooled_axes
 
 EXPONENTS_OF_POW = (1, 2, 3)
@@ -139,8 +139,7 @@ def _power(b: Builder, x: gs.Tensor, exponent: Exponent, form: str) -> gs.Tensor
     if form == "products":
         return product(b, x, int(exponent.value or 0))
     if form == "exp-log":
-        scaled = b.elementwise("Mul", b.elementwise("Log", x), exponent.p)
-        return b.elementwise("Exp", scaled)
+        return exp_log(b, x, exponent.p)
     return b.elementwise("Pow", x, exponent.p)
 
 

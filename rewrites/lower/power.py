@@ -1,10 +1,12 @@
-"""Pow by a constant as something else: for runtimes whose Pow is Exp(p·Log(X)), which has no 0.
+"""Pow by a constant as something else, for runtimes that compute it wrongly or slowly.
 
     Pow(X, p)   = X·X·…·X                                        p whole
+    Pow(X, p)   = Exp(p·Log(X))                                  X > 0
     Pow(X, 1/2) = Sqrt(X)
     Pow(X, p)   = Pow(Max(X, least), p) · Sqrt(Sign(X))          p > 0, not whole
 
-The last factor is 1 for what is positive, 0 for 0 and NaN for what is negative, as is the power.
+The last is for runtimes whose Pow is the line before, which has no 0. Its last factor is 1 for what
+is positive, 0 for 0 and NaN for what is negative, as is the power.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ LEAST = 2e-38
 which runtimes take for 0."""
 
 GREATEST_PRODUCT = 64
+GREATEST_FAST_PRODUCT = 8
 _ANY_OPSET = 13
 _KEEPS_BOUNDS = (
     "AveragePool",
@@ -53,6 +56,29 @@ def needs_logarithm_of_zero(node: gs.Node) -> bool:
     if (exponents == 1).all() or (exponents == 2).all():
         return False
     return least_element(node.inputs[0]) < LEAST
+
+
+def is_whole_power(node: gs.Node) -> bool:
+    """Whether a Pow is by one whole number, of which products are made: from 3 on, all multiply."""
+    values = known_value(node.inputs[1], _ANY_OPSET)
+    if values is None or not values.size or (values != values.flat[0]).any():
+        return False
+    p = float(values.flat[0])
+    return p.is_integer() and 3 <= p <= GREATEST_FAST_PRODUCT and _has_plane(node)
+
+
+def is_power_of_positive(node: gs.Node) -> bool:
+    """Whether all of a map that a Pow raises is positive, and not to whole powers alone."""
+    values = known_value(node.inputs[1], _ANY_OPSET)
+    if values is None or (values == np.floor(values)).all() or not _has_plane(node):
+        return False
+    return least_element(node.inputs[0]) >= LEAST
+
+
+def _has_plane(node: gs.Node) -> bool:
+    """Whether there is more than one position: behind global pooling nothing can be gained."""
+    shape = node.outputs[0].shape
+    return shape is not None and any(dim != 1 for dim in shape[2:])
 
 
 def least_element(x: gs.Tensor) -> float:
@@ -93,6 +119,25 @@ def product(b: Builder, x: gs.Tensor, count: int) -> gs.Tensor:
     return b.elementwise("Mul", half, half)
 
 
+def exp_log(b: Builder, x: gs.Tensor, p: gs.Tensor) -> gs.Tensor:
+    """`x`, which is positive, to the power of `p`, which broadcasts to it."""
+    return b.elementwise("Exp", b.elementwise("Mul", b.elementwise("Log", x), p))
+
+
+def emit_product(b: Builder, node: gs.Node) -> Sequence[gs.Tensor]:
+    if not is_whole_power(node):
+        raise Unsupported(f"its exponent is no whole number up to {GREATEST_FAST_PRODUCT}")
+    p = known_value(node.inputs[1], b.opset)
+    assert p is not None
+    return [product(b, node.inputs[0], int(p.flat[0]))]
+
+
+def emit_exp_log(b: Builder, node: gs.Node) -> Sequence[gs.Tensor]:
+    if not is_power_of_positive(node):
+        raise Unsupported("its base is not known to be positive, or its exponent is whole")
+    return [exp_log(b, node.inputs[0], node.inputs[1])]
+
+
 def emit(b: Builder, node: gs.Node) -> Sequence[gs.Tensor]:
     x, exponent = node.inputs
     values = known_value(exponent, b.opset)
@@ -126,4 +171,6 @@ def _power_without_zero(b: Builder, node: gs.Node) -> gs.Tensor:
     return b.node("Mul", [power, one_or_zero], shape)
 
 
+PRODUCTS = Replacement("products", emit_product)
+EXP_LOG = Replacement("Exp(p·Log(X))", emit_exp_log)
 POWER_WITHOUT_ZERO = Replacement("a power of what is not 0", emit)

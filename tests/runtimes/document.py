@@ -45,10 +45,10 @@ SUMMARY = ("runtime", "version", *(f"{form}, {state}" for form in FORMS for stat
 
 
 def summary_table(versions: Mapping[str, str], cells: Sequence[Cell]) -> Table:
-    table = Table(*SUMMARY, box=None, header_style="bold")
+    summary = Table(*SUMMARY, box=None, header_style="bold")
     for row in summary_rows(versions, cells):
-        table.add_row(*row)
-    return table
+        summary.add_row(*row)
+    return summary
 
 
 def as_json(versions: Mapping[str, str], cells: Sequence[Cell]) -> str:
@@ -65,7 +65,7 @@ def markdown(versions: Mapping[str, str], cells: Sequence[Cell]) -> str:
             constructs=len({cell.builder for cell in cells}),
             runtimes=len(versions),
         ),
-        _table(SUMMARY, summary_rows(versions, cells)),
+        table(SUMMARY, summary_rows(versions, cells)),
         "\n".join(outcomes),
         LEGEND,
     ]
@@ -110,6 +110,9 @@ A name in brackets is that of a minimal graph in `tests/runtimes/defects/`;
 `python -m tests.runtimes defects` runs them all."""
 
 
+REASONS_HEAD = ("runtime", "construct", "sizes", "outcome", "why")
+
+
 def _outcomes(cells: Sequence[Cell], state: State) -> str:
     counted = collections.Counter(cell.outcome for cell in cells if cell.state == state)
     return ", ".join(f"{counted[outcome]} {outcome}" for outcome in SYMBOLS if counted[outcome])
@@ -125,7 +128,7 @@ def _matrix(versions: Mapping[str, str], cells: Sequence[Cell], form: Form) -> s
             before, after = (SYMBOLS[found[builder, runtime, state].outcome] for state in STATES)
             row.append(before if before == after else f"{before} → {after}")
         rows.append(tuple(row))
-    return _table(("construct", *versions), rows)
+    return table(("construct", *versions), rows)
 
 
 def _reasons(cells: Sequence[Cell]) -> str:
@@ -136,8 +139,7 @@ def _reasons(cells: Sequence[Cell]) -> str:
     ]
     if not rows:
         return "Nothing."
-    table = _table(("runtime", "construct", "sizes", "outcome", "why"), rows)
-    return f"{DEFECTS_SHOWN}\n\n{table}"
+    return f"{DEFECTS_SHOWN}\n\n{table(REASONS_HEAD, rows)}"
 
 
 def _why(cell: Cell) -> str:
@@ -149,6 +151,7 @@ def _why(cell: Cell) -> str:
 MOST_DETAIL = 160
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """In Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -8,7 +8,7 @@ import pytest
 import onnxpool
 from onnxpool.model_file import ModelFile
 from onnxpool.rewrites.lower import Unsupported, power
-from onnxpool.rewrites.lower.power import POWER_WITHOUT_ZERO
+from onnxpool.rewrites.lower.power import EXP_LOG, POWER_WITHOUT_ZERO, PRODUCTS
 from onnxpool.shapes import infer
 from tests.rewrites.lower.standard import model_of, ops, replaced, run
 
@@ -94,6 +94,73 @@ def test_whether_the_base_may_be_zero(base: str, p: float, needed: bool) -> None
     infer(file)
     (node,) = (n for n in file.main.graph.nodes if n.outputs[0].name == "y")
     assert power.needs_logarithm_of_zero(node) is needed
+
+
+def test_a_whole_power_is_a_product() -> None:
+    for p, count in ((3, 2), (4, 2), (7, 4), (8, 3)):
+        model = model_of("Pow", X, {"p": np.array(p, np.float32)})
+        new = replaced(model, PRODUCTS.emit)
+        assert ops(new) == ["Mul"] * count
+        x = VALUES.reshape(1, 2, 2, 3)
+        np.testing.assert_allclose(run(new, X=x)[0], run(model, X=x)[0], rtol=ROUNDINGS, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "p"), [(X["X"], 2), (X["X"], 9), (X["X"], 2.5), ((1, 2, 1, 1), 3), (X["X"], None)]
+)
+def test_a_power_that_gains_nothing_is_no_product(shape: tuple, p: float | None) -> None:
+    constants = {} if p is None else {"p": np.array(p, np.float32)}
+    model = model_of("Pow", {"X": shape} | ({"p": ()} if p is None else {}), constants)
+    with pytest.raises(Unsupported, match="no whole number"):
+        replaced(model, PRODUCTS.emit)
+
+
+def clamped_power(least: float, p: object) -> onnx.ModelProto:
+    model = model_of("Pow", {"c": (1, 2, 6, 6)}, {"p": np.array(p, np.float32)})
+    least_value = onnx.numpy_helper.from_array(np.float32(least), "least")
+    model.graph.initializer.append(least_value)
+    model.graph.node.insert(0, onnx.helper.make_node("Max", ["X", "least"], ["c"]))
+    model.graph.input[0].name = "X"
+    return onnx.shape_inference.infer_shapes(model)
+
+
+@pytest.mark.parametrize("p", [2.87, 0.3, [[[2.5]], [[4]]]])
+def test_the_power_of_what_is_positive_is_an_exponential(p: object) -> None:
+    model = clamped_power(1e-6, p)
+    new = replaced(model, EXP_LOG.emit, node=1)
+    assert ops(new) == ["Max", "Log", "Mul", "Exp"]
+    x = (100 * np.random.default_rng(0).standard_normal((1, 2, 6, 6))).astype(np.float32)
+    # p·log(x) is up to 40, and what it is rounded by is a relative error of its power.
+    bound = 4 * 40 * float(np.finfo(np.float32).eps) / 2
+    np.testing.assert_allclose(run(new, X=x)[0], run(model, X=x)[0], rtol=bound, atol=0)
+
+
+@pytest.mark.parametrize(("least", "p"), [(0, 2.87), (1e-6, 3), (-1, 2.5)])
+def test_another_power_is_no_exponential(least: float, p: float) -> None:
+    with pytest.raises(Unsupported, match="not known to be positive"):
+        replaced(clamped_power(least, p), EXP_LOG.emit, node=1)
+
+
+@pytest.mark.parametrize(
+    ("target", "p", "wanted"),
+    [
+        ("tract", 3, ["Mul", "Mul"]),
+        ("tract", 2.87, ["Log", "Mul", "Exp"]),
+        ("opencv4", 3, ["Mul", "Mul"]),
+        ("opencv4", 2.87, ["Pow"]),
+        ("openvino", 3, ["Pow"]),
+        ("openvino", 2.87, ["Log", "Mul", "Exp"]),
+        ("ncnn", 3, ["Pow"]),
+    ],
+)
+def test_a_target_gets_the_power_that_it_computes_fastest(
+    target: str, p: float, wanted: list[str]
+) -> None:
+    model = clamped_power(1e-6, p)
+    assert not onnxpool.inspect(model, target=target).refusals
+    result = onnxpool.rewrite(model, target=target)
+    assert ops(result.model) == ["Max", *wanted]
+    assert [change.op for change in result.report.changes] == ["Pow"] * (wanted != ["Pow"])
 
 
 def test_gem_is_left_to_ncnn_as_it_is() -> None:

@@ -1,0 +1,46 @@
+"""Time models in one runtime, in turns: ``python stopwatch.py drivers/NAME.py``.
+
+It is started by the Python of the runtime's own environment, as worker.py is. Standard input holds
+one request, JSON; the answer is the last line of standard output:
+
+    {"models": [PATH…], "input": NAME, "outputs": [NAME…], "given": FILE.npy, "seconds": NUMBER}
+    [SECONDS | TEXT…]
+
+For each model the least time of a run, or why it does not run.
+"""
+
+import json
+import sys
+import time
+
+import numpy as np
+from worker import Model, import_driver
+
+LEAST_ROUNDS = 5
+
+
+def main():
+    request = json.loads(sys.stdin.read())
+    driver = import_driver(sys.argv[1])
+    x = np.load(request["given"])
+    runs, answers = {}, {}
+    for path in request["models"]:
+        try:
+            run = driver.load(Model(path, request["input"], request["outputs"], x.shape))
+            run(x)
+            runs[path], answers[path] = run, float("inf")
+        except Exception as error:
+            answers[path] = f"{type(error).__name__}: {error}"
+    end, rounds = time.perf_counter() + request["seconds"], 0
+    while runs and (rounds < LEAST_ROUNDS or time.perf_counter() < end):
+        for path, run in runs.items():
+            start = time.perf_counter()
+            run(x)
+            answers[path] = min(answers[path], time.perf_counter() - start)
+        rounds += 1
+    print()
+    print(json.dumps([answers[path] for path in request["models"]]))
+
+
+if __name__ == "__main__":
+    main()
