@@ -68,9 +68,9 @@ def is_whole_power(node: gs.Node) -> bool:
 
 
 def is_power_of_positive(node: gs.Node) -> bool:
-    """Whether all of a map that a Pow raises is positive, and not to whole powers alone."""
+    """Whether all of a map that a Pow raises is positive, and no exponent is whole."""
     values = known_value(node.inputs[1], _ANY_OPSET)
-    if values is None or (values == np.floor(values)).all() or not _has_plane(node):
+    if values is None or (values == np.floor(values)).any() or not _has_plane(node):
         return False
     return least_element(node.inputs[0]) >= LEAST
 
@@ -134,7 +134,7 @@ def emit_product(b: Builder, node: gs.Node) -> Sequence[gs.Tensor]:
 
 def emit_exp_log(b: Builder, node: gs.Node) -> Sequence[gs.Tensor]:
     if not is_power_of_positive(node):
-        raise Unsupported("its base is not known to be positive, or its exponent is whole")
+        raise Unsupported("its base is not known to be positive, or an exponent is whole")
     return [exp_log(b, node.inputs[0], node.inputs[1])]
 
 
