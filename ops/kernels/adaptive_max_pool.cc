@@ -21,15 +21,18 @@ class AdaptiveMaxPool : public Op {
     const Plan plan(x, resolve_size(output_size_, context.input(1)));
     void* y = context.output(0, plan.y_shape());
     auto* indices = static_cast<int64_t*>(context.output(1, plan.y_shape()));
-    if (indices != nullptr) check_rows(plan.rows_per_plane());
+    if (indices != nullptr) {
+      check_number("rows in a plane", plan.rows_per_plane());
+      check_number("elements in a row", plan.row_length());
+    }
     plan.run(context, indices ? table().max_with_indices : table().max, y, indices);
   }
 
  private:
-  // The loops number the rows of a plane in 32 bits.
-  static void check_rows(int64_t rows) {
+  // The loops number them in 32 bits.
+  static void check_number(const char* what, int64_t number) {
     constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
-    if (rows > kMost) fail("with Indices takes at most ", kMost, " rows in a plane, found ", rows);
+    if (number > kMost) fail("with Indices takes at most ", kMost, " ", what, ", found ", number);
   }
 
   const std::vector<int64_t> output_size_;

@@ -26,7 +26,7 @@ class GeMPool : public Op {
                static_cast<int64_t>(exponents.size()),
                epsilon_.value_or(-std::numeric_limits<float>::infinity())};
     const GemFunction gem = table().gem[x.type];
-    plan.divide(context, [&](int64_t first, int64_t last) { gem(job, first, last); });
+    run_items(context, job, [&](int64_t first, int64_t last) { gem(job, first, last); });
   }
 
  private:

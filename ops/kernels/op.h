@@ -47,6 +47,9 @@ class Context {
   // nullptr where the node leaves an optional output out.
   void* output(size_t index, const Shape& shape) const;
 
+  // In how many tasks work is divided that reads or writes so many elements: at least 1.
+  static int64_t most_tasks(int64_t elements);
+
   // Calls body(first, last) on ranges that together cover [0, units), in the runtime's thread pool.
   // `elements` is how many elements all units together read or write: small work is not divided.
   // body must not throw, and its results must not depend on where the ranges end.

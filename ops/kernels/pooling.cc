@@ -44,6 +44,10 @@ std::vector<int64_t> resolve_size(std::vector<int64_t> sizes, const std::optiona
   return sizes;
 }
 
+int64_t planes_at_once(int64_t items, int64_t elements) {
+  return std::clamp(items / Context::most_tasks(elements), int64_t{1}, kMostPlanes);
+}
+
 Plan::Plan(const Tensor& x, const std::vector<int64_t>& sizes) : x_(x), y_shape_(x.shape) {
   const size_t k = sizes.size(), rank = x.shape.size();
   if (rank != k + 1 && rank != k + 2)
@@ -64,20 +68,24 @@ Plan::Plan(const Tensor& x, const std::vector<int64_t>& sizes) : x_(x), y_shape_
 Job Plan::job(void* y, int64_t* indices) const {
   const auto axis = [&](int i) { return Axis{lengths_[i], bins_[i], windows_[i].data()}; };
   const int64_t x_elements = product(x_.shape.begin(), x_.shape.end());
-  return {x_.data, x_elements, y, indices, axis(0), axis(1), axis(2)};
-}
-
-void Plan::divide(const Context& context, const std::function<void(int64_t, int64_t)>& body) const {
-  const int64_t x_elements = product(x_.shape.begin(), x_.shape.end());
   const int64_t y_elements = product(y_shape_.begin(), y_shape_.end());
-  if (y_elements == 0) return;
-  context.parallel_for(planes_ * bins_[0] * bins_[1], std::max(x_elements, y_elements), body);
+  const int64_t elements = std::max(x_elements, y_elements);
+  const int64_t block = planes_at_once(planes_ * bins_[0] * bins_[1], elements);
+  return {x_.data, x_elements, y, y_elements, indices, axis(0), axis(1), axis(2), planes_, block};
 }
 
 void Plan::run(const Context& context, const ByDType<PoolFunction>& function, void* y,
                int64_t* indices) const {
   const Job pooled = job(y, indices);
-  divide(context, [&](int64_t first, int64_t last) { function[x_.type](pooled, first, last); });
+  run_items(context, pooled,
+            [&](int64_t first, int64_t last) { function[x_.type](pooled, first, last); });
+}
+
+void run_items(const Context& context, const Job& job,
+               const std::function<void(int64_t, int64_t)>& body) {
+  if (job.y_elements == 0) return;
+  context.parallel_for(block_count(job) * rows_per_plane(job), std::max(job.x_elements, job.y_elements),
+                       body);
 }
 
 }  // namespace onnxpool

@@ -16,21 +16,25 @@ void check_output_size(const std::vector<int64_t>& sizes, bool computed);
 // `sizes` with the elements of the input `size` where they are kComputed.
 std::vector<int64_t> resolve_size(std::vector<int64_t> sizes, const std::optional<Tensor>& size);
 
+// How many planes an item of a job has, if there were `items` of one plane: as many as fill a vector,
+// unless threads would have nothing to do.
+int64_t planes_at_once(int64_t items, int64_t elements);
+
+// Calls body(first_item, last_item) for the items of a job, in parallel.
+void run_items(const Context& context, const Job& job,
+               const std::function<void(int64_t, int64_t)>& body);
+
 // X pooled over its last axes to `sizes`, none of them kComputed.
 class Plan {
  public:
   Plan(const Tensor& x, const std::vector<int64_t>& sizes);
 
   const Shape& y_shape() const { return y_shape_; }
+  int64_t row_length() const { return lengths_[2]; }
   int64_t rows_per_plane() const { return lengths_[0] * lengths_[1]; }
-
-  int64_t planes() const { return planes_; }
 
   // What the loops are given; it refers to this plan.
   Job job(void* y, int64_t* indices = nullptr) const;
-
-  // Calls body(first_unit, last_unit) in parallel; not at all where Y is empty.
-  void divide(const Context& context, const std::function<void(int64_t, int64_t)>& body) const;
 
   // Runs one of the loops for X's element type.
   void run(const Context& context, const ByDType<PoolFunction>& function, void* y,

@@ -68,27 +68,25 @@ class Cells {
   }
 
   // `x` gives the tensor and the lengths of its axes.
-  PyramidJob job(const Job& x) const {
-    return {x.x,
-            x.x_elements,
-            {x.d.length, size(cells_.d), cells_.d.data()},
-            {x.h.length, size(cells_.h), cells_.h.data()},
-            {x.w.length, size(cells_.w), cells_.w.data()},
-            levels_.data(),
-            static_cast<int64_t>(levels_.size())};
+  PyramidJob job(Job x) const {
+    x.d = {x.d.length, size(cells_.d), cells_.d.data()};
+    x.h = {x.h.length, size(cells_.h), cells_.h.data()};
+    x.w = {x.w.length, size(cells_.w), cells_.w.data()};
+    x.block = planes_at_once(x.planes, x.x_elements);
+    return {x, levels_.data(), static_cast<int64_t>(levels_.size())};
   }
 
  private:
   struct LevelWindows {
     std::vector<Window> d, h, w;
-    std::vector<double> counts;
+    std::vector<int64_t> counts;
   };
 
-  static std::vector<double> counts(const Job& level) {
+  static std::vector<int64_t> counts(const Job& level) {
     const auto length = [](const Axis& axis, int64_t i) {
-      return static_cast<double>(axis.windows[i].end - axis.windows[i].start);
+      return axis.windows[i].end - axis.windows[i].start;
     };
-    std::vector<double> counts;
+    std::vector<int64_t> counts;
     for (int64_t d = 0; d < level.d.bins; ++d)
       for (int64_t h = 0; h < level.h.bins; ++h)
         for (int64_t w = 0; w < level.w.bins; ++w)
@@ -143,15 +141,14 @@ class PyramidPool : public Op {
 
     const bool average = mode_ == "average";
     const Cells cells(levels);
-    if (!cells.fit() || first.w.length > kLongestRow) {
-      // There is little to share, or the buffers would not fit in the first-level cache.
+    if (!cells.fit()) {
       for (size_t i = 0; i < plans.size(); ++i)
         plans[i].run(context, average ? table().average : table().max, levels[i].y);
       return;
     }
     const PyramidJob job = cells.job(first);
     const PyramidFunction pool = (average ? table().average_pyramid : table().max_pyramid)[x.type];
-    context.parallel_for(plans.front().planes(), first.x_elements,
+    context.parallel_for(block_count(job), job.x_elements,
                          [&](int64_t start, int64_t end) { pool(job, start, end); });
   }
 

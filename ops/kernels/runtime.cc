@@ -348,11 +348,15 @@ void* Context::output(size_t index, const Shape& shape) const {
   return data;
 }
 
-void Context::parallel_for(int64_t units, int64_t elements,
-                           const std::function<void(int64_t, int64_t)>& body) const {
+int64_t Context::most_tasks(int64_t elements) {
   // About 10 µs of work: several times what it costs to wake a thread for it.
   constexpr int64_t kElementsPerTask = 32 * 1024;
-  const int64_t tasks = std::min(elements / kElementsPerTask, units);
+  return std::max(elements / kElementsPerTask, int64_t{1});
+}
+
+void Context::parallel_for(int64_t units, int64_t elements,
+                           const std::function<void(int64_t, int64_t)>& body) const {
+  const int64_t tasks = std::min(most_tasks(elements), units);
   if (tasks <= 1) return body(0, units);
 
   struct Work {

@@ -1,6 +1,7 @@
 // The windows of adaptive pooling: PyTorch's rule, the only place in C++ that computes it.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 

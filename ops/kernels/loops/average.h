@@ -9,22 +9,19 @@ namespace {
 template <typename T>
 struct Mean {
   using Stored = T;
-  static constexpr bool kFinishes = true;
+  static constexpr int kRows = 8;
 
-  template <typename V>
-  V combine(V a, V b) const {
-    return a + b;
-  }
-
-  template <typename V>
-  V finish(V sum, V count) const {
-    return sum / count;
+  static Compute<T> identity() { return 0; }
+  static Vec<T> value(Vec<T> x, int) { return x; }
+  static Vec<T> combine(Vec<T> a, Vec<T> b) { return a + b; }
+  static Vec<T> finish(Vec<T> sum, int64_t count) {
+    return divide<T>(sum, static_cast<Compute<T>>(count));
   }
 };
 
 template <typename T>
-void average(const Job& job, int64_t first_unit, int64_t last_unit) {
-  pool(Mean<T>{}, job, first_unit, last_unit);
+void average(const Job& job, int64_t first_item, int64_t last_item) {
+  pool(Mean<T>{}, job, first_item, last_item);
 }
 
 }  // namespace

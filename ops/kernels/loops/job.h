@@ -16,18 +16,28 @@ struct Axis {
 };
 
 // X is (planes, D, H, W), Y (planes, D.bins, H.bins, W.bins); fewer axes have length 1 in front.
-// The work is divided in units, one row of Y each: planes * D.bins * H.bins.
+// The work is divided in items: a row of Y, in each of `block` planes. Those of the same planes
+// follow each other.
 struct Job {
   const void* x;
   int64_t x_elements;
   void* y;
+  int64_t y_elements;
   int64_t* indices;  // Where an op has them; else nullptr.
   Axis d, h, w;
+  int64_t planes, block;
 };
 
-static inline int64_t units_per_plane(const Job& job) { return job.d.bins * job.h.bins; }
+// As many planes as the widest vector has lanes.
+constexpr int64_t kMostPlanes = 16;
 
-using PoolFunction = void (*)(const Job&, int64_t first_unit, int64_t last_unit);
+static inline int64_t rows_per_plane(const Job& job) { return job.d.bins * job.h.bins; }
+
+static inline int64_t block_count(const Job& job) {
+  return (job.planes + job.block - 1) / job.block;
+}
+
+using PoolFunction = void (*)(const Job&, int64_t first_item, int64_t last_item);
 
 // With an exponent for each of the channels, or one for all.
 struct GemJob : Job {
@@ -36,29 +46,25 @@ struct GemJob : Job {
   double epsilon;  // -infinity where there is none.
 };
 
-using GemFunction = void (*)(const GemJob&, int64_t first_unit, int64_t last_unit);
+using GemFunction = void (*)(const GemJob&, int64_t first_item, int64_t last_item);
 
 // The windows are ranges of cells, and `counts` says how many elements of X are in each box of
 // them.
 struct PyramidLevel {
-  void* y;               // (planes, D.bins, H.bins, W.bins)
-  const double* counts;  // (D.bins, H.bins, W.bins)
+  void* y;                // (planes, D.bins, H.bins, W.bins)
+  const int64_t* counts;  // (D.bins, H.bins, W.bins)
   Axis d, h, w;
 };
 
-// X is (planes, D, H, W), with rows of at most kLongestRow elements. The windows of its axes are
-// the cells. In a plane are at most kMostCells cells, and as many windows of each level.
-struct PyramidJob {
-  const void* x;
-  int64_t x_elements;
-  Axis d, h, w;
+// The windows of X's axes are the cells, at most kMostCells in a plane; Y is in the levels.
+struct PyramidJob : Job {
   const PyramidLevel* levels;
   int64_t level_count;
 };
 
-constexpr int64_t kMostCells = 1024, kLongestRow = 512;
+constexpr int64_t kMostCells = 1024;
 
-using PyramidFunction = void (*)(const PyramidJob&, int64_t first_plane, int64_t last_plane);
+using PyramidFunction = void (*)(const PyramidJob&, int64_t first_block, int64_t last_block);
 
 using ToDoubles = void (*)(const void* from, int64_t count, double* to);
 

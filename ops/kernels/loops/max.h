@@ -1,6 +1,8 @@
 // Y = max(X), a NaN being greater than everything; and where the maximum is.
 #pragma once
 
+#include <math.h>
+
 #include "reduce.h"
 
 namespace onnxpool::ONNXPOOL_ISA {
@@ -9,108 +11,127 @@ namespace {
 template <typename T>
 struct Max {
   using Stored = T;
-  static constexpr bool kFinishes = false;
+  static constexpr int kRows = 8;
 
-  template <typename V>
-  V combine(V a, V b) const {
-    const V greater = a > b ? a : b;  // b where either is NaN
+  static Compute<T> identity() { return -HUGE_VALF; }
+  static Vec<T> value(Vec<T> x, int) { return x; }
+  static Vec<T> combine(Vec<T> a, Vec<T> b) {
+    const Vec<T> greater = a > b ? a : b;  // b where either is NaN
     return a != a ? a : greater;
   }
-
-  // For single values a branch that is hardly ever taken is cheaper than a selection.
-  Compute<T> combine(Compute<T> a, Compute<T> b) const {
-    if (ONNXPOOL_UNLIKELY(a != a)) return a;
-    return a > b ? a : b;
-  }
-
-  template <typename V>
-  V finish(V maximum, V) const {
-    return maximum;
-  }
+  static Vec<T> finish(Vec<T> maximum, int64_t) { return maximum; }
 };
 
 template <typename T>
-void max(const Job& job, int64_t first_unit, int64_t last_unit) {
-  pool(Max<T>{}, job, first_unit, last_unit);
+void max(const Job& job, int64_t first_item, int64_t last_item) {
+  pool(Max<T>{}, job, first_item, last_item);
 }
 
-// The maximum of each column of some rows, and the number of the row it is in. Of equal maxima the
-// first counts, of NaNs the last, as in PyTorch's AdaptiveMaxPoolKernel.cpp.
+// Maxima of several planes, and the numbers of the row and of the column that they are in. Of equal
+// maxima the first counts, row by row, and of NaNs the last, as in PyTorch's
+// AdaptiveMaxPoolKernel.cpp.
 template <typename T>
-struct ColumnMaxima {
-  alignas(64) Compute<T> values[kTile];
-  alignas(64) Integer<T> rows[kTile];
+struct Maxima {
+  Vec<T> value;
+  IntegerVec<T> row, column;
 
-  void find(const Rows<T>& x, const T* end) {
-    const bool whole = x.last() + whole_vectors<T>(x.columns) <= end;
-    for (int64_t column = 0; column < x.columns; column += kLanes<T>) {
-      if (const int64_t left = x.columns - column; whole || left >= kLanes<T>)
-        find(x, column, [](const T* p) { return load(p); });
-      else
-        find(x, column, [left](const T* p) { return load_part(p, left); });
-    }
+  // Takes those of another column, which is further right.
+  void take(const Maxima& other) {
+    const auto nan = other.value != other.value;
+    const auto better = (other.value > value) |
+                        ((other.value == value) & (other.row < row)) |
+                        (nan & ((value == value) | (other.row >= row)));
+    value = better ? other.value : value;
+    row = better ? other.row : row;
+    column = better ? other.column : column;
+  }
+};
+
+// The maxima of columns, over some rows.
+template <typename T>
+class ColumnMaxima {
+ public:
+  ColumnMaxima(const Strip<T>& strip, const Rows& rows, const Axis& w)
+      : strip_(strip), rows_(rows), w_(w) {}
+
+  Maxima<T> operator[](int64_t column) {
+    if (column < from_ || column >= to_) read(column, least(column + kTile, w_.length));
+    const IntegerVec<T> number = IntegerVec<T>{} + static_cast<Integer<T>>(column);
+    return {values_[column - from_], bits_as<Vec<T>, IntegerVec<T>>(numbers_[column - from_]),
+            number};
   }
 
  private:
+  void read(int64_t from, int64_t to) {
+    from_ = from, to_ = to;
+    const T* last_row = strip_.x[strip_.planes - 1] + rows_.last();
+    for (int64_t column = from; column < to; column += kLanes<T>) {
+      Vec<T>* values = values_ + (column - from);
+      Vec<T>* numbers = numbers_ + (column - from);
+      if (last_row + column + kLanes<T> <= strip_.end)
+        find(column, [](const T* p) { return load(p); }, values, numbers);
+      else
+        find(column, [&](const T* p) { return load_part(p, to - column); }, values, numbers);
+      transpose<T>(values);
+      transpose<T>(numbers);
+    }
+  }
+
+  // The rows' numbers are put in vectors of T, to be transposed alike.
   template <typename Load>
-  void find(const Rows<T>& x, int64_t column, const Load& load_from) {
-    Vec<T> maximum = load_from(x.first + column);
-    IntegerVec<T> at = {}, number = {};
-    for (int64_t group = 0; group < x.groups; ++group) {
-      const T* row = x.first + group * x.group_stride + column;
-      for (int64_t i = 0; i < x.rows; ++i, row += x.row_stride, number += 1) {
-        const Vec<T> value = load_from(row);
-        const auto better = (value > maximum) | (value != value);
-        maximum = better ? value : maximum;
-        at = better ? number : at;
-      }
-    }
-    store<T>(values + column, maximum);
-    std::memcpy(rows + column, &at, sizeof at);
-  }
-};
-
-// The maximum of a window, whose columns are seen from left to right.
-template <typename T>
-struct WindowMaximum {
-  Compute<T> value;
-  int64_t row = -1, column;
-
-  void see(Compute<T> other, int64_t other_row, int64_t other_column) {
-    const bool nan = other != other;
-    const bool better = row < 0                 ? true
-                        : other == value        ? other_row < row
-                        : nan && value != value ? other_row >= row
-                                                : nan || other > value;
-    if (better) *this = {other, other_row, other_column};
-  }
-};
-
-template <typename T>
-void max_with_indices(const Job& job, int64_t first_unit, int64_t last_unit) {
-  const T* end = static_cast<const T*>(job.x) + job.x_elements;
-  T* y = static_cast<T*>(job.y) + first_unit * job.w.bins;
-  int64_t* indices = job.indices + first_unit * job.w.bins;
-  ColumnMaxima<T> maxima;
-  Units<T> units(job, first_unit);
-  for (int64_t unit = first_unit; unit < last_unit; ++unit, units.next()) {
-    const Rows<T> rows = units.rows();
-    int64_t from = 0, to = 0;  // The columns in `maxima`.
-    for (int64_t j = 0; j < job.w.bins; ++j) {
-      const Window w = job.w.windows[j];
-      WindowMaximum<T> maximum;
-      for (int64_t column = w.start; column < w.end; ++column) {
-        if (column < from || column >= to) {
-          from = column;
-          to = least(from + kTile, job.w.length);
-          maxima.find(rows.part(from, to), end);
+  void find(int64_t column, const Load& load_from, Vec<T>* values, Vec<T>* numbers) {
+    for (int plane = 0; plane < kLanes<T>; ++plane) {
+      const T* x = strip_.x[plane] + rows_.first + column;
+      Vec<T> maximum = load_from(x);
+      IntegerVec<T> at = {}, number = {};
+      for (int64_t i = 0; i < rows_.d.count; ++i)
+        for (int64_t j = 0; j < rows_.h.count; ++j, number += 1) {
+          const Vec<T> value = load_from(x + i * rows_.d.stride + j * rows_.h.stride);
+          const auto better = (value > maximum) | (value != value);
+          maximum = better ? value : maximum;
+          at = better ? number : at;
         }
-        maximum.see(maxima.values[column - from], maxima.rows[column - from], column);
-      }
-      *y++ = from_compute<T>(maximum.value);
-      *indices++ = units.position(rows, maximum.row, maximum.column);
+      values[plane] = maximum;
+      numbers[plane] = bits_as<IntegerVec<T>, Vec<T>>(at);
     }
   }
+
+  const Strip<T>& strip_;
+  const Rows& rows_;
+  const Axis& w_;
+  int64_t from_ = 0, to_ = 0;
+  Vec<T> values_[kTile + kLanes<T>], numbers_[kTile + kLanes<T>];
+};
+
+// The position in its plane of an element.
+[[maybe_unused]] int64_t position(const Rows& rows, int64_t row, int64_t column) {
+  if (rows.d.count == 1) return rows.first + row * rows.h.stride + column;
+  return rows.first + row / rows.h.count * rows.d.stride + row % rows.h.count * rows.h.stride +
+         column;
+}
+
+template <typename T>
+void max_with_indices(const Job& job, int64_t first_item, int64_t last_item) {
+  const int64_t bins = rows_per_plane(job) * job.w.bins;
+  for_each_strip<T>(
+      job, first_item, last_item,
+      [&](int64_t plane, int64_t planes, int64_t first_row, int64_t last_row) {
+        const Strip<T> strip(job, plane, planes);
+        Results<T> results(job.y, plane, planes, bins, first_row * job.w.bins);
+        int64_t* indices = job.indices + plane * bins + first_row * job.w.bins;
+        for (int64_t row = first_row; row < last_row; ++row) {
+          const Rows rows = rows_of(job, row);
+          ColumnMaxima<T> columns(strip, rows, job.w);
+          for (int64_t j = 0; j < job.w.bins; ++j, ++indices) {
+            const Window window = job.w.windows[j];
+            Maxima<T> maxima = columns[window.start];
+            for (int64_t c = window.start + 1; c < window.end; ++c) maxima.take(columns[c]);
+            results.push(maxima.value);
+            for (int p = 0; p < planes; ++p)
+              indices[p * bins] = position(rows, lane<T>(maxima.row, p), lane<T>(maxima.column, p));
+          }
+        }
+      });
 }
 
 }  // namespace

@@ -29,19 +29,6 @@ using Ints = int32_t;
 
 constexpr float kInfinity = HUGE_VALF;
 
-// a * b + c, rounded once where the instruction set can.
-[[maybe_unused]] Floats multiply_add(Floats a, Floats b, Floats c) {
-#if defined(ONNXPOOL_SCALAR)
-  return a * b + c;
-#elif defined(__AVX512F__)
-  return _mm512_fmadd_ps(a, b, c);
-#elif defined(__FMA__)
-  return _mm256_fmadd_ps(a, b, c);
-#else
-  return a * b + c;
-#endif
-}
-
 // c0 + c1 x + c2 x^2 + …
 template <typename... Coefficients>
 Floats polynomial(Floats x, float c0, Coefficients... higher) {

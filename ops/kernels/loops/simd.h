@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #if defined(__F16C__)
 #include <immintrin.h>
@@ -15,9 +16,9 @@
 #include "../dtype.h"
 
 #if defined(__GNUC__)
-#define ONNXPOOL_UNLIKELY(condition) __builtin_expect(condition, 0)
+#define ONNXPOOL_INLINE __attribute__((always_inline))
 #else
-#define ONNXPOOL_UNLIKELY(condition) (condition)
+#define ONNXPOOL_INLINE
 #endif
 
 namespace onnxpool::ONNXPOOL_ISA {
@@ -81,6 +82,24 @@ void set_lane(Vec<T>& v, int i, Compute<T> x) {
   v[i] = x;
 }
 
+template <typename T>
+Integer<T> lane(IntegerVec<T> v, int i) {
+  return v[i];
+}
+
+// Whether a comparison holds in all lanes.
+template <typename T>
+bool all(IntegerVec<T> comparison) {
+  Integer<T> holds = -1;
+  for (int i = 0; i < kLanes<T>; ++i) holds &= comparison[i];
+  return holds != 0;
+}
+
+template <typename T, int... kLane>
+IntegerVec<T> lane_numbers(std::integer_sequence<int, kLane...>) {
+  return IntegerVec<T>{kLane...};
+}
+
 #else
 
 template <typename T>
@@ -101,7 +120,28 @@ void set_lane(Vec<T>& v, int, Compute<T> x) {
   v = x;
 }
 
+template <typename T>
+Integer<T> lane(IntegerVec<T> v, int) {
+  return v;
+}
+
+template <typename T>
+bool all(bool comparison) {
+  return comparison;
+}
+
+template <typename T, int... kLane>
+IntegerVec<T> lane_numbers(std::integer_sequence<int, kLane...>) {
+  return 0;
+}
+
 #endif
+
+// 0, 1, 2, …
+template <typename T>
+IntegerVec<T> lane_numbers() {
+  return lane_numbers<T>(std::make_integer_sequence<int, kLanes<T>>{});
+}
 
 template <typename T>
 Compute<T> to_compute(T x) {
@@ -170,6 +210,46 @@ Vec<T> broadcast(Compute<T> x) {
   return x - Vec<T>{};
 }
 
+// a * b + c, rounded once where the instruction set can.
+#if defined(__AVX512F__) && !defined(ONNXPOOL_SCALAR)
+#define ONNXPOOL_FMA
+[[maybe_unused]] __m512 multiply_add(__m512 a, __m512 b, __m512 c) {
+  return _mm512_fmadd_ps(a, b, c);
+}
+[[maybe_unused]] __m512d multiply_add(__m512d a, __m512d b, __m512d c) {
+  return _mm512_fmadd_pd(a, b, c);
+}
+#elif defined(__FMA__) && !defined(ONNXPOOL_SCALAR)
+#define ONNXPOOL_FMA
+[[maybe_unused]] __m256 multiply_add(__m256 a, __m256 b, __m256 c) {
+  return _mm256_fmadd_ps(a, b, c);
+}
+[[maybe_unused]] __m256d multiply_add(__m256d a, __m256d b, __m256d c) {
+  return _mm256_fmadd_pd(a, b, c);
+}
+#else
+[[maybe_unused]] Vec<float> multiply_add(Vec<float> a, Vec<float> b, Vec<float> c) {
+  return a * b + c;
+}
+#endif
+
+// a / n, for a whole number n.
+template <typename T>
+Vec<T> divide(Vec<T> a, Compute<T> n) {
+#if defined(ONNXPOOL_FMA)
+  // A product and a correction, which take a fraction of the time and give the same bits where the
+  // quotient is a normal number (Markstein: Computation of elementary functions on the IBM RISC
+  // System/6000 processor, IBM J. Res. Dev. 34, 1990).
+  const Vec<T> divisor = broadcast<T>(n), reciprocal = broadcast<T>(1 / n);
+  const Vec<T> quotient = a * reciprocal;
+  const Vec<T> rest = multiply_add(-quotient, divisor, a);
+  // The rest of infinity and NaN is NaN.
+  return rest == rest ? multiply_add(rest, reciprocal, quotient) : quotient;
+#else
+  return a / broadcast<T>(n);
+#endif
+}
+
 // The kLanes<T> values from p on.
 template <typename T>
 Vec<T> load(const T* p) {
@@ -207,16 +287,47 @@ Vec<T> load_part(const T* p, int64_t count) {
 }
 
 #if defined(__AVX512F__) && !defined(ONNXPOOL_SCALAR)
+
+// A mask of the first `count` lanes.
+template <typename Mask>
+Mask first_lanes(int64_t count) {
+  return static_cast<Mask>((1u << count) - 1);
+}
+
 template <>
 [[maybe_unused]] Vec<float> load_part(const float* p, int64_t count) {
-  return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), p);
+  return _mm512_maskz_loadu_ps(first_lanes<__mmask16>(count), p);
 }
-#endif
 
-template <typename T>
-Vec<T> load_computed(const Compute<T>* p) {
-  return load(p);
+template <>
+[[maybe_unused]] Vec<double> load_part(const double* p, int64_t count) {
+  return _mm512_maskz_loadu_pd(first_lanes<__mmask8>(count), p);
 }
+
+template <>
+[[maybe_unused]] Vec<Half> load_part(const Half* p, int64_t count) {
+  return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first_lanes<__mmask16>(count), p));
+}
+
+#elif defined(__AVX2__) && !defined(ONNXPOOL_SCALAR)
+
+// A mask of the first `count` lanes.
+template <typename T>
+__m256i first_lanes(int64_t count) {
+  return (__m256i)(lane_numbers<T>() < static_cast<Integer<T>>(count));
+}
+
+template <>
+[[maybe_unused]] Vec<float> load_part(const float* p, int64_t count) {
+  return _mm256_maskload_ps(p, first_lanes<float>(count));
+}
+
+template <>
+[[maybe_unused]] Vec<double> load_part(const double* p, int64_t count) {
+  return _mm256_maskload_pd(p, first_lanes<double>(count));
+}
+
+#endif
 
 template <typename T>
 void store(Compute<T>* p, Vec<T> v) {
@@ -234,12 +345,84 @@ void store_part(T* p, Vec<T> v, int64_t count) {
   for (int64_t i = 0; i < count; ++i) p[i] = from_compute<T>(lanes[i]);
 }
 
-// The values at p if they are stored as they are computed, else nullptr.
-template <typename T>
-const Compute<T>* as_computed(const T* p) {
-  if constexpr (sizeof(T) == sizeof(Compute<T>)) return p;
-  return nullptr;
+#if defined(__AVX512F__) && !defined(ONNXPOOL_SCALAR)
+
+template <>
+[[maybe_unused]] void store_part(float* p, Vec<float> v, int64_t count) {
+  _mm512_mask_storeu_ps(p, first_lanes<__mmask16>(count), v);
 }
+
+template <>
+[[maybe_unused]] void store_part(double* p, Vec<double> v, int64_t count) {
+  _mm512_mask_storeu_pd(p, first_lanes<__mmask8>(count), v);
+}
+
+template <>
+[[maybe_unused]] void store_part(Half* p, Vec<Half> v, int64_t count) {
+  const __m256i halves = _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  _mm256_mask_storeu_epi16(p, first_lanes<__mmask16>(count), halves);
+}
+
+#elif defined(__AVX2__) && !defined(ONNXPOOL_SCALAR)
+
+template <>
+[[maybe_unused]] void store_part(float* p, Vec<float> v, int64_t count) {
+  _mm256_maskstore_ps(p, first_lanes<float>(count), v);
+}
+
+template <>
+[[maybe_unused]] void store_part(double* p, Vec<double> v, int64_t count) {
+  _mm256_maskstore_pd(p, first_lanes<double>(count), v);
+}
+
+#endif
+
+#if defined(__GNUC__) && !defined(ONNXPOOL_SCALAR)
+
+#if defined(__clang__)
+#define ONNXPOOL_SHUFFLE(T, a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define ONNXPOOL_SHUFFLE(T, a, b, ...) __builtin_shuffle(a, b, IntegerVec<T>{__VA_ARGS__})
+#endif
+
+// a0 b0 a1 b1 …: the lower half of it, and the upper half.
+template <typename T, int... kLane>
+void interleave(Vec<T> a, Vec<T> b, Vec<T>& lower, Vec<T>& upper,
+                std::integer_sequence<int, kLane...>) {
+  constexpr int kAll = kLanes<T>;
+  lower = ONNXPOOL_SHUFFLE(T, a, b, (kLane / 2 + kLane % 2 * kAll)...);
+  upper = ONNXPOOL_SHUFFLE(T, a, b, (kAll / 2 + kLane / 2 + kLane % 2 * kAll)...);
+}
+
+// Lane i of vector j becomes lane j of vector i, of kLanes<T> vectors.
+//
+// To interleave the vectors of the first half with those of the second moves the highest bit of a
+// vector's number to the lowest of the lane's; after all bits the two numbers have changed places.
+template <typename T>
+void transpose(Vec<T>* vectors) {
+  constexpr int kAll = kLanes<T>;
+  Vec<T> from[kAll], to[kAll];
+#pragma GCC unroll 16
+  for (int i = 0; i < kAll; ++i) from[i] = vectors[i];
+#pragma GCC unroll 4
+  for (int bit = 1; bit < kAll; bit *= 2) {
+#pragma GCC unroll 8
+    for (int i = 0; i < kAll / 2; ++i)
+      interleave<T>(from[i], from[i + kAll / 2], to[2 * i], to[2 * i + 1],
+                    std::make_integer_sequence<int, kAll>{});
+#pragma GCC unroll 16
+    for (int i = 0; i < kAll; ++i) from[i] = to[i];
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kAll; ++i) vectors[i] = from[i];
+}
+
+#else
+
+template <typename T>
+void transpose(Vec<T>*) {}
+
+#endif
 
 }  // namespace
 }  // namespace onnxpool::ONNXPOOL_ISA
