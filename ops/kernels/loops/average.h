@@ -7,12 +7,8 @@ namespace onnxpool::ONNXPOOL_ISA {
 namespace {
 
 template <typename T>
-struct Mean {
-  using Stored = T;
-  static constexpr int kRows = 8;
-
+struct Mean : AsTheyAre<T> {
   static Compute<T> identity() { return 0; }
-  static Vec<T> value(Vec<T> x, int) { return x; }
   static Vec<T> combine(Vec<T> a, Vec<T> b) { return a + b; }
   static Vec<T> finish(Vec<T> sum, int64_t count) {
     return divide<T>(sum, static_cast<Compute<T>>(count));

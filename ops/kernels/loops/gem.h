@@ -16,11 +16,12 @@
 namespace onnxpool::ONNXPOOL_ISA {
 namespace {
 
-// Sums of power(max(x, epsilon) * scale, plane), with a scale for each plane.
+// Sums of powers of max(x, epsilon) * scale, with a scale for each plane. power(x, plane) takes the
+// vectors of some planes, from that one on.
 template <typename T, typename Power>
 struct PowerSum {
   using Stored = T;
-  static constexpr int kRows = 1;
+  static constexpr int kRows = 1, kPlanes = kLanes<T> < 4 ? kLanes<T> : 4;
 
   const Power& power;
   Compute<T> epsilon;
@@ -28,8 +29,10 @@ struct PowerSum {
 
   static Compute<T> identity() { return 0; }
   static Vec<T> combine(Vec<T> a, Vec<T> b) { return a + b; }
-  Vec<T> value(Vec<T> x, int plane) const {
-    return power((x < epsilon ? broadcast<T>(epsilon) : x) * scales[plane], plane);
+  void map(Vec<T> (&x)[kPlanes], int plane) const {
+    for (int i = 0; i < kPlanes; ++i)
+      x[i] = (x[i] < epsilon ? broadcast<T>(epsilon) : x[i]) * scales[plane + i];
+    power(x, plane);
   }
 };
 
@@ -73,15 +76,23 @@ void to_doubles(const void* from, int64_t count, double* to) {
     to[i] = static_cast<double>(to_compute(static_cast<const T*>(from)[i]));
 }
 
-// Numbers like those of Exponent, one for each plane.
+// An exponent for each plane.
 template <typename T>
-struct Exponents {
+struct PlaneExponents {
   float value[kLanes<T>], high[kLanes<T>], low[kLanes<T>];
 
-  void set(int plane, double p) {
-    const Exponent exponent(p);
+  void set(int plane, const Exponent& exponent) {
     value[plane] = exponent.value, high[plane] = exponent.high, low[plane] = exponent.low;
   }
+
+  // A plane's, in all lanes.
+  Exponents of(int plane) const {
+    return {broadcast<float>(value[plane]), broadcast<float>(high[plane]),
+            broadcast<float>(low[plane])};
+  }
+
+  // Each plane's in its lane.
+  Exponents lanes() const { return {load(value), load(high), load(low)}; }
 };
 
 // Some rows of Y, in some planes.
@@ -95,31 +106,50 @@ class Gem {
         last_row_(last_row),
         epsilon_(static_cast<Compute<T>>(job.epsilon)),
         results_(job.y, plane, planes, rows_per_plane(job) * job.w.bins, first_row * job.w.bins) {
+    int64_t channel = plane % job.exponent_count;
+    double p = job.exponents[channel];
+    Exponent exponent(p), root(1 / p);
     for (int i = 0; i < kLanes<T>; ++i) {
-      p_[i] = job.exponents[(plane + (i < planes ? i : 0)) % job.exponent_count];
-      exponents_.set(i, p_[i]), roots_.set(i, 1 / p_[i]);
-      equal_ = equal_ && p_[i] == p_[0];
-      least_ = p_[i] < least_ ? p_[i] : least_;
+      if (p != job.exponents[channel]) {
+        p = job.exponents[channel];
+        exponent = Exponent(p), root = Exponent(1 / p);
+      }
+      p_[i] = p;
+      exponents_.set(i, exponent), roots_.set(i, root);
+      equal_ = equal_ && p == p_[0];
+      least_ = p < least_ ? p : least_;
+      if (i + 1 < planes && ++channel == job.exponent_count) channel = 0;
     }
   }
 
   void run() {
-    if (equal_ && p_[0] == 1) return pool([](Vec<T> x, int) { return x; });
-    if (equal_ && p_[0] == 2) return pool([](Vec<T> x, int) { return x * x; });
-    if (equal_ && p_[0] == 3) return pool([](Vec<T> x, int) { return x * x * x; });
-    if (equal_ && p_[0] == 4) return pool([](Vec<T> x, int) { return (x * x) * (x * x); });
+    if (equal_ && p_[0] == 1) return pool_by([](Vec<T> x) { return x; });
+    if (equal_ && p_[0] == 2) return pool_by([](Vec<T> x) { return x * x; });
+    if (equal_ && p_[0] == 3) return pool_by([](Vec<T> x) { return x * x * x; });
+    if (equal_ && p_[0] == 4) return pool_by([](Vec<T> x) { return (x * x) * (x * x); });
     if constexpr (sizeof(Compute<T>) == sizeof(float)) {
-      const auto powers = [this](Vec<T> x, int plane) {
-        return power(x, broadcast<T>(exponents_.value[plane]),
-                     broadcast<T>(exponents_.high[plane]), broadcast<T>(exponents_.low[plane]));
-      };
       // Below 1, power does not tell what it cannot take.
-      if (least_ >= 1) return pool(powers);
+      if (least_ >= 1 && equal_)
+        return pool([all = exponents_.of(0)](auto& x, int) {
+          power(x, [&](int) { return all; });
+        });
+      if (least_ >= 1)
+        return pool([this](auto& x, int plane) {
+          power(x, [&](int i) { return exponents_.of(plane + i); });
+        });
     }
     pool_exactly();
   }
 
  private:
+  // f(x) is the power of a vector.
+  template <typename F>
+  void pool_by(const F& f) {
+    pool([&](auto& x, int) {
+      for (Vec<T>& v : x) v = f(v);
+    });
+  }
+
   template <typename Power>
   void pool(const Power& power) {
     Compute<T> scales[kLanes<T>];
@@ -199,7 +229,9 @@ class Gem {
   Vec<T> root(Vec<T> mean) const {
     if (equal_ && p_[0] == 1) return mean;
     if constexpr (sizeof(Compute<T>) == sizeof(float)) {
-      return power(mean, load(roots_.value), load(roots_.high), load(roots_.low));
+      Vec<T> y[] = {mean};
+      power(y, [this](int) { return roots_.lanes(); });
+      return y[0];
     } else {
       Vec<T> y;
       for (int i = 0; i < kLanes<T>; ++i) set_lane<T>(y, i, pow(lane<T>(mean, i), 1 / p_[i]));
@@ -214,7 +246,7 @@ class Gem {
   Results<T> results_;
   double p_[kLanes<T>], least_ = HUGE_VAL;
   bool equal_ = true;
-  Exponents<T> exponents_, roots_;
+  PlaneExponents<T> exponents_, roots_;
 };
 
 template <typename T>

@@ -9,12 +9,8 @@ namespace onnxpool::ONNXPOOL_ISA {
 namespace {
 
 template <typename T>
-struct Max {
-  using Stored = T;
-  static constexpr int kRows = 8;
-
+struct Max : AsTheyAre<T> {
   static Compute<T> identity() { return -HUGE_VALF; }
-  static Vec<T> value(Vec<T> x, int) { return x; }
   static Vec<T> combine(Vec<T> a, Vec<T> b) {
     const Vec<T> greater = a > b ? a : b;  // b where either is NaN
     return a != a ? a : greater;

@@ -9,9 +9,12 @@
 //
 //     using Stored                    element type of X
 //     C identity()                    combine(identity(), v) is v
-//     Vec value(Vec x, int plane)     what is combined, of elements of X
 //     Vec combine(Vec a, Vec b)       associative
-//     kRows                           how many rows are reduced in one pass
+//     kRows                           how many rows are reduced in one pass; 1 where map does
+//                                     something
+//     kPlanes                         how many planes are mapped together
+//     map(Vec (&x)[kPlanes], plane)   makes what is combined of elements of X, in planes from that
+//                                     one on
 //
 // for C the type that R computes in, and Vec a vector of it.
 //
@@ -108,8 +111,8 @@ ONNXPOOL_INLINE inline auto tree(const R& r, const Get& get) {
   }
 }
 
-// For each plane the vectors at `column` of all rows, reduced to one. load_from(p, plane) is the
-// vector at p.
+// For each plane the vectors at `column` of all rows, reduced to one. load_from(p) is the vector at
+// p.
 template <typename R, typename Load, typename T = typename R::Stored>
 void reduce_rows(const R& r, const Strip<T>& strip, const Rows& rows, int64_t column,
                  const Load& load_from, Vec<T>* lines) {
@@ -119,11 +122,16 @@ void reduce_rows(const R& r, const Strip<T>& strip, const Rows& rows, int64_t co
       const int64_t stride = rows.h.stride;
       const int64_t at = rows.first + i * rows.d.stride + j * stride + column;
       with_constant<R::kRows>(least(rows.h.count - j, R::kRows), [&](auto count) ONNXPOOL_INLINE {
-        for (int plane = 0; plane < strip.planes; ++plane) {
-          const T* x = strip.x[plane] + at;
-          const Vec<T> v = tree<decltype(count)::value>(
-              r, [&](int k) ONNXPOOL_INLINE { return load_from(x + k * stride, plane); });
-          lines[plane] = first ? v : r.combine(lines[plane], v);
+        for (int plane = 0; plane < strip.planes; plane += R::kPlanes) {
+          Vec<T> v[R::kPlanes];
+          for (int p = 0; p < R::kPlanes; ++p) {
+            const T* x = strip.x[plane + p] + at;
+            v[p] = tree<decltype(count)::value>(
+                r, [&](int k) ONNXPOOL_INLINE { return load_from(x + k * stride); });
+          }
+          r.map(v, plane);
+          for (int p = 0; p < R::kPlanes; ++p)
+            lines[plane + p] = first ? v[p] : r.combine(lines[plane + p], v[p]);
         }
       });
       first = false;
@@ -132,21 +140,22 @@ void reduce_rows(const R& r, const Strip<T>& strip, const Rows& rows, int64_t co
   for (int64_t plane = strip.planes; plane < kLanes<T>; ++plane) lines[plane] = lines[0];
 }
 
+// The same, where only the first `count` columns are read for certain.
+template <typename R, typename T = typename R::Stored>
+void reduce_columns_of_rows(const R& r, const Strip<T>& strip, const Rows& rows, int64_t column, int64_t count, Vec<T>* lines) {
+  const T* last = strip.x[strip.planes - 1] + rows.last() + column;
+  if (last + kLanes<T> <= strip.end)
+    reduce_rows(r, strip, rows, column, [](const T* p) ONNXPOOL_INLINE { return load(p); }, lines);
+  else
+    reduce_rows(r, strip, rows, column, [&](const T* p) ONNXPOOL_INLINE { return load_part(p, count); }, lines);
+}
+
 // Columns from `from` to `to`, reduced over rows, as vectors over planes.
 template <typename R, typename T = typename R::Stored>
 void read_columns(const R& r, const Strip<T>& strip, const Rows& rows, int64_t from, int64_t to,
                   Vec<T>* columns) {
-  const T* last_row = strip.x[strip.planes - 1] + rows.last();
   for (int64_t column = from; column < to; column += kLanes<T>, columns += kLanes<T>) {
-    const int64_t count = to - column;
-    if (last_row + column + kLanes<T> <= strip.end)
-      reduce_rows(r, strip, rows, column, [&](const T* p, int plane) ONNXPOOL_INLINE {
-        return r.value(load(p), plane);
-      }, columns);
-    else
-      reduce_rows(r, strip, rows, column, [&](const T* p, int plane) ONNXPOOL_INLINE {
-        return r.value(load_part(p, count), plane);
-      }, columns);
+    reduce_columns_of_rows(r, strip, rows, column, least(to - column, kLanes<T>), columns);
     transpose<T>(columns);
   }
 }
@@ -170,8 +179,12 @@ void fold_rows(const R& r, const Strip<T>& strip, const Rows& rows, int64_t colu
       for (int64_t j = 0; j < rows.h.count; ++j) {
         int64_t at = rows.first + i * rows.d.stride + j * rows.h.stride + column;
         for (int64_t k = 0; k < steps; ++k, at += kLanes<T>) {
-          for (int s = 0; s < kStreams<T>; ++s)
-            part[s] = r.combine(part[s], r.value(load(strip.x[plane + s] + at), plane + s));
+          for (int s = 0; s < kStreams<T>; s += R::kPlanes) {
+            Vec<T> v[R::kPlanes];
+            for (int p = 0; p < R::kPlanes; ++p) v[p] = load(strip.x[plane + s + p] + at);
+            r.map(v, plane + s);
+            for (int p = 0; p < R::kPlanes; ++p) part[s + p] = r.combine(part[s + p], v[p]);
+          }
           if (--left > 0) continue;
           left = block;
           for (int s = 0; s < kStreams<T>; ++s) {
@@ -195,10 +208,9 @@ Vec<T> reduce_window(const R& r, const Strip<T>& strip, Rows rows, const Window&
   Vec<T> lines[kLanes<T>], last[kLanes<T>];
   if (whole > 0) fold_rows(r, strip, rows, window.start, whole / kLanes<T>, lines);
   if (rest > 0) {
+    reduce_columns_of_rows(r, strip, rows, window.start + whole, rest, last);
     const auto here = lane_numbers<T>() < static_cast<Integer<T>>(rest);
-    reduce_rows(r, strip, rows, window.start + whole, [&](const T* p, int plane) ONNXPOOL_INLINE {
-      return here ? r.value(load_part(p, rest), plane) : broadcast<T>(r.identity());
-    }, last);
+    for (Vec<T>& line : last) line = here ? line : broadcast<T>(r.identity());
   }
   for (int i = 0; i < kLanes<T>; ++i)
     lines[i] = whole == 0 ? last[i] : rest == 0 ? lines[i] : r.combine(lines[i], last[i]);
@@ -265,6 +277,14 @@ class Results {
   const int64_t planes_, bins_;
   int64_t count_ = 0;
   Vec<T> waiting_[kLanes<T>] = {};
+};
+
+// For a reduction that combines the elements of X as they are.
+template <typename T>
+struct AsTheyAre {
+  using Stored = T;
+  static constexpr int kRows = 8, kPlanes = 1;
+  static void map(Vec<T> (&)[kPlanes], int) {}
 };
 
 // Calls visit(plane, planes, first_row, last_row) for the rows of Y, in as many planes as a vector

@@ -9,6 +9,12 @@
 using namespace onnxpool;
 using namespace onnxpool::ONNXPOOL_ISA;
 
+Floats power_of(Floats x, const Exponent& p) {
+  Floats several[] = {x, x, x};
+  power(several, [&](int) { return Exponents::all(p); });
+  return several[1];
+}
+
 double worst_error(float p, std::mt19937& random) {
   const Exponent exponent(p);
   double worst = 0;
@@ -17,7 +23,7 @@ double worst_error(float p, std::mt19937& random) {
       float x[kLanes<float>], y[kLanes<float>];
       for (float& value : x)
         value = bits_as<uint32_t, float>(biased << 23 | (random() & 0x7fffffu));
-      store<float>(y, power(load(x), exponent));
+      store<float>(y, power_of(load(x), exponent));
       for (int i = 0; i < kLanes<float>; ++i) {
         const long double exact = std::pow(static_cast<long double>(x[i]), p);
         // Outside of this range power() may already give 0 or infinity.
@@ -36,7 +42,7 @@ int main() {
     std::printf("%g %g\n", p, worst_error(p, random) / ((1 + p / 2) * 0x1p-23));
   // 0, subnormal, negative, infinite and NaN, for p above 1.
   for (const float x : {0.0f, 1e-40f, -0.0f, -1e-40f, -1.0f, -INFINITY, INFINITY, NAN, -NAN}) {
-    const float y = lane<float>(power(broadcast<float>(x), Exponent(2.5)), 0);
+    const float y = lane<float>(power_of(broadcast<float>(x), Exponent(2.5)), 0);
     const bool right = x >= 0 && x < 1e-30f && !std::signbit(x) ? y == 0 : std::isinf(y);
     std::printf("%g %d\n", x, right ? 0 : 2);
   }
