@@ -64,8 +64,9 @@ double gem_exactly(const T* plane, const Rows& rows, const Window& window, doubl
   const double greatest = greatest_of(plane, rows, window, epsilon);
   const double scale = greatest > 0 && greatest <= 0x1.fffffffffffffp1023 ? greatest : 1;
   double sum = 0;
-  for_each_element(plane, rows, window,
-                   [&](Compute<T> x) { sum += pow((x < epsilon ? epsilon : static_cast<double>(x)) / scale, p); });
+  for_each_element(plane, rows, window, [&](Compute<T> x) {
+    sum += pow((x < epsilon ? epsilon : static_cast<double>(x)) / scale, p);
+  });
   const auto count = static_cast<double>(rows.count() * length(window));
   return scale * pow(sum / count, 1 / p);
 }
@@ -130,9 +131,7 @@ class Gem {
     if constexpr (sizeof(Compute<T>) == sizeof(float)) {
       // Below 1, power does not tell what it cannot take.
       if (least_ >= 1 && equal_)
-        return pool([all = exponents_.of(0)](auto& x, int) {
-          power(x, [&](int) { return all; });
-        });
+        return pool([all = exponents_.of(0)](auto& x, int) { power(x, [&](int) { return all; }); });
       if (least_ >= 1)
         return pool([this](auto& x, int plane) {
           power(x, [&](int i) { return exponents_.of(plane + i); });
@@ -155,16 +154,16 @@ class Gem {
     Compute<T> scales[kLanes<T>];
     for (Compute<T>& scale : scales) scale = 1;
     const PowerSum<T, Power> r{power, epsilon_, scales};
-    for (int64_t row = first_row_; row < last_row_; ++row) {
-      const Rows rows = rows_of(job_, row);
+    for_each_row(job_, first_row_, last_row_, [&](const Rows& rows) {
       reduce_windows(r, strip_, rows, job_.w, [&](int64_t j, Vec<T> sum) {
         const Window& window = job_.w.windows[j];
         const int64_t count = rows.count() * length(window);
         const Vec<T> y = root(divide<T>(sum, static_cast<Compute<T>>(count)));
-        const auto accurate = is_accurate(sum, count);
-        results_.push(all<T>(accurate) ? y : pool_scaled(power, rows, window, sum, y));
+        const Mask<T> accurate = is_accurate(sum, count);
+        results_.push(holds_in_all_lanes<T>(accurate) ? y
+                                                      : pool_scaled(power, rows, window, sum, y));
       });
-    }
+    });
   }
 
   // y, with the planes done again whose sum is not accurate.
@@ -172,24 +171,24 @@ class Gem {
   Vec<T> pool_scaled(const Power& power, const Rows& rows, const Window& window, Vec<T> sum,
                      Vec<T> y) {
     const int64_t count = rows.count() * length(window);
-    const auto accurate = is_accurate(sum, count);
+    const Mask<T> accurate = is_accurate(sum, count);
     double greatest[kLanes<T>];
     Compute<T> scales[kLanes<T>];
     for (int i = 0; i < kLanes<T>; ++i) {
-      const bool again = i < strip_.planes && !lane<T>(accurate, i);
+      const bool again = i < strip_.planes && !holds<T>(accurate, i);
       greatest[i] = again ? greatest_of(strip_.x[i], rows, window, epsilon_) : 1;
       scales[i] = static_cast<Compute<T>>(1 / greatest[i]);
     }
     const Vec<T> scaled_sum =
         reduce_window(PowerSum<T, Power>{power, epsilon_, scales}, strip_, rows, window);
     const Vec<T> scaled = root(divide<T>(scaled_sum, static_cast<Compute<T>>(count)));
-    const auto scaled_accurate = is_accurate(scaled_sum, count);
+    const Mask<T> scaled_accurate = is_accurate(scaled_sum, count);
     for (int i = 0; i < strip_.planes; ++i) {
-      if (lane<T>(accurate, i)) continue;
+      if (holds<T>(accurate, i)) continue;
       double value;
       if (lane<T>(sum, i) == 0 && greatest[i] == 0)
         value = 0;
-      else if (lane<T>(scaled_accurate, i))
+      else if (holds<T>(scaled_accurate, i))
         value = static_cast<double>(lane<T>(scaled, i)) * greatest[i];
       else
         value = exact(i, rows, window);
@@ -199,15 +198,14 @@ class Gem {
   }
 
   void pool_exactly() {
-    for (int64_t row = first_row_; row < last_row_; ++row) {
-      const Rows rows = rows_of(job_, row);
+    for_each_row(job_, first_row_, last_row_, [&](const Rows& rows) {
       for (int64_t j = 0; j < job_.w.bins; ++j) {
         Vec<T> y = {};
         for (int i = 0; i < strip_.planes; ++i)
           set_lane<T>(y, i, static_cast<Compute<T>>(exact(i, rows, job_.w.windows[j])));
         results_.push(y);
       }
-    }
+    });
   }
 
   double exact(int plane, const Rows& rows, const Window& window) const {
@@ -215,7 +213,7 @@ class Gem {
   }
 
   // Whether the mean of `count` powers is as accurate as their sum can be.
-  auto is_accurate(Vec<T> sum, int64_t count) const {
+  Mask<T> is_accurate(Vec<T> sum, int64_t count) const {
     constexpr bool kDouble = sizeof(Compute<T>) == sizeof(double);
     // In float32, powers that vanish are below 2^-125. In float64 the range is narrower than it
     // could be, because the root of a very large or small mean suffers from the rounding of 1 / p.

@@ -34,8 +34,7 @@ struct Maxima {
   // Takes those of another column, which is further right.
   void take(const Maxima& other) {
     const auto nan = other.value != other.value;
-    const auto better = (other.value > value) |
-                        ((other.value == value) & (other.row < row)) |
+    const auto better = (other.value > value) | ((other.value == value) & (other.row < row)) |
                         (nan & ((value == value) | (other.row >= row)));
     value = better ? other.value : value;
     row = better ? other.row : row;
@@ -109,25 +108,25 @@ class ColumnMaxima {
 template <typename T>
 void max_with_indices(const Job& job, int64_t first_item, int64_t last_item) {
   const int64_t bins = rows_per_plane(job) * job.w.bins;
-  for_each_strip<T>(
-      job, first_item, last_item,
-      [&](int64_t plane, int64_t planes, int64_t first_row, int64_t last_row) {
-        const Strip<T> strip(job, plane, planes);
-        Results<T> results(job.y, plane, planes, bins, first_row * job.w.bins);
-        int64_t* indices = job.indices + plane * bins + first_row * job.w.bins;
-        for (int64_t row = first_row; row < last_row; ++row) {
-          const Rows rows = rows_of(job, row);
-          ColumnMaxima<T> columns(strip, rows, job.w);
-          for (int64_t j = 0; j < job.w.bins; ++j, ++indices) {
-            const Window window = job.w.windows[j];
-            Maxima<T> maxima = columns[window.start];
-            for (int64_t c = window.start + 1; c < window.end; ++c) maxima.take(columns[c]);
-            results.push(maxima.value);
-            for (int p = 0; p < planes; ++p)
-              indices[p * bins] = position(rows, lane<T>(maxima.row, p), lane<T>(maxima.column, p));
-          }
-        }
-      });
+  for_each_strip<T>(job, first_item, last_item,
+                    [&](int64_t plane, int64_t planes, int64_t first_row, int64_t last_row) {
+                      const Strip<T> strip(job, plane, planes);
+                      Results<T> results(job.y, plane, planes, bins, first_row * job.w.bins);
+                      int64_t* indices = job.indices + plane * bins + first_row * job.w.bins;
+                      for_each_row(job, first_row, last_row, [&](const Rows& rows) {
+                        ColumnMaxima<T> columns(strip, rows, job.w);
+                        for (int64_t j = 0; j < job.w.bins; ++j, ++indices) {
+                          const Window window = job.w.windows[j];
+                          Maxima<T> maxima = columns[window.start];
+                          for (int64_t c = window.start + 1; c < window.end; ++c)
+                            maxima.take(columns[c]);
+                          results.push(maxima.value);
+                          for (int p = 0; p < planes; ++p)
+                            indices[p * bins] =
+                                position(rows, lane<T>(maxima.row, p), lane<T>(maxima.column, p));
+                        }
+                      });
+                    });
 }
 
 }  // namespace

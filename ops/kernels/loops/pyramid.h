@@ -32,8 +32,8 @@ void pool_cells(const R& r, const PyramidLevel& level, const Vec<T>* cells, int6
   for (int64_t i = 0; i < level.d.bins; ++i)
     for (int64_t j = 0; j < level.h.bins; ++j)
       for (int64_t k = 0; k < level.w.bins; ++k) {
-        const Vec<T> box = reduce_box(r, cells, level.h.length, level.w.length,
-                                      level.d.windows[i], level.h.windows[j], level.w.windows[k]);
+        const Vec<T> box = reduce_box(r, cells, level.h.length, level.w.length, level.d.windows[i],
+                                      level.h.windows[j], level.w.windows[k]);
         results.push(r.finish(box, *count++));
       }
 }
@@ -43,18 +43,17 @@ void pyramid(const PyramidJob& job, int64_t first_block, int64_t last_block) {
   const Reduction<T> r{};
   Vec<T> cells[kMostCells];
   const int64_t rows = rows_per_plane(job);
-  for_each_strip<T>(
-      job, first_block * rows, last_block * rows,
-      [&](int64_t plane, int64_t planes, int64_t first_row, int64_t last_row) {
-        const Strip<T> strip(job, plane, planes);
-        for (int64_t row = first_row; row < last_row; ++row) {
-          Vec<T>* row_of_cells = cells + row * job.w.bins;
-          reduce_windows(r, strip, rows_of(job, row), job.w,
-                         [&](int64_t j, Vec<T> v) { row_of_cells[j] = v; });
-        }
-        for (int64_t l = 0; l < job.level_count; ++l)
-          pool_cells(r, job.levels[l], cells, plane, planes);
-      });
+  for_each_strip<T>(job, first_block * rows, last_block * rows,
+                    [&](int64_t plane, int64_t planes, int64_t first_row, int64_t last_row) {
+                      const Strip<T> strip(job, plane, planes);
+                      Vec<T>* cell = cells;
+                      for_each_row(job, first_row, last_row, [&](const Rows& rows) {
+                        reduce_windows(r, strip, rows, job.w,
+                                       [&](int64_t, Vec<T> v) { *cell++ = v; });
+                      });
+                      for (int64_t l = 0; l < job.level_count; ++l)
+                        pool_cells(r, job.levels[l], cells, plane, planes);
+                    });
 }
 
 }  // namespace

@@ -75,13 +75,16 @@ struct Rows {
   int64_t last() const { return first + (d.count - 1) * d.stride + (h.count - 1) * h.stride; }
 };
 
-// Those that row number `row` of Y is pooled from.
-[[maybe_unused]] Rows rows_of(const Job& job, int64_t row) {
-  const int64_t slice = job.h.length * job.w.length;
-  const Window d = job.d.windows[row / job.h.bins], h = job.h.windows[row % job.h.bins];
-  return {d.start * slice + h.start * job.w.length,
-          {length(d), slice},
-          {length(h), job.w.length}};
+// Calls visit(rows) with what each row of Y from first to last is pooled from.
+template <typename Visit>
+void for_each_row(const Job& job, int64_t first, int64_t last, const Visit& visit) {
+  const int64_t stride = job.w.length, slice = job.h.length * stride;
+  const Window* d = job.d.windows + first / job.h.bins;
+  const Window* h = job.h.windows + first % job.h.bins;
+  for (int64_t row = first; row < last; ++row) {
+    visit(Rows{d->start * slice + h->start * stride, {length(*d), slice}, {length(*h), stride}});
+    if (++h == job.h.windows + job.h.bins) h = job.h.windows, ++d;
+  }
 }
 
 // A number that a template can take.
@@ -111,53 +114,65 @@ ONNXPOOL_INLINE inline auto tree(const R& r, const Get& get) {
   }
 }
 
-// For each plane the vectors at `column` of all rows, reduced to one. load_from(p) is the vector at
-// p.
+// Columns from `from` to `to` of each plane, reduced over rows: vector i of plane p is
+// lines[i * kLanes<T> + p]. load_from(x, column) is the vector at x + column.
 template <typename R, typename Load, typename T = typename R::Stored>
-void reduce_rows(const R& r, const Strip<T>& strip, const Rows& rows, int64_t column,
+void reduce_rows(const R& r, const Strip<T>& strip, const Rows& rows, int64_t from, int64_t to,
                  const Load& load_from, Vec<T>* lines) {
   bool first = true;
   for (int64_t i = 0; i < rows.d.count; ++i)
     for (int64_t j = 0; j < rows.h.count; j += R::kRows) {
       const int64_t stride = rows.h.stride;
-      const int64_t at = rows.first + i * rows.d.stride + j * stride + column;
+      const int64_t at = rows.first + i * rows.d.stride + j * stride;
       with_constant<R::kRows>(least(rows.h.count - j, R::kRows), [&](auto count) ONNXPOOL_INLINE {
-        for (int plane = 0; plane < strip.planes; plane += R::kPlanes) {
+        const auto vectors = [&](int plane, int64_t column, Vec<T>* line) ONNXPOOL_INLINE {
           Vec<T> v[R::kPlanes];
           for (int p = 0; p < R::kPlanes; ++p) {
             const T* x = strip.x[plane + p] + at;
             v[p] = tree<decltype(count)::value>(
-                r, [&](int k) ONNXPOOL_INLINE { return load_from(x + k * stride); });
+                r, [&](int k) ONNXPOOL_INLINE { return load_from(x + k * stride, column); });
           }
           r.map(v, plane);
-          for (int p = 0; p < R::kPlanes; ++p)
-            lines[plane + p] = first ? v[p] : r.combine(lines[plane + p], v[p]);
+          for (int p = 0; p < R::kPlanes; ++p) line[p] = first ? v[p] : r.combine(line[p], v[p]);
+        };
+        if (to - from <= kLanes<T>) {
+          for (int plane = 0; plane < strip.planes; plane += R::kPlanes)
+            vectors(plane, from, lines + plane);
+          return;
         }
+        for (int plane = 0; plane < strip.planes; plane += R::kPlanes)
+          for (int64_t column = from, i = 0; column < to; column += kLanes<T>, i += kLanes<T>)
+            vectors(plane, column, lines + plane + i);
       });
       first = false;
     }
-  // Any ordinary number: what a stack holds by chance may be subnormal, and slow.
-  for (int64_t plane = strip.planes; plane < kLanes<T>; ++plane) lines[plane] = lines[0];
 }
 
-// The same, where only the first `count` columns are read for certain.
+// The same; nothing is read past the end of X.
 template <typename R, typename T = typename R::Stored>
-void reduce_columns_of_rows(const R& r, const Strip<T>& strip, const Rows& rows, int64_t column, int64_t count, Vec<T>* lines) {
-  const T* last = strip.x[strip.planes - 1] + rows.last() + column;
-  if (last + kLanes<T> <= strip.end)
-    reduce_rows(r, strip, rows, column, [](const T* p) ONNXPOOL_INLINE { return load(p); }, lines);
-  else
-    reduce_rows(r, strip, rows, column, [&](const T* p) ONNXPOOL_INLINE { return load_part(p, count); }, lines);
+void read_lines(const R& r, const Strip<T>& strip, const Rows& rows, int64_t from, int64_t to,
+                Vec<T>* lines) {
+  const int64_t padded = (to - from + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
+  if (strip.x[strip.planes - 1] + rows.last() + from + padded <= strip.end) {
+    const auto whole = [](const T* x, int64_t column) ONNXPOOL_INLINE { return load(x + column); };
+    reduce_rows(r, strip, rows, from, to, whole, lines);
+  } else {
+    const auto part = [&](const T* x, int64_t column) ONNXPOOL_INLINE {
+      return load_part(x + column, least(to - column, kLanes<T>));
+    };
+    reduce_rows(r, strip, rows, from, to, part, lines);
+  }
+  // Any ordinary number: what a stack holds by chance may be subnormal, and slow.
+  for (int64_t i = 0; i < padded; i += kLanes<T>)
+    for (int64_t plane = strip.planes; plane < kLanes<T>; ++plane) lines[i + plane] = lines[i];
 }
 
-// Columns from `from` to `to`, reduced over rows, as vectors over planes.
+// The same, transposed: column c is columns[c - from], a vector over planes.
 template <typename R, typename T = typename R::Stored>
 void read_columns(const R& r, const Strip<T>& strip, const Rows& rows, int64_t from, int64_t to,
                   Vec<T>* columns) {
-  for (int64_t column = from; column < to; column += kLanes<T>, columns += kLanes<T>) {
-    reduce_columns_of_rows(r, strip, rows, column, least(to - column, kLanes<T>), columns);
-    transpose<T>(columns);
-  }
+  read_lines(r, strip, rows, from, to, columns);
+  for (int64_t i = 0; i < to - from; i += kLanes<T>) transpose<T>(columns + i);
 }
 
 // For each plane the `steps` vectors from `column` on, of all rows, reduced to one. The sum of n
@@ -208,7 +223,7 @@ Vec<T> reduce_window(const R& r, const Strip<T>& strip, Rows rows, const Window&
   Vec<T> lines[kLanes<T>], last[kLanes<T>];
   if (whole > 0) fold_rows(r, strip, rows, window.start, whole / kLanes<T>, lines);
   if (rest > 0) {
-    reduce_columns_of_rows(r, strip, rows, window.start + whole, rest, last);
+    read_lines(r, strip, rows, window.start + whole, window.start + columns, last);
     const auto here = lane_numbers<T>() < static_cast<Integer<T>>(rest);
     for (Vec<T>& line : last) line = here ? line : broadcast<T>(r.identity());
   }
@@ -233,11 +248,12 @@ template <typename R, typename Emit, typename T = typename R::Stored>
 void reduce_windows(const R& r, const Strip<T>& strip, const Rows& rows, const Axis& w,
                     const Emit& emit) {
   Vec<T> columns[kTile + kLanes<T>];
+  const int64_t longest = rows.count() <= kFewRows ? kShort : 0;
   for (int64_t j = 0; j < w.bins;) {
     const int64_t from = w.windows[j].start;
     int64_t stop = j;
-    while (stop < w.bins && length(w.windows[stop]) <= kShort &&
-           w.windows[stop].end - from <= kTile && rows.count() <= kFewRows)
+    while (stop < w.bins && length(w.windows[stop]) <= longest &&
+           w.windows[stop].end - from <= kTile)
       ++stop;
     if (stop == j) {
       emit(j, reduce_window(r, strip, rows, w.windows[j]));
@@ -302,32 +318,20 @@ void for_each_strip(const Job& job, int64_t first_item, int64_t last_item, const
   }
 }
 
-// The rows of Y from first_row to last_row, in some planes: emit(n, v) as above, for windows of n
-// elements.
-template <typename R, typename Emit, typename T = typename R::Stored>
-void reduce_strip(const R& r, const Job& job, const Strip<T>& strip, int64_t first_row,
-                  int64_t last_row, const Emit& emit) {
-  for (int64_t row = first_row; row < last_row; ++row) {
-    const Rows rows = rows_of(job, row);
-    reduce_windows(r, strip, rows, job.w, [&](int64_t j, Vec<T> v) {
-      emit(rows.count() * length(job.w.windows[j]), v);
-    });
-  }
-}
-
 // Items first_item to last_item of a job.
 template <typename R, typename T = typename R::Stored>
 void pool(const R& r, const Job& job, int64_t first_item, int64_t last_item) {
   const int64_t bins = rows_per_plane(job) * job.w.bins;
-  for_each_strip<T>(
-      job, first_item, last_item,
-      [&](int64_t plane, int64_t planes, int64_t first_row, int64_t last_row) {
-        const Strip<T> strip(job, plane, planes);
-        Results<T> results(job.y, plane, planes, bins, first_row * job.w.bins);
-        reduce_strip(r, job, strip, first_row, last_row, [&](int64_t count, Vec<T> v) {
-          results.push(r.finish(v, count));
-        });
-      });
+  for_each_strip<T>(job, first_item, last_item,
+                    [&](int64_t plane, int64_t planes, int64_t first_row, int64_t last_row) {
+                      const Strip<T> strip(job, plane, planes);
+                      Results<T> results(job.y, plane, planes, bins, first_row * job.w.bins);
+                      for_each_row(job, first_row, last_row, [&](const Rows& rows) {
+                        reduce_windows(r, strip, rows, job.w, [&](int64_t j, Vec<T> v) {
+                          results.push(r.finish(v, rows.count() * length(job.w.windows[j])));
+                        });
+                      });
+                    });
 }
 
 }  // namespace

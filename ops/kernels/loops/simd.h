@@ -87,12 +87,13 @@ Integer<T> lane(IntegerVec<T> v, int i) {
   return v[i];
 }
 
-// Whether a comparison holds in all lanes.
+// Whether a comparison holds, in each lane.
 template <typename T>
-bool all(IntegerVec<T> comparison) {
-  Integer<T> holds = -1;
-  for (int i = 0; i < kLanes<T>; ++i) holds &= comparison[i];
-  return holds != 0;
+using Mask = IntegerVec<T>;
+
+template <typename T>
+bool holds(Mask<T> mask, int i) {
+  return mask[i] != 0;
 }
 
 template <typename T, int... kLane>
@@ -126,8 +127,11 @@ Integer<T> lane(IntegerVec<T> v, int) {
 }
 
 template <typename T>
-bool all(bool comparison) {
-  return comparison;
+using Mask = bool;
+
+template <typename T>
+bool holds(Mask<T> mask, int) {
+  return mask;
 }
 
 template <typename T, int... kLane>
@@ -136,6 +140,13 @@ IntegerVec<T> lane_numbers(std::integer_sequence<int, kLane...>) {
 }
 
 #endif
+
+template <typename T>
+bool holds_in_all_lanes(Mask<T> mask) {
+  bool all = true;
+  for (int i = 0; i < kLanes<T>; ++i) all &= holds<T>(mask, i);
+  return all;
+}
 
 // 0, 1, 2, …
 template <typename T>
