@@ -39,7 +39,7 @@ constexpr int64_t kShort = 32;
 // Columns that are transposed together, so that they stay in the first-level cache.
 constexpr int64_t kTile = 128;
 
-// With more rows, what windows are added up from is too long a chain for reduce_rows.
+// reduce_rows makes sums of at most so many rows; longer chains would lose accuracy.
 constexpr int64_t kFewRows = 512;
 
 constexpr int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
