@@ -1,8 +1,9 @@
 """Lift: find pooling by what it computes, and replace it by ops of the dialect.
 
 A node of the dialect is what it says (dialect_node), and so is a pool that an exporter left as
-PyTorch's own op (aten_fallback). A region of one pooling node is judged from its attributes and
-left alone (single_node). On every other region (see region.py) these rules are tried in order:
+PyTorch's own op (aten_fallback); such an average may be part of a generalised mean. A region of one
+pooling node is judged from its attributes and left alone (single_node). On every other region (see
+region.py) these rules are tried in order:
 
     adaptive_average_pool   weighted sums
     adaptive_max_pool       maxima, and where they stood
@@ -16,10 +17,11 @@ and `floor_stride.explain` says which strided pools stand in the place of adapti
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import onnx_graphsurgeon as gs
 
+from onnxpool.ops import AdaptiveAveragePool
 from onnxpool.rewrites.constants import is_constant, is_float, is_integer
 from onnxpool.rewrites.lift import (
     adaptive_average_pool,
@@ -96,11 +98,12 @@ class _Search:
     for_kernel: bool
 
     def __post_init__(self) -> None:
-        self.finder = RegionFinder(self.graph)
+        self.outputs = output_names(self.graph)
+        self.named = {id(n): self._judge_named(n) for n in self.graph.nodes if _is_named(n)}
+        self.finder = RegionFinder(self.graph, pools=dict(self._named_averages()))
         self.trials = Trials(self.graph, self.opset, self.finder.constants)
         known = self.finder.constants | self.trials.sizes
         self.sized_finder = RegionFinder(self.graph, known) if self.trials.sizes else None
-        self.outputs = output_names(self.graph)
         self.lifted: set[int] = set()
         self.judged: set[int] = set()
         self.nested_failures = 0
@@ -135,12 +138,9 @@ class _Search:
     def _judge(self, y: gs.Variable, nested: bool) -> Construct | Declined | None:
         """The verdict on the largest region that ends in `y` and pools no axis twice."""
         (node,) = y.inputs
-        if _is_whole(node):
-            if y is not next(tensor for tensor in node.outputs if tensor.name):
-                return None
-            if dialect_node.applies(node):
-                return dialect_node.judge(node, self.opset)
-            return aten_fallback.judge(node, self.opset, self.outputs)
+        if id(node) in self.named:
+            first = next(tensor for tensor in node.outputs if tensor.name)
+            return self.named[id(node)] if y is first else None
         best: Construct | None = None
         declined: Declined | None = None
         for region in self.finder.regions(y):
@@ -153,6 +153,18 @@ class _Search:
                 declined = verdict
         sized = best or self._judge_sized(y, nested)
         return sized or declined or unknown_size.judge_gather(y, self.finder.constants)
+
+    def _judge_named(self, node: gs.Node) -> Construct | Declined:
+        if dialect_node.applies(node):
+            return dialect_node.judge(node, self.opset)
+        return aten_fallback.judge(node, self.opset, self.outputs)
+
+    def _named_averages(self) -> Iterator[tuple[int, AdaptiveAveragePool]]:
+        """Those of sizes that the graph does not compute: GeMPool takes no others."""
+        found = ((k, c) for k, c in self.named.items() if isinstance(c, Construct))
+        for key, construct in found:
+            if isinstance(construct.op, AdaptiveAveragePool) and not construct.parameters:
+                yield key, construct.op
 
     def _judge_sized(self, y: gs.Variable, nested: bool) -> Construct | Declined | None:
         """As `_judge`, of regions that read what the graph computes of shapes."""
@@ -181,7 +193,7 @@ class _Search:
         return None
 
     def _is_candidate(self, y: gs.Variable) -> bool:
-        judgeable = is_float(y.dtype) or is_integer(y.dtype) or any(map(_is_whole, y.inputs))
+        judgeable = is_float(y.dtype) or is_integer(y.dtype) or any(map(_is_named, y.inputs))
         return (
             judgeable
             and not is_constant(y, self.finder.constants)
@@ -194,9 +206,10 @@ class _Search:
         return inside and y.name not in self.outputs
 
 
-def _is_whole(node: gs.Node) -> bool:
+def _is_named(node: gs.Node) -> bool:
     """Whether a node says by itself what it computes, with no region to look at."""
-    return dialect_node.applies(node) or aten_fallback.applies(node)
+    applies = dialect_node.applies(node) or aten_fallback.applies(node)
+    return applies and any(tensor.name for tensor in node.outputs)
 
 
 def _is_explained(declined: Declined, constructs: list[Construct]) -> bool:

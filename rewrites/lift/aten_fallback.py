@@ -20,11 +20,15 @@ import onnx_graphsurgeon as gs
 
 from onnxpool.ops import COMPUTED, KEEP, AdaptiveAveragePool, AdaptiveMaxPool, InvalidOp
 from onnxpool.rewrites.constants import is_float, numpy_type
-from onnxpool.rewrites.lift.construct import Construct, Declined, shape_of, whole_node
+from onnxpool.rewrites.lift.construct import (
+    PYTORCH_DOMAINS,
+    Construct,
+    Declined,
+    shape_of,
+    whole_node,
+)
 from onnxpool.rewrites.lift.region import Region
 from onnxpool.rewrites.lift.shape_arithmetic import Element, elements, is_size_of
-
-DOMAINS = ("org.pytorch.aten", "aten")
 
 Meaning = tuple[AdaptiveAveragePool | AdaptiveMaxPool, tuple[gs.Tensor, ...]]
 """An op of the dialect on the first input of a node, and the op's parameters."""
@@ -55,7 +59,7 @@ _UNLOADABLE = "ONNX Runtime does not load the model while it is there"
 
 def applies(node: gs.Node) -> bool:
     """Whether a node is pooling of PyTorch's own."""
-    return node.domain in DOMAINS and _POOL.fullmatch(operator(node)) is not None
+    return node.domain in PYTORCH_DOMAINS and _POOL.fullmatch(operator(node)) is not None
 
 
 def operator(node: gs.Node) -> str:
@@ -66,8 +70,8 @@ def operator(node: gs.Node) -> str:
 def note(graph: gs.Graph) -> str | None:
     """What else of PyTorch's own keeps the model from being loaded; None where nothing does."""
     defined = {(function.domain, function.name) for function in graph.functions}
-    nodes = [n for n in graph.nodes if n.domain in DOMAINS and (n.domain, n.op) not in defined]
-    others = dict.fromkeys(operator(node) for node in nodes if not applies(node))
+    nodes = (n for n in graph.nodes if n.domain in PYTORCH_DOMAINS and not applies(n))
+    others = dict.fromkeys(operator(n) for n in nodes if (n.domain, n.op) not in defined)
     if not others:
         return None
     return f"{', '.join(others)}: PyTorch's own op, no pooling, left; {_UNLOADABLE}"
@@ -82,7 +86,7 @@ def judge(node: gs.Node, opset: int, outputs: set[str]) -> Construct | Declined:
         (first, *_) = [region for region in regions if region is not None]
         return Declined(first, f"{error}; {_UNLOADABLE}", level="error")
     regions = _without_unread_indices(regions, outputs)
-    return Construct(op, regions, parameters, unloadable=True)
+    return Construct(op, regions, parameters)
 
 
 def meaning(node: gs.Node, opset: int) -> Meaning:

@@ -17,6 +17,8 @@ from onnxpool.rewrites.lift.region import Region
 from onnxpool.rewrites.lift.repair import Repair
 from onnxpool.rewrites.lift.roles import Role
 
+PYTORCH_DOMAINS = ("org.pytorch.aten", "aten")
+
 Level = Literal["note", "warning", "error"]
 
 
@@ -30,7 +32,6 @@ class Construct:
         parameters: the inputs of the op after X.
         best: why the graph's own form should stay; empty where a better one is known.
         repair: where the graph is not what the op says; None where it is that at every size.
-        unloadable: whether no runtime takes the graph as it stands.
     """
 
     op: Op
@@ -38,7 +39,6 @@ class Construct:
     parameters: tuple[gs.Tensor, ...] = ()
     best: str = ""
     repair: Repair | None = None
-    unloadable: bool = False
 
     @property
     def found(self) -> tuple[Region, ...]:
@@ -52,6 +52,11 @@ class Construct:
     def is_dialect_node(self) -> bool:
         """Whether it is one node of the dialect, which came with the model."""
         return [node.domain for node in self.nodes] == [DOMAIN]
+
+    @property
+    def unloadable(self) -> bool:
+        """Whether no runtime takes the graph as it stands."""
+        return any(node.domain in PYTORCH_DOMAINS for node in self.nodes)
 
     @property
     def is_wrong(self) -> bool:

@@ -2,6 +2,7 @@
 
 torch dynamo:       Clip(X, min), Pow(p), any form of average pooling, Pow(1/p)
 torch TorchScript:  the same with Reciprocal(p) and Mul(·, 1)
+onnxpool's export:  Clip, Pow, AdaptiveAveragePool, Pow
 by hand:            Max for Clip, Softplus(p) + 1, Exp(p·Log(X)), products, Sqrt, no clamp,
                     Reshape(N, C, -1) and ReduceMean(-1), pooled axes dropped
 """
@@ -68,6 +69,9 @@ def _reference(
 def _output_size(region: Region) -> tuple[int, ...] | None:
     """The output size; also where Y is what is left of X without its pooled axes."""
     x, y = shape_of(region.x), shape_of(region.y)
+    if region.pool is not None:
+        size = region.pool.op.output_size
+        return size if x is not None and len(x) - len(size) in (1, 2) else None
     if region.y.inputs[0].op in ("Reshape", "Squeeze", "Flatten"):
         return output_size(x, y)
     return output_size(x, y) or size_of_dropped_axes(x, y)
@@ -106,7 +110,8 @@ def _exponents(region: Region, opset: int) -> Iterator[_Exponent]:
             p = np.asarray(1 / values if inverse else values)
             if values.size and p.tobytes() not in tried:
                 tried.add(p.tobytes())
-                same = not inverse and tensor.name and numpy_type(tensor.dtype) == dtype
+                stored = isinstance(tensor, gs.Constant) and numpy_type(tensor.dtype) == dtype
+                same = stored and tensor.name and not inverse
                 yield (tensor if same else gs.Constant(name, p.astype(dtype))), p
 
 

@@ -59,6 +59,5 @@ def _pyramid(mode: str, levels: list[_Level], best: str) -> Construct:
     sizes = tuple(bins for size, _ in levels for bins in size)
     regions = tuple(region for _, level in levels for region in level.regions)
     repair = join_repairs(level.repair for _, level in levels)
-    unloadable = any(level.unloadable for _, level in levels)
     op = PyramidPool(sizes, len(levels), mode)
-    return Construct(op, regions, best=best, repair=repair, unloadable=unloadable)
+    return Construct(op, regions, best=best, repair=repair)

@@ -61,7 +61,8 @@ def test_it_is_right_at_other_sizes_both_ways(
     ("source", "ops"),
     [
         ("pyramid.py:ppm", {"PyramidPool"}),
-        ("gem.py:gem", {"AdaptiveAveragePool"}),  # between the powers of the source
+        ("gem.py:gem", {"GeMPool"}),
+        ("gem.py:gem_sized", {"GeMPool"}),
         ("attention.py:linear_attention", {"AdaptiveAveragePool"}),
         ("adaptive.py:adaptive_max_2d_indices", {"AdaptiveMaxPool"}),
     ],
