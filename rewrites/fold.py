@@ -16,11 +16,10 @@ import onnx_graphsurgeon as gs
 from onnxpool.ops.op import Array
 from onnxpool.rewrites.constants import constant_names, is_standard
 from onnxpool.rewrites.cut import cut
-from onnxpool.rewrites.lift.construct import output_names
 from onnxpool.rewrites.lower.builder import Builder
 from onnxpool.rewrites.lower.standard import replace
 from onnxpool.rewrites.run import RunError, Runner
-from onnxpool.rewrites.unread import sweep, unread
+from onnxpool.rewrites.unread import output_names, sweep, unread
 
 _LARGEST = 1 << 18
 """Elements: index vectors and interpolation weights are folded, whole maps are not."""

@@ -100,7 +100,8 @@ def _graph_of(construct: Construct, opset: int) -> gs.Graph:
     node = gs.Node(
         op.op_type(), "node", op.attributes(), inputs=inputs, outputs=outputs, domain=DOMAIN
     )
-    return gs.Graph([node], inputs=inputs[:1], outputs=outputs, opset=opset)
+    used = [y for y, r in zip(outputs, construct.regions, strict=True) if r is not None]
+    return gs.Graph([node], inputs=inputs[:1], outputs=used, opset=opset)
 
 
 def _copy(parameter: gs.Tensor) -> gs.Tensor:

@@ -37,12 +37,13 @@ from onnxpool.rewrites.lift import (
     unknown_size,
 )
 from onnxpool.rewrites.lift.aten_fallback import note
-from onnxpool.rewrites.lift.construct import Construct, Declined, output_names, replace, shape_of
+from onnxpool.rewrites.lift.construct import Construct, Declined, replace, shape_of
 from onnxpool.rewrites.lift.hints import Hints, Origin, WrongHint
 from onnxpool.rewrites.lift.region import Region, RegionFinder
 from onnxpool.rewrites.lift.retarget import retarget
 from onnxpool.rewrites.lift.roles import Role
 from onnxpool.rewrites.lift.trials import Trials
+from onnxpool.rewrites.unread import output_names
 
 __all__ = [
     "RULES",
@@ -156,7 +157,7 @@ class _Search:
 
     def _judge_named(self, node: gs.Node) -> Construct | Declined:
         if dialect_node.applies(node):
-            return dialect_node.judge(node, self.opset)
+            return dialect_node.judge(node, self.opset, self.outputs)
         return aten_fallback.judge(node, self.opset, self.outputs)
 
     def _named_averages(self) -> Iterator[tuple[int, AdaptiveAveragePool]]:

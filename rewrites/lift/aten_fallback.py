@@ -79,14 +79,13 @@ def note(graph: gs.Graph) -> str | None:
 
 def judge(node: gs.Node, opset: int, outputs: set[str]) -> Construct | Declined:
     """Judge a node that `applies`, in a graph whose outputs have these names."""
-    regions = whole_node(node)
+    regions = whole_node(node, outputs)
     try:
         op, parameters = meaning(node, opset)
     except InvalidOp as error:
         (first, *_) = [region for region in regions if region is not None]
         return Declined(first, f"{error}; {_UNLOADABLE}", level="error")
-    regions = _without_unread_indices(regions, outputs)
-    return Construct(op, regions, parameters)
+    return Construct(op, _without_trailing_none(regions), parameters)
 
 
 def meaning(node: gs.Node, opset: int) -> Meaning:
@@ -112,12 +111,9 @@ def meaning(node: gs.Node, opset: int) -> Meaning:
     return kind(_full_size(node, k, _SLIDING[match["kind"]], opset)), ()
 
 
-def _without_unread_indices(
-    regions: tuple[Region | None, ...], outputs: set[str]
-) -> tuple[Region | None, ...]:
-    values, *indices = regions
-    read = [r for r in indices if r is not None and (r.y.outputs or r.y.name in outputs)]
-    return (values, *read)
+def _without_trailing_none(regions: tuple[Region | None, ...]) -> tuple[Region | None, ...]:
+    used = max(index for index, region in enumerate(regions) if region is not None)
+    return regions[: used + 1]
 
 
 def _output_size(

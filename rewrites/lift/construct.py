@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -16,6 +15,7 @@ from onnxpool.rewrites.constants import onnx_type
 from onnxpool.rewrites.lift.region import Region
 from onnxpool.rewrites.lift.repair import Repair
 from onnxpool.rewrites.lift.roles import Role
+from onnxpool.rewrites.unread import output_names, remove_unread, used_outputs
 
 PYTORCH_DOMAINS = ("org.pytorch.aten", "aten")
 
@@ -83,10 +83,16 @@ class Declined:
     level: Level = "note"
 
 
-def whole_node(node: gs.Node) -> tuple[Region | None, ...]:
-    """The regions of a node that is a construct by itself, one for each of its outputs."""
-    x = node.inputs[0]
-    return tuple(Region(x, y, (node,), Role(0)) if y.name else None for y in node.outputs)
+def whole_node(node: gs.Node, outputs: set[str]) -> tuple[Region | None, ...]:
+    """The regions of a node that is a construct by itself, one for each of its outputs.
+
+    None stands for an output that nothing reads, if anything reads another one.
+
+    Args:
+        outputs: names of the outputs of the graph and of the bodies in it.
+    """
+    x, used = node.inputs[0], {id(y) for y in used_outputs(node, outputs)}
+    return tuple(Region(x, y, (node,), Role(0)) if id(y) in used else None for y in node.outputs)
 
 
 def shape_of(tensor: gs.Tensor) -> Shape | None:
@@ -107,7 +113,7 @@ def replace(graph: gs.Graph, construct: Construct) -> gs.Node:
     outputs = [
         _free(graph, region, replaced)
         if region
-        else gs.Variable(f"{construct.x.name}/onnxpool/unused_{index}")
+        else gs.Variable(f"{construct.found[0].y.name}/onnxpool/unused_{index}")
         for index, region in enumerate(construct.regions)
     ]
     name = f"{construct.found[0].y.name}/{construct.op.op_type()}"
@@ -125,7 +131,7 @@ def replace(graph: gs.Graph, construct: Construct) -> gs.Node:
     for tensor, region in zip(outputs, construct.regions, strict=True):
         if region is not None and tensor is not region.y:
             graph.nodes.insert(position + 1, _drop_pooled_axes(tensor, region.y))
-    _remove_unread(graph, construct.nodes)
+    remove_unread(graph, construct.nodes)
     return node
 
 
@@ -178,35 +184,7 @@ def swap_for_copy(graph: gs.Graph, node: gs.Node) -> gs.Node:
     return copy
 
 
-def output_names(graph: gs.Graph) -> set[str]:
-    """Names of the outputs of a graph and of all bodies in it."""
-    graphs = (graph, *graph.subgraphs(recursive=True))
-    return {tensor.name for g in graphs for tensor in g.outputs}
-
-
 def _drop_pooled_axes(pooled: gs.Variable, y: gs.Variable) -> gs.Node:
     """Reshape (N, C, 1, …) to (N, C): each 0 copies a size, in every opset."""
     target = gs.Constant(f"{y.name}/onnxpool/leading_axes", np.zeros(len(y.shape), np.int64))
     return gs.Node("Reshape", f"{y.name}/onnxpool/Reshape", inputs=[pooled, target], outputs=[y])
-
-
-def _remove_unread(graph: gs.Graph, nodes: Sequence[gs.Node]) -> None:
-    """Remove those of `nodes`, and of the nodes that only they read, that nothing reads.
-
-    What a body reads from around it stays.
-    """
-    wanted = output_names(graph)
-    own = {id(node) for node in graph.nodes}
-    candidates = list(nodes)
-    removed: set[int] = set()
-    while candidates:
-        node = candidates.pop()
-        if id(node) in removed or id(node) not in own:
-            continue
-        if any(t.outputs or t.name in wanted for t in node.outputs):
-            continue
-        removed.add(id(node))
-        candidates.extend(producer for tensor in node.inputs for producer in tensor.inputs)
-        node.inputs.clear()
-        node.outputs.clear()
-    graph.nodes[:] = [node for node in graph.nodes if id(node) not in removed]

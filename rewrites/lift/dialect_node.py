@@ -17,8 +17,9 @@ def applies(node: gs.Node) -> bool:
     return bool(node.domain == DOMAIN)
 
 
-def judge(node: gs.Node, opset: int) -> Construct | Declined:
-    regions = whole_node(node)
+def judge(node: gs.Node, opset: int, outputs: set[str]) -> Construct | Declined:
+    """Judge a node that `applies`, in a graph whose outputs have these names."""
+    regions = whole_node(node, outputs)
     try:
         verify_node(node)
     except InvalidOp as error:

@@ -67,7 +67,7 @@ def lower(graph: gs.Graph, node: gs.Node, opset: int, strategy: str = "auto") ->
     builder = Builder(graph, node, opset)
     try:
         op = _with_known_size(op, node.inputs)
-        outputs = len([output for output in node.outputs if output.name])
+        outputs = builder.wanted_outputs()
         results, used = LOWERINGS[node.op](builder, op, list(node.inputs), outputs, strategy)
     except Exception:
         builder.discard()

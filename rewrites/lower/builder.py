@@ -15,6 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from onnxpool.ops.op import Array, Dim, Shape, is_confirmed
 from onnxpool.rewrites.constants import onnx_type
+from onnxpool.rewrites.unread import output_names, remove_unread, used_outputs
 
 SHARED = "onnxpool/"
 """Constants carry names that say their content, so equal ones are one initializer of a graph."""
@@ -132,14 +133,16 @@ class Builder:
     def replace(self, results: Sequence[gs.Tensor]) -> list[gs.Node]:
         """Put the collected nodes where the node stood; `results` become its outputs.
 
+        Where only some of the outputs are read, what the others alone need is left out.
+
         Returns:
             The new nodes.
         """
-        outputs = list(self._node.outputs)
+        outputs, used = list(self._node.outputs), self._used
         self._node.inputs.clear()
         self._node.outputs.clear()
-        # A trailing output that nobody wants has no name, and may have no result.
-        pairs = [pair for pair in zip(outputs, results, strict=False) if pair[0].name]
+        # A trailing output that nobody wants may have no result.
+        pairs = [pair for pair in zip(outputs, results, strict=False) if id(pair[0]) in used]
         for count, (output, result) in enumerate(pairs):
             again = [o for o, r in pairs[:count] if r is result]
             if again or not _is_output_of(result, self._nodes):
@@ -149,7 +152,14 @@ class Builder:
         index = next(i for i, node in enumerate(nodes) if node is self._node)
         nodes[index : index + 1] = self._nodes
         self._graph.nodes[:] = nodes
-        return [*self._shared, *self._nodes]
+        new = [*self._shared, *self._nodes]
+        ends = {id(node) for node in new for tensor in node.outputs if id(tensor) in used}
+        remove_unread(self._graph, [node for node in new if id(node) not in ends])
+        return [node for node in new if node.outputs]
+
+    def wanted_outputs(self) -> int:
+        """How many outputs of the node are to be computed: up to the last one that is read."""
+        return 1 + max(i for i, y in enumerate(self._node.outputs) if id(y) in self._used)
 
     def repeats(self, node: gs.Node) -> bool:
         """Whether what was collected is one node that says what `node` says."""
@@ -296,6 +306,11 @@ class Builder:
     def _comes_before(self, node: gs.Node) -> bool:
         """Whether `node` is in this graph, not in a body of it, and before the one to replace."""
         return id(node) in self._before or any(node is new for new in self._shared)
+
+    @functools.cached_property
+    def _used(self) -> set[int]:
+        """The `id`s of the outputs of the node that are used."""
+        return {id(y) for y in used_outputs(self._node, output_names(self._graph))}
 
     @functools.cached_property
     def _before(self) -> dict[int, gs.Node]:
