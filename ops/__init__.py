@@ -4,6 +4,7 @@ import onnx
 
 from onnxpool.ops.adaptive_average_pool import AdaptiveAveragePool
 from onnxpool.ops.adaptive_max_pool import AdaptiveMaxPool
+from onnxpool.ops.adaptive_pool import AdaptivePool
 from onnxpool.ops.gem_pool import GeMPool
 from onnxpool.ops.library import library_path, register
 from onnxpool.ops.op import COMPUTED, DOMAIN, KEEP, VERSION, InvalidOp, Op
@@ -19,6 +20,7 @@ __all__ = [
     "VERSION",
     "AdaptiveAveragePool",
     "AdaptiveMaxPool",
+    "AdaptivePool",
     "GeMPool",
     "InvalidOp",
     "Op",

@@ -5,83 +5,37 @@ import dataclasses
 import numpy as np
 from onnx.defs import OpSchema
 
-from onnxpool.ops.op import (
-    DOMAIN,
-    VERSION,
-    Array,
-    Op,
-    Shape,
-    check_output_size,
-    float_type_constraint,
-    kept,
-    pooled_shape,
-    resolved_size,
-    size_parameter,
-    with_shape_inference,
-)
+from onnxpool.ops.adaptive_pool import AdaptivePool, adaptive_schema
+from onnxpool.ops.op import Array, kept
 from onnxpool.ops.windows import windows
 
 
-@with_shape_inference
 @dataclasses.dataclass(frozen=True)
-class AdaptiveMaxPool(Op):
+class AdaptiveMaxPool(AdaptivePool):
     """Adaptive max pooling, as ``torch.nn.AdaptiveMaxPool{1,2,3}d(return_indices=True)``.
 
     The first of equal maxima wins. A NaN is greater than everything, and the last NaN wins
     (PyTorch ``AdaptiveMaxPoolKernel.cpp``: ``val > max || isnan(val)``).
 
-    Attributes:
-        output_size: size of each of the k pooled axes, or -1 to keep an axis, or 0 to take its size
-            from the input `size`; k is 1, 2 or 3.
-
-    Inputs: X, ``(N, C, D1, …, Dk)`` or ``(C, D1, …, Dk)``; and, where `output_size` has a 0, size,
-    int64, ``(k,)``, sizes that the graph computes; only those where `output_size` is 0 are read.
-    Outputs: Y, the shape of X with its last k axes replaced by these sizes; and, optional,
-    Indices, int64, the position of each maximum in the flattened ``D1 x … x Dk`` plane.
+    Outputs: Y; and, optional, Indices, int64, the position of each maximum in the flattened
+    ``D1 x … x Dk`` plane.
     """
 
-    output_size: tuple[int, ...]
-
-    schema = OpSchema(
+    schema = adaptive_schema(
         "AdaptiveMaxPool",
-        DOMAIN,
-        VERSION,
         "Maximum over PyTorch's adaptive windows of the last k axes.",
-        inputs=[
-            OpSchema.FormalParameter("X", "T", "(N, C, D1, …, Dk) or (C, D1, …, Dk)"),
-            size_parameter(),
-        ],
-        outputs=[
-            OpSchema.FormalParameter("Y", "T", "X with its last k axes resized"),
-            OpSchema.FormalParameter(
-                "Indices",
-                "tensor(int64)",
-                "position of each maximum in the flattened plane",
-                param_option=OpSchema.FormalParameterOption.Optional,
-            ),
-        ],
-        type_constraints=float_type_constraint(),
-        attributes=[
-            OpSchema.Attribute(
-                "output_size",
-                OpSchema.AttrType.INTS,
-                "k sizes; -1 keeps an axis, 0 takes its size from the input",
-                required=True,
-            )
-        ],
+        OpSchema.FormalParameter(
+            "Indices",
+            "tensor(int64)",
+            "position of each maximum in the flattened plane",
+            param_option=OpSchema.FormalParameterOption.Optional,
+        ),
     )
-
-    def __post_init__(self) -> None:
-        check_output_size(self.op_type(), self.output_size, computed=True)
-
-    def output_shapes(self, x: Shape, outputs: int = 1) -> tuple[Shape, ...]:
-        return (pooled_shape(self.op_type(), x, self.output_size),) * outputs
 
     def reference(self, *inputs: Array) -> tuple[Array, ...]:
         x, *size = inputs
         self.output_shapes(x.shape)
-        sizes = resolved_size(self.op_type(), self.output_size, size)
-        return maximum(x, sizes)
+        return maximum(x, self.sizes(size))
 
 
 def maximum(x: Array, output_size: tuple[int, ...]) -> tuple[Array, Array]:

@@ -7,20 +7,16 @@ from onnx.defs import OpSchema
 
 from onnxpool.ops.adaptive_average_pool import average
 from onnxpool.ops.op import (
-    DOMAIN,
-    VERSION,
     Array,
     InvalidOp,
     Op,
     Shape,
     check_output_size,
-    float_type_constraint,
+    dialect_schema,
     pooled_shape,
-    with_shape_inference,
 )
 
 
-@with_shape_inference
 @dataclasses.dataclass(frozen=True)
 class GeMPool(Op):
     """Generalised-mean pooling.
@@ -41,17 +37,13 @@ class GeMPool(Op):
     output_size: tuple[int, ...]
     epsilon: float | None = None
 
-    schema = OpSchema(
+    schema = dialect_schema(
         "GeMPool",
-        DOMAIN,
-        VERSION,
         "Generalised mean over PyTorch's adaptive windows of the last k axes.",
-        inputs=[
-            OpSchema.FormalParameter("X", "T", "(N, C, D1, …, Dk) or (C, D1, …, Dk)"),
+        parameters=[
             OpSchema.FormalParameter("p", "T", "one exponent, or one per channel"),
         ],
         outputs=[OpSchema.FormalParameter("Y", "T", "X with its last k axes of output_size")],
-        type_constraints=float_type_constraint(),
         attributes=[
             OpSchema.Attribute(
                 "output_size", OpSchema.AttrType.INTS, "k sizes; -1 keeps an axis", required=True

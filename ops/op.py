@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import onnx
@@ -55,6 +56,11 @@ class Op(abc.ABC):
     """
 
     schema: ClassVar[OpSchema]
+
+    def __init_subclass__(cls) -> None:
+        if "schema" in cls.__dict__:
+            infer = functools.partial(_infer, cls)
+            cls.schema.set_type_and_shape_inference_function(infer)
 
     @classmethod
     def op_type(cls) -> str:
@@ -120,72 +126,65 @@ def kept(size: int, length: Dim) -> bool:
     return size in (KEEP, length)
 
 
-def check_output_size(op: str, output_size: Sequence[int], *, computed: bool = False) -> None:
-    """Check the attribute of an op, which has an input `size` if `computed`."""
-    special = (KEEP, COMPUTED) if computed else (KEEP,)
+def check_output_size(
+    op: str, output_size: Sequence[int], special: Container[int] = (KEEP,)
+) -> None:
+    """Check a size of an op, which may have these `special` elements.
+
+    Raises:
+        InvalidOp: it has others that are no sizes, or not 1 to 3.
+    """
     if not 1 <= len(output_size) <= 3 or any(s < 1 and s not in special for s in output_size):
-        or_computed = f" or {COMPUTED} (computed)" * computed
+        or_computed = f" or {COMPUTED} (computed)" * (COMPUTED in special)
         raise InvalidOp(
             f"{op} takes an output_size of 1 to 3 sizes, each at least 1 or {KEEP} (keep)"
             f"{or_computed}, found {list(output_size)}"
         )
 
 
-def size_parameter() -> OpSchema.FormalParameter:
-    return OpSchema.FormalParameter(
-        "size",
-        "tensor(int64)",
-        "(k,), read where output_size is 0",
-        param_option=OpSchema.FormalParameterOption.Optional,
+def dialect_schema(
+    op_type: str,
+    doc: str,
+    *,
+    parameters: Sequence[OpSchema.FormalParameter] = (),
+    outputs: Sequence[OpSchema.FormalParameter],
+    attributes: Sequence[OpSchema.Attribute],
+) -> OpSchema:
+    """The schema of an op.
+
+    Args:
+        parameters: its inputs after X.
+    """
+    x = OpSchema.FormalParameter("X", "T", "(N, C, D1, …, Dk) or (C, D1, …, Dk)")
+    return OpSchema(
+        op_type,
+        DOMAIN,
+        VERSION,
+        doc,
+        inputs=[x, *parameters],
+        outputs=outputs,
+        type_constraints=[("T", FLOAT_TYPES, "Floating-point tensors.")],
+        attributes=attributes,
     )
 
 
-def resolved_size(op: str, output_size: Sequence[int], size: Sequence[Array]) -> tuple[int, ...]:
-    """`output_size` with the elements of the input `size`, if it is there, where it is `COMPUTED`.
-
-    Raises:
-        InvalidOp: the input is missing, or has another shape, or a size that is not at least 1.
-    """
-    if COMPUTED not in output_size:
-        return tuple(output_size)
-    if not size or size[0].shape != (len(output_size),):
-        found = f"shape {list(size[0].shape)}" if size else "none"
-        raise InvalidOp(
-            f"{op} with output_size {list(output_size)} takes an input size of shape "
-            f"[{len(output_size)}], found {found}"
-        )
-    pairs = list(zip(output_size, size[0].tolist(), strict=True))
-    if any(fixed == COMPUTED and computed < 1 for fixed, computed in pairs):
-        raise InvalidOp(f"{op} takes a size of at least 1, found {size[0].tolist()}")
-    return tuple(computed if fixed == COMPUTED else fixed for fixed, computed in pairs)
-
-
-def float_type_constraint() -> list[tuple[str, Sequence[str], str]]:
-    return [("T", FLOAT_TYPES, "Floating-point tensors.")]
-
-
-def with_shape_inference(cls: type[Op]) -> type[Op]:
-    """Class decorator: derive the schema's shape inference from the op's own shape rule."""
-
-    def infer(context: Any) -> None:
-        x = context.get_input_type(0)
-        names = [f.name for f in dataclasses.fields(cls)]
-        attributes = {n: context.get_attribute(n) for n in names}
-        op = cls.from_attributes(
-            {n: onnx.helper.get_attribute_value(a) for n, a in attributes.items() if a is not None}
-        )
-        shape = tuple(_dim(d) for d in x.tensor_type.shape.dim)
-        known = x.tensor_type.HasField("shape")
-        outputs = context.get_num_outputs()
-        shapes = op.output_shapes(shape, outputs) if known else (None,) * outputs
-        for index, inferred in enumerate(shapes):
-            elem_type = x.tensor_type.elem_type
-            if cls.schema.outputs[min(index, len(cls.schema.outputs) - 1)].type_str != "T":
-                elem_type = onnx.TensorProto.INT64
-            context.set_output_type(index, onnx.helper.make_tensor_type_proto(elem_type, inferred))
-
-    cls.schema.set_type_and_shape_inference_function(infer)
-    return cls
+def _infer(cls: type[Op], context: Any) -> None:
+    """Shape inference for the schema of an op, by its own shape rule."""
+    x = context.get_input_type(0)
+    names = [f.name for f in dataclasses.fields(cls)]
+    attributes = {n: context.get_attribute(n) for n in names}
+    op = cls.from_attributes(
+        {n: onnx.helper.get_attribute_value(a) for n, a in attributes.items() if a is not None}
+    )
+    shape = tuple(_dim(d) for d in x.tensor_type.shape.dim)
+    known = x.tensor_type.HasField("shape")
+    outputs = context.get_num_outputs()
+    shapes = op.output_shapes(shape, outputs) if known else (None,) * outputs
+    for index, inferred in enumerate(shapes):
+        elem_type = x.tensor_type.elem_type
+        if cls.schema.outputs[min(index, len(cls.schema.outputs) - 1)].type_str != "T":
+            elem_type = onnx.TensorProto.INT64
+        context.set_output_type(index, onnx.helper.make_tensor_type_proto(elem_type, inferred))
 
 
 def _plain(value: Any) -> Any:

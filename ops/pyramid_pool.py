@@ -8,22 +8,18 @@ from onnx.defs import OpSchema
 from onnxpool.ops.adaptive_average_pool import average
 from onnxpool.ops.adaptive_max_pool import maximum
 from onnxpool.ops.op import (
-    DOMAIN,
-    VERSION,
     Array,
     InvalidOp,
     Op,
     Shape,
     check_output_size,
-    float_type_constraint,
+    dialect_schema,
     pooled_shape,
-    with_shape_inference,
 )
 
 MODES = ("average", "max")
 
 
-@with_shape_inference
 @dataclasses.dataclass(frozen=True)
 class PyramidPool(Op):
     """The pools of a pyramid pooling module, one output per level.
@@ -45,12 +41,9 @@ class PyramidPool(Op):
     levels: int
     mode: str = "average"
 
-    schema = OpSchema(
+    schema = dialect_schema(
         "PyramidPool",
-        DOMAIN,
-        VERSION,
         "Several adaptive pools of one tensor.",
-        inputs=[OpSchema.FormalParameter("X", "T", "(N, C, D1, …, Dk) or (C, D1, …, Dk)")],
         outputs=[
             OpSchema.FormalParameter(
                 "Y",
@@ -59,7 +52,6 @@ class PyramidPool(Op):
                 param_option=OpSchema.FormalParameterOption.Variadic,
             )
         ],
-        type_constraints=float_type_constraint(),
         attributes=[
             OpSchema.Attribute(
                 "output_sizes", OpSchema.AttrType.INTS, "levels times k sizes", required=True

@@ -18,7 +18,14 @@ from collections.abc import Sequence
 
 import onnx_graphsurgeon as gs
 
-from onnxpool.ops import COMPUTED, KEEP, AdaptiveAveragePool, AdaptiveMaxPool, InvalidOp
+from onnxpool.ops import (
+    COMPUTED,
+    KEEP,
+    AdaptiveAveragePool,
+    AdaptiveMaxPool,
+    AdaptivePool,
+    InvalidOp,
+)
 from onnxpool.rewrites.constants import is_float, numpy_type
 from onnxpool.rewrites.lift.construct import (
     PYTORCH_DOMAINS,
@@ -30,13 +37,13 @@ from onnxpool.rewrites.lift.construct import (
 from onnxpool.rewrites.lift.region import Region
 from onnxpool.rewrites.lift.shape_arithmetic import Element, elements, is_size_of
 
-Meaning = tuple[AdaptiveAveragePool | AdaptiveMaxPool, tuple[gs.Tensor, ...]]
+Meaning = tuple[AdaptivePool, tuple[gs.Tensor, ...]]
 """An op of the dialect on the first input of a node, and the op's parameters."""
 
 _POOL = re.compile(
     r"(aten::)?_?(?P<adaptive>adaptive_)?(?P<kind>avg|max)_pool(?P<k>[123])d(_with_indices)?"
 )
-_OPS: dict[str, type[AdaptiveAveragePool | AdaptiveMaxPool]] = {
+_OPS: dict[str, type[AdaptivePool]] = {
     "avg": AdaptiveAveragePool,
     "max": AdaptiveMaxPool,
 }

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
-from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool
+from onnxpool.ops import AdaptivePool
 from onnxpool.ops.op import DOMAIN, Op, Shape
 from onnxpool.rewrites.constants import onnx_type
 from onnxpool.rewrites.lift.region import Region
@@ -140,7 +140,7 @@ def _parameters(construct: Construct, name: str) -> tuple[list[gs.Tensor], list[
 
     PyTorch traces int(H * scale) as a float; a size that the graph computes is int64 here.
     """
-    if not isinstance(construct.op, AdaptiveAveragePool | AdaptiveMaxPool):
+    if not isinstance(construct.op, AdaptivePool):
         return list(construct.parameters), []
     tensors, casts = [], []
     for size in construct.parameters:

@@ -28,7 +28,7 @@ from collections.abc import Sequence
 
 import onnx_graphsurgeon as gs
 
-from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool
+from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool, AdaptivePool
 from onnxpool.ops.op import KEEP
 from onnxpool.rewrites.constants import is_float
 from onnxpool.rewrites.lift.construct import Construct, Declined, shape_of
@@ -41,7 +41,7 @@ from onnxpool.rewrites.lift.size import SWEEP, Plane, in_words
 from onnxpool.rewrites.lift.traced_size import TracedSizes
 from onnxpool.rewrites.lift.trials import Trials
 
-_POOLS: dict[str, type[AdaptiveAveragePool | AdaptiveMaxPool]] = {
+_POOLS: dict[str, type[AdaptivePool]] = {
     "AveragePool": AdaptiveAveragePool,
     "MaxPool": AdaptiveMaxPool,
 }

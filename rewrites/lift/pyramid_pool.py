@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool, PyramidPool
+from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool, AdaptivePool, PyramidPool
 from onnxpool.rewrites.lift.construct import Construct
 from onnxpool.rewrites.lift.repair import join as join_repairs
 
-_Pool = AdaptiveAveragePool | AdaptiveMaxPool
 _Level = tuple[tuple[int, ...], Construct]
 _LEAST_LENGTH = 8
 """Of a window, on every axis."""
@@ -31,7 +30,8 @@ def join(constructs: Iterable[Construct], *, for_kernel: bool = False) -> list[C
     pyramids: dict[tuple[str, type, int], list[_Level]] = {}
     for construct in constructs:
         op = construct.op
-        if isinstance(op, _Pool) and len(construct.regions) == 1 and not construct.parameters:
+        plain = len(construct.regions) == 1 and not construct.parameters
+        if isinstance(op, AdaptivePool) and plain:
             key = (construct.x.name, type(op), len(op.output_size))
             pyramids.setdefault(key, []).append((op.output_size, construct))
         else:

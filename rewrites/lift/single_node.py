@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import onnx_graphsurgeon as gs
 
-from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool
+from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool, AdaptivePool
 from onnxpool.ops.op import Shape
 from onnxpool.ops.windows import Window, windows
 from onnxpool.rewrites.constants import is_float
@@ -15,7 +15,7 @@ from onnxpool.rewrites.lift.construct import Construct, Declined, shape_of
 from onnxpool.rewrites.lift.region import Region
 from onnxpool.rewrites.lift.size import is_unknown, output_size, size_of_dropped_axes
 
-_POOLS: dict[str, type[AdaptiveAveragePool | AdaptiveMaxPool]] = {
+_POOLS: dict[str, type[AdaptivePool]] = {
     "AveragePool": AdaptiveAveragePool,
     "GlobalAveragePool": AdaptiveAveragePool,
     "ReduceMean": AdaptiveAveragePool,

@@ -9,15 +9,7 @@ from typing import Any
 import onnx
 import onnx_graphsurgeon as gs
 
-from onnxpool.ops import (
-    COMPUTED,
-    DIALECT,
-    AdaptiveAveragePool,
-    AdaptiveMaxPool,
-    InvalidOp,
-    Op,
-)
-from onnxpool.ops.op import resolved_size
+from onnxpool.ops import COMPUTED, DIALECT, AdaptivePool, InvalidOp, Op
 from onnxpool.rewrites.constants import onnx_type
 from onnxpool.rewrites.lower.adaptive_average_pool import lower_average_pool
 from onnxpool.rewrites.lower.adaptive_max_pool import lower_max_pool
@@ -78,7 +70,7 @@ def lower(graph: gs.Graph, node: gs.Node, opset: int, strategy: str = "auto") ->
 
 def _with_known_size(op: Op, inputs: Sequence[gs.Tensor]) -> Op:
     """The op without a size that the graph computes, where that is a constant."""
-    if not isinstance(op, AdaptiveAveragePool | AdaptiveMaxPool) or COMPUTED not in op.output_size:
+    if not isinstance(op, AdaptivePool) or COMPUTED not in op.output_size:
         return op
     if len(inputs) < 2 or not inputs[1].name:
         raise Unsupported("its output_size has a 0, but it has no input size")
@@ -86,7 +78,7 @@ def _with_known_size(op: Op, inputs: Sequence[gs.Tensor]) -> Op:
     if not isinstance(size, gs.Constant):
         return op
     try:
-        sizes = resolved_size(op.op_type(), op.output_size, [size.values])
+        sizes = op.sizes([size.values])
     except InvalidOp as error:
         raise Unsupported(str(error)) from error
     return dataclasses.replace(op, output_size=sizes)
