@@ -5,7 +5,6 @@ No test looks at real times: the clock is one that the contenders themselves tur
 
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,12 @@ from rich.console import Console
 from torch import nn
 
 import onnxpool
-from onnxpool import benchmark, cli, display
+from onnxpool import benchmark, display
 from onnxpool.benchmark import FLOOR, WARM_UP, Bench, Comparison, Timing
 from onnxpool.errors import ArgumentError, ModelError, SourceError
+from tests.onnxpool.conftest import Run
 
 MODELS = Path(__file__).parents[2] / "models"
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 def model(op: str = "Relu", shape: tuple[Any, ...] = (1, 2, 4), dtype: int = 1) -> onnx.ModelProto:
@@ -204,24 +202,11 @@ def test_a_source_that_is_not_there_is_said() -> None:
         onnxpool.bench([model()], torch="missing.py:net")
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Call the command line; returns exit status, stdout and stderr."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["onnxpool", "bench", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_info:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(exit_info.value.code or 0), captured.out, captured.err
-
-    return call
-
-
 def test_the_command_prints_a_table(run: Run) -> None:
     file = MODELS / "gem.onnx"
-    status, text, errors = run(file, file, "--runs", "2", "--threads", "1", "--threads", "2")
+    status, text, errors = run(
+        "bench", file, file, "--runs", "2", "--threads", "1", "--threads", "2"
+    )
     assert (status, errors) == (0, "")
     assert "median of 2, in turns" in text
     assert "1 thread" in text
@@ -232,7 +217,7 @@ def test_the_command_prints_a_table(run: Run) -> None:
 
 def test_the_command_prints_json_alone(run: Run) -> None:
     file = MODELS / "gem.onnx"
-    status, text, _ = run(file, "--runs", "1", "--no-floor", "--json", "-")
+    status, text, _ = run("bench", file, "--runs", "1", "--no-floor", "--json", "-")
     facts = json.loads(text)
     assert status == 0
     assert [t["name"] for t in facts["comparisons"][0]["timings"]] == [str(file)]
@@ -246,7 +231,7 @@ def test_the_command_prints_json_alone(run: Run) -> None:
     ],
 )
 def test_a_mistake_is_one_line(run: Run, arguments: tuple[Any, ...], message: str) -> None:
-    status, text, errors = run(*arguments)
+    status, text, errors = run("bench", *arguments)
     assert (status, text) == (2, "")
     assert message in errors
     assert errors.count("\n") == 1

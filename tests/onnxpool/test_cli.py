@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,27 +11,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from onnxpool import cli
+from tests.onnxpool.conftest import Run
 
 MODELS = Path(__file__).parents[2] / "models"
 PYRAMID = MODELS / "ppm.onnx"
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Call the command line; returns exit status, stdout and stderr."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["onnxpool", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_info:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(exit_info.value.code or 0), captured.out, captured.err
-
-    return call
 
 
 def relu(opset: int = 17, **changes: object) -> onnx.ModelProto:

@@ -11,26 +11,17 @@ import pytest
 import torch
 
 from models import gem, pyramid
-from onnxpool import cli
+from tests.onnxpool.conftest import Run
 
 MODELS = Path(pyramid.__file__).parent
 
 
-def export(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["onnxpool", "export", *arguments])
-    with pytest.raises(SystemExit) as exit_:
-        cli.main()
-    assert isinstance(exit_.value.code, int)
-    return exit_.value.code
-
-
-def test_a_builder_with_examples(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_builder_with_examples(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "m.onnx"
     source = f"{MODELS}/pyramid.py:ppm"
-    assert export(monkeypatch, source, str(out), "--dynamic", "--seed", "3", "--json", "-") == 0
-    report = json.loads(capsys.readouterr().out)
+    status, text, _ = run("export", source, out, "--dynamic", "--seed", "3", "--json", "-")
+    assert status == 0
+    report = json.loads(text)
     assert report["rewritten"] == 1
     assert report["notes"] == []
     torch.manual_seed(3)
@@ -44,11 +35,11 @@ def test_a_builder_with_examples(
         np.testing.assert_allclose(session.run(None, {"x": x})[0], wanted, rtol=1e-4, atol=1e-5)
 
 
-def test_weights_and_a_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_and_a_shape(run: Run, tmp_path: Path) -> None:
     out, weights = tmp_path / "m.onnx", tmp_path / "w.pt"
     torch.save({"p": torch.tensor([4.5])}, weights)
     arguments = ("--shape", "1x2x5x4", "--weights", str(weights), "--exporter", "torchscript")
-    assert export(monkeypatch, f"{MODELS}/gem.py:gem", str(out), *arguments) == 0
+    assert run("export", f"{MODELS}/gem.py:gem", out, *arguments)[0] == 0
     (x,) = onnx.load(out).graph.input
     assert [d.dim_value for d in x.type.tensor_type.shape.dim] == [1, 2, 5, 4]
     sample = np.random.default_rng(0).random((1, 2, 5, 4), np.float32)
@@ -58,9 +49,7 @@ def test_weights_and_a_shape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     np.testing.assert_allclose(session.run(None, {"x": sample})[0], wanted, rtol=1e-5)
 
 
-def test_a_module_that_takes_its_example_sizes_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_module_that_takes_its_example_sizes_only(run: Run, tmp_path: Path) -> None:
     source = tmp_path / "square.py"
     source.write_text(
         "from torch import nn\n"
@@ -70,7 +59,7 @@ def test_a_module_that_takes_its_example_sizes_only(
         "EXAMPLES = {'Square': (2, 3, 5, 5)}\n"
     )
     out = tmp_path / "m.onnx"
-    assert export(monkeypatch, f"{source}:Square", str(out), "--dynamic") == 0
+    assert run("export", f"{source}:Square", out, "--dynamic")[0] == 0
     (x,) = onnx.load(out).graph.input
     dims = [d.dim_param or d.dim_value for d in x.type.tensor_type.shape.dim]
     assert dims[1] == 3
@@ -89,23 +78,18 @@ def test_a_module_that_takes_its_example_sizes_only(
     ],
 )
 def test_a_mistake_is_one_line(
-    arguments: list[str],
-    message: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    run: Run, arguments: list[str], message: str, tmp_path: Path
 ) -> None:
     source, *options = arguments
-    assert export(monkeypatch, f"{MODELS}/{source}", str(tmp_path / "m.onnx"), *options) == 2
-    error = capsys.readouterr().err
+    status, _, error = run("export", MODELS / source, tmp_path / "m.onnx", *options)
+    assert status == 2
     assert message in error
     assert error.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
 
-def test_torch_is_not_installed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_torch_is_not_installed(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    assert export(monkeypatch, f"{MODELS}/gem.py:gem", str(tmp_path / "m.onnx")) == 2
-    assert 'pip install "onnxpool[torch]"' in capsys.readouterr().err
+    status, _, error = run("export", f"{MODELS}/gem.py:gem", tmp_path / "m.onnx")
+    assert status == 2
+    assert 'pip install "onnxpool[torch]"' in error

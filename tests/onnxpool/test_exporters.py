@@ -218,7 +218,8 @@ def _dims(value: onnx.ValueInfoProto) -> Any:
 
 def test_metadata_is_kept_without_paths(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
-    onnxpool.export(seeded(gem.gem), sample((1, 8, 5, 5)), path)
+    module = nn.Sequential(nn.Conv2d(8, 8, 1), seeded(gem.gem)).eval()
+    onnxpool.export(module, sample((1, 8, 5, 5)), path)
     model = onnx.load(path)
     keys = {entry.key for node in model.graph.node for entry in node.metadata_props}
     assert "pkg.torch.onnx.class_hierarchy" in keys

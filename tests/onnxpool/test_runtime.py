@@ -8,10 +8,11 @@ import onnxruntime
 import pytest
 
 import onnxpool
-from onnxpool import cli, runtime
+from onnxpool import runtime
 from onnxpool.errors import LibraryError
 from onnxpool.ops import DIALECT, DOMAIN, AdaptiveAveragePool, library
 from onnxpool.rewrites.run import kernels_missing
+from tests.onnxpool.conftest import Run
 from tests.onnxpool.custom_op import needs_library
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -85,21 +86,8 @@ def test_where_there_is_no_library_none_is_registered(model: Path) -> None:
     assert not runtime.register_where_used(options, onnx.load(model))
 
 
-def call(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
-) -> tuple[int, str, str]:
-    monkeypatch.setattr("sys.argv", ["onnxpool", *arguments])
-    monkeypatch.setenv("COLUMNS", "200")
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    printed = capsys.readouterr()
-    return int(end.value.code or 0), printed.out, printed.err
-
-
-def test_ops_lists_the_dialect(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    status, out, _ = call(monkeypatch, capsys, "ops")
+def test_ops_lists_the_dialect(run: Run) -> None:
+    status, out, _ = run("ops")
     lines = out.splitlines()
     assert status == 0
     assert [line.split()[0] for line in lines[1:5]] == [op.op_type() for op in DIALECT]
@@ -109,21 +97,17 @@ def test_ops_lists_the_dialect(
 
 
 @needs_library
-def test_ops_library_prints_the_path_and_no_more(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    status, out, err = call(monkeypatch, capsys, "ops", "--library")
+def test_ops_library_prints_the_path_and_no_more(run: Run) -> None:
+    status, out, err = run("ops", "--library")
     assert (status, out, err) == (0, f"{library.library_path()}\n", "")
 
 
 @pytest.mark.usefixtures("no_library")
-def test_ops_without_the_library(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    status, out, err = call(monkeypatch, capsys, "ops", "--library")
+def test_ops_without_the_library(run: Run) -> None:
+    status, out, err = run("ops", "--library")
     assert (status, out) == (2, "")
     assert err.startswith("onnxpool: onnxpool was installed without its custom-op library, ")
     assert len(err.splitlines()) == 1
-    status, out, _ = call(monkeypatch, capsys, "ops")
+    status, out, _ = run("ops")
     assert status == 0
     assert "no library: onnxpool was installed without its custom-op library, " in out

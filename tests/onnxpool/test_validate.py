@@ -21,11 +21,11 @@ from torch import Tensor, nn
 
 import onnxpool
 from models import pyramid
-from onnxpool import cli
 from onnxpool.errors import ArgumentError, ModelError, SourceError
 from onnxpool.inputs import DISTRIBUTIONS
 from onnxpool.rewrites.run import kernels_missing
 from onnxpool.validation import validate
+from tests.onnxpool.conftest import Run
 from tests.onnxpool.custom_op import needs_library
 
 MODELS = Path(__file__).parents[2] / "models"
@@ -434,25 +434,8 @@ def test_a_model_reference_needs_no_torch(tmp_path: Path) -> None:
     assert "onnxpool[torch]" in done.stderr
 
 
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def call(*arguments: str | Path) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["onnxpool", "validate", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_info:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(exit_info.value.code or 0), captured.out, captured.err
-
-    return call
-
-
 def test_command_line_of_a_right_model(run: Run) -> None:
-    status, text, errors = run(MODELS / "gem.onnx", f"{MODELS}/gem.py:gem")
+    status, text, errors = run("validate", MODELS / "gem.onnx", f"{MODELS}/gem.py:gem")
     assert (status, errors) == (0, "")
     assert "right at 1 size" in text
 
@@ -466,7 +449,7 @@ def test_command_line_of_a_wrong_model(
         "import torch\nfrom torch import Tensor, nn\nfrom models import pyramid\n"
         f"{inspect.getsource(Pyramid)}\nEXAMPLES = {{'Pyramid': (1, 2, 13, 13)}}\n"
     )
-    status, text, _ = run(path, f"{source}:Pyramid", "--json", facts)
+    status, text, _ = run("validate", path, f"{source}:Pyramid", "--json", facts)
     told = json.loads(facts.read_text("utf-8"))
     assert status == 1
     assert "first difference: " in text
@@ -479,7 +462,15 @@ def test_command_line_of_a_wrong_model(
 def test_command_line_options(run: Run) -> None:
     source = f"{MODELS}/gem.py:gem"
     status, text, _ = run(
-        MODELS / "gem.onnx", source, "--shape", "1x8x13x13", "--tolerance", "1e-3", "--json", "-"
+        "validate",
+        MODELS / "gem.onnx",
+        source,
+        "--shape",
+        "1x8x13x13",
+        "--tolerance",
+        "1e-3",
+        "--json",
+        "-",
     )
     assert status == 0
     told = json.loads(text)
@@ -497,7 +488,7 @@ def test_command_line_options(run: Run) -> None:
     ],
 )
 def test_mistakes_are_one_line(run: Run, arguments: list[str], message: str) -> None:
-    status, _, errors = run(MODELS / "gem.onnx", f"{MODELS}/gem.py:gem", *arguments)
+    status, _, errors = run("validate", MODELS / "gem.onnx", f"{MODELS}/gem.py:gem", *arguments)
     assert status == 2
     assert message in errors
     assert errors.count("\n") == 1
