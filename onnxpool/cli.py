@@ -195,11 +195,12 @@ def export(
 ) -> None:
     """Export a PyTorch module with pooling that is right at every size."""
     from onnxpool.exporters.command import export_source
+    from onnxpool.sizes import parse
 
     report = export_source(
         source,
         out,
-        shapes=shapes,
+        shapes=[parse(text) for text in shapes or ()],
         dynamic=dynamic,
         weights=weights,
         seed=seed,

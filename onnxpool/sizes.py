@@ -54,13 +54,10 @@ def parse(text: str) -> tuple[int, ...]:
     Raises:
         ArgumentError: it is not.
     """
-    try:
-        shape = tuple(int(size) for size in text.split("x"))
-    except ValueError:
-        shape = (-1,)
-    if min(shape) < 0:
+    sizes = text.lower().split("x")
+    if not all(size.isdecimal() for size in sizes):
         raise ArgumentError(f"{text!r} is no shape; wanted sizes with x between, as in 1x8x33x33")
-    return shape
+    return tuple(map(int, sizes))
 
 
 def parse_named(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from onnxpool.errors import ArgumentError
 from onnxpool.exporters import export
-from onnxpool.exporters.shapes import Shape, parse_shape, traced_shape
+from onnxpool.exporters.shapes import Shape, traced_shape
 from onnxpool.exporters.torch_errors import quiet
 from onnxpool.report import Report
 from onnxpool.source import Source, load_source
@@ -22,7 +22,7 @@ def export_source(
     spec: str,
     out: Path,
     *,
-    shapes: Sequence[str] | None = None,
+    shapes: Sequence[Shape] = (),
     dynamic: bool = False,
     weights: Path | None = None,
     seed: int = 0,
@@ -31,7 +31,7 @@ def export_source(
     """Export the module that `spec` names (see `onnxpool.source`).
 
     Args:
-        shapes: one per input, such as "1x8x33x33"; else the example shapes of the source.
+        shapes: one per input; where there are none, the example shapes of the source.
         dynamic: whether sizes may change, all but the channels.
         options: of `onnxpool.export`.
 
@@ -39,7 +39,7 @@ def export_source(
         OnnxpoolError: as `load_source` and `onnxpool.export`; or no shape is known.
     """
     source = load_source(spec, seed=seed, weights=weights)
-    inputs = _inputs([parse_shape(s) for s in shapes] if shapes else _traced(source, dynamic), seed)
+    inputs = _inputs(shapes or _traced(source, dynamic), seed)
     result = export(
         source.module, inputs, out, dynamic_shapes="auto" if dynamic else None, **options
     )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from onnxpool.errors import ArgumentError
-
 Shape = tuple[int, ...]
 
 _SPATIAL = {1: ("L",), 2: ("H", "W"), 3: ("D", "H", "W")}
@@ -22,18 +20,6 @@ def dynamic_axes(shapes: Sequence[Shape]) -> Iterator[dict[int, str]]:
         names = _SPATIAL.get(len(spatial), tuple(f"D{i + 1}" for i in range(len(spatial))))
         named = {0: "N", **dict(zip(spatial, names, strict=True))}
         yield {axis: name + suffix for axis, name in named.items()}
-
-
-def parse_shape(text: str) -> Shape:
-    """The shape that "1x8x33x33" spells.
-
-    Raises:
-        ArgumentError: it spells none.
-    """
-    sizes = text.lower().split("x")
-    if not all(size.isdecimal() for size in sizes):
-        raise ArgumentError(f"--shape {text!r} is no shape; write it as 1x8x33x33")
-    return tuple(map(int, sizes))
 
 
 def traced_shape(shape: Shape) -> Shape:

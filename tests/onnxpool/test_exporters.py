@@ -17,9 +17,10 @@ from models import adaptive, attention, gem, pyconv, pyramid, spatial_pyramid
 from onnxpool import ops
 from onnxpool.errors import ArgumentError, ExportError, OutputError
 from onnxpool.exporters import EXPORTERS
-from onnxpool.exporters.shapes import dynamic_axes, parse_shape, traced_shape
+from onnxpool.exporters.shapes import dynamic_axes, traced_shape
 from onnxpool.exporters.torch_errors import quiet
 from onnxpool.ops.op import Array
+from onnxpool.sizes import parse
 from tests import dialect_runtime
 
 Module = Callable[[], nn.Module]
@@ -405,9 +406,9 @@ def test_torch_is_silent_where_torchscript_fails(
 
 
 def test_shapes() -> None:
-    assert parse_shape("1x8X33x5") == (1, 8, 33, 5)
+    assert parse("1x8X33x5") == (1, 8, 33, 5)
     with pytest.raises(ArgumentError, match="'1x-8' is no shape"):
-        parse_shape("1x-8")
+        parse("1x-8")
     assert traced_shape((1, 3, 224, 224)) == (2, 3, 224, 256)
     assert traced_shape((4, 8, 13, 17)) == (4, 8, 13, 17)
     assert traced_shape((1, 8, 1, 1)) == (2, 8, 2, 4)
