@@ -1,9 +1,12 @@
-"""From one model to another: load, find and plan, rewrite, splice, check, write.
+"""From one model to another, each step in a module of its own.
 
-load     model_file, shapes             write    model_file
-find and plan, rewrite, check           survey: per graph of the model
-fit the target and the opset            conform
-splice   splice, declared_shapes        report what was found and done: report
+load            model_file, shapes
+fix sizes       input_shapes, after a repair of what would not show any more
+find and plan   survey
+rewrite         survey; then conform, for the target and the opset
+splice          splice, declared_shapes
+check           survey, conform, check
+write           model_file
 """
 
 from __future__ import annotations
