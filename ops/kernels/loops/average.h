@@ -10,9 +10,7 @@ template <typename T>
 struct Mean : AsTheyAre<T> {
   static Compute<T> identity() { return 0; }
   static Vec<T> combine(Vec<T> a, Vec<T> b) { return a + b; }
-  static Vec<T> finish(Vec<T> sum, int64_t count) {
-    return divide<T>(sum, static_cast<Compute<T>>(count));
-  }
+  static Vec<T> finish(Vec<T> sum, const Divisor<T>& count) { return count.divide(sum); }
 };
 
 template <typename T>

@@ -158,7 +158,7 @@ class Gem {
       reduce_windows(r, strip_, rows, job_.w, [&](int64_t j, Vec<T> sum) {
         const Window& window = job_.w.windows[j];
         const int64_t count = rows.count() * length(window);
-        const Vec<T> y = root(divide<T>(sum, static_cast<Compute<T>>(count)));
+        const Vec<T> y = root(Divisor<T>(count).divide(sum));
         const Mask<T> accurate = is_accurate(sum, count);
         results_.push(holds_in_all_lanes<T>(accurate) ? y
                                                       : pool_scaled(power, rows, window, sum, y));
@@ -181,7 +181,7 @@ class Gem {
     }
     const Vec<T> scaled_sum =
         reduce_window(PowerSum<T, Power>{power, epsilon_, scales}, strip_, rows, window);
-    const Vec<T> scaled = root(divide<T>(scaled_sum, static_cast<Compute<T>>(count)));
+    const Vec<T> scaled = root(Divisor<T>(count).divide(scaled_sum));
     const Mask<T> scaled_accurate = is_accurate(scaled_sum, count);
     for (int i = 0; i < strip_.planes; ++i) {
       if (holds<T>(accurate, i)) continue;

@@ -15,7 +15,7 @@ struct Max : AsTheyAre<T> {
     const Vec<T> greater = a > b ? a : b;  // b where either is NaN
     return a != a ? a : greater;
   }
-  static Vec<T> finish(Vec<T> maximum, int64_t) { return maximum; }
+  static Vec<T> finish(Vec<T> maximum, const Divisor<T>&) { return maximum; }
 };
 
 template <typename T>

@@ -34,7 +34,7 @@ void pool_cells(const R& r, const PyramidLevel& level, const Vec<T>* cells, int6
       for (int64_t k = 0; k < level.w.bins; ++k) {
         const Vec<T> box = reduce_box(r, cells, level.h.length, level.w.length, level.d.windows[i],
                                       level.h.windows[j], level.w.windows[k]);
-        results.push(r.finish(box, *count++));
+        results.push(r.finish(box, Divisor<T>(*count++)));
       }
 }
 

@@ -318,20 +318,97 @@ void for_each_strip(const Job& job, int64_t first_item, int64_t last_item, const
   }
 }
 
+// The windows of rows that fit in a vector: lane j of a row's result is window j.
+template <typename T>
+class LaneWindows {
+ public:
+  static constexpr int64_t kMostElements = 8;
+
+  static bool fit(const Job& job) {
+    if (!kPermutes<T> || job.w.length > kLanes<T> || job.w.bins > kLanes<T>) return false;
+    // Windows of an axis differ in length by one at most.
+    return job.w.length / job.w.bins < kMostElements - 1 && job.d.length * job.h.length <= kFewRows;
+  }
+
+  explicit LaneWindows(const Axis& w) {
+    Integer<T> at[kMostElements][kLanes<T>] = {}, in[kMostElements][kLanes<T>] = {};
+    Compute<T> lengths[kLanes<T>];
+    for (int64_t j = 0; j < kLanes<T>; ++j) {
+      const Window window = w.windows[least(j, w.bins - 1)];
+      lengths[j] = static_cast<Compute<T>>(length(window));
+      longest_ = length(window) > longest_ ? length(window) : longest_;
+      shortest_ = least(shortest_, length(window));
+      for (int64_t k = 0; k < length(window); ++k)
+        at[k][j] = static_cast<Integer<T>>(window.start + k), in[k][j] = -1;
+    }
+    std::memcpy(at_, at, sizeof at);
+    std::memcpy(in_, in, sizeof in);
+    lengths_ = load_lanes(lengths);
+  }
+
+  Vec<T> lengths() const { return lengths_; }
+
+  template <typename R>
+  Vec<T> reduce(const R& r, Vec<T> row) const {
+    Vec<T> v = permute(row, at_[0]);
+    for (int64_t k = 1; k < shortest_; ++k) v = r.combine(v, permute(row, at_[k]));
+    for (int64_t k = shortest_; k < longest_; ++k)
+      v = r.combine(v, in_[k] ? permute(row, at_[k]) : broadcast<T>(r.identity()));
+    return v;
+  }
+
+ private:
+  static Vec<T> load_lanes(const Compute<T>* lanes) {
+    Vec<T> v;
+    std::memcpy(&v, lanes, sizeof v);
+    return v;
+  }
+
+  int64_t shortest_ = kMostElements, longest_ = 1;
+  IntegerVec<T> at_[kMostElements], in_[kMostElements];
+  Vec<T> lengths_;
+};
+
+// Rows of Y from first_row to last_row in some planes, where LaneWindows fit.
+template <typename R, typename T = typename R::Stored>
+void pool_narrow(const R& r, const Job& job, const LaneWindows<T>& windows, int64_t plane,
+                 int64_t planes, int64_t first_row, int64_t last_row) {
+  const Strip<T> strip(job, plane, planes);
+  const int64_t bins = rows_per_plane(job) * job.w.bins;
+  T* y = static_cast<T*>(job.y) + plane * bins + first_row * job.w.bins;
+  for_each_row(job, first_row, last_row, [&](const Rows& rows) {
+    Vec<T> lines[kLanes<T>];
+    read_lines(r, strip, rows, 0, job.w.length, lines);
+    const Divisor<T> count(windows.lengths() * static_cast<Compute<T>>(rows.count()));
+    for (int64_t p = 0; p < planes; ++p)
+      store_part(y + p * bins, r.finish(windows.reduce(r, lines[p]), count), job.w.bins);
+    y += job.w.bins;
+  });
+}
+
 // Items first_item to last_item of a job.
 template <typename R, typename T = typename R::Stored>
 void pool(const R& r, const Job& job, int64_t first_item, int64_t last_item) {
+  if constexpr (kPermutes<T>) {
+    if (LaneWindows<T>::fit(job)) {
+      const LaneWindows<T> windows(job.w);
+      for_each_strip<T>(job, first_item, last_item,
+                        [&](auto... where) { pool_narrow(r, job, windows, where...); });
+      return;
+    }
+  }
   const int64_t bins = rows_per_plane(job) * job.w.bins;
-  for_each_strip<T>(job, first_item, last_item,
-                    [&](int64_t plane, int64_t planes, int64_t first_row, int64_t last_row) {
-                      const Strip<T> strip(job, plane, planes);
-                      Results<T> results(job.y, plane, planes, bins, first_row * job.w.bins);
-                      for_each_row(job, first_row, last_row, [&](const Rows& rows) {
-                        reduce_windows(r, strip, rows, job.w, [&](int64_t j, Vec<T> v) {
-                          results.push(r.finish(v, rows.count() * length(job.w.windows[j])));
-                        });
-                      });
-                    });
+  for_each_strip<T>(
+      job, first_item, last_item,
+      [&](int64_t plane, int64_t planes, int64_t first_row, int64_t last_row) {
+        const Strip<T> strip(job, plane, planes);
+        Results<T> results(job.y, plane, planes, bins, first_row * job.w.bins);
+        for_each_row(job, first_row, last_row, [&](const Rows& rows) {
+          reduce_windows(r, strip, rows, job.w, [&](int64_t j, Vec<T> v) {
+            results.push(r.finish(v, Divisor<T>(rows.count() * length(job.w.windows[j]))));
+          });
+        });
+      });
 }
 
 }  // namespace

@@ -148,6 +148,29 @@ bool holds_in_all_lanes(Mask<T> mask) {
   return all;
 }
 
+// Lane i of `numbers` says which lane of v becomes lane i; only where kPermutes.
+#if defined(__AVX512F__) && !defined(ONNXPOOL_SCALAR)
+template <typename T>
+constexpr bool kPermutes = true;
+
+[[maybe_unused]] __m512 permute(__m512 v, IntegerVec<float> numbers) {
+  return _mm512_permutexvar_ps((__m512i)numbers, v);
+}
+[[maybe_unused]] __m512d permute(__m512d v, IntegerVec<double> numbers) {
+  return _mm512_permutexvar_pd((__m512i)numbers, v);
+}
+#elif defined(__AVX2__) && !defined(ONNXPOOL_SCALAR)
+template <typename T>
+constexpr bool kPermutes = kLanes<T> == 8;
+
+[[maybe_unused]] __m256 permute(__m256 v, IntegerVec<float> numbers) {
+  return _mm256_permutevar8x32_ps(v, (__m256i)numbers);
+}
+#else
+template <typename T>
+constexpr bool kPermutes = false;
+#endif
+
 // 0, 1, 2, …
 template <typename T>
 IntegerVec<T> lane_numbers() {
@@ -244,22 +267,33 @@ Vec<T> broadcast(Compute<T> x) {
 }
 #endif
 
-// a / n, for a whole number n.
+// Divides by whole numbers.
+//
+// Where there is a fused product, by a product and a correction, which take a fraction of the time
+// and give the same bits where the quotient is a normal number (Markstein: Computation of
+// elementary functions on the IBM RISC System/6000 processor, IBM J. Res. Dev. 34, 1990).
 template <typename T>
-Vec<T> divide(Vec<T> a, Compute<T> n) {
+class Divisor {
+ public:
+  explicit Divisor(int64_t n)
+      : n_(broadcast<T>(static_cast<Compute<T>>(n))),
+        reciprocal_(broadcast<T>(1 / static_cast<Compute<T>>(n))) {}
+  explicit Divisor(Vec<T> n) : n_(n), reciprocal_(1 / n) {}
+
+  Vec<T> divide(Vec<T> a) const {
 #if defined(ONNXPOOL_FMA)
-  // A product and a correction, which take a fraction of the time and give the same bits where the
-  // quotient is a normal number (Markstein: Computation of elementary functions on the IBM RISC
-  // System/6000 processor, IBM J. Res. Dev. 34, 1990).
-  const Vec<T> divisor = broadcast<T>(n), reciprocal = broadcast<T>(1 / n);
-  const Vec<T> quotient = a * reciprocal;
-  const Vec<T> rest = multiply_add(-quotient, divisor, a);
-  // The rest of infinity and NaN is NaN.
-  return rest == rest ? multiply_add(rest, reciprocal, quotient) : quotient;
+    const Vec<T> quotient = a * reciprocal_;
+    const Vec<T> rest = multiply_add(-quotient, n_, a);
+    // The rest of infinity and NaN is NaN.
+    return rest == rest ? multiply_add(rest, reciprocal_, quotient) : quotient;
 #else
-  return a / broadcast<T>(n);
+    return a / n_;
 #endif
-}
+  }
+
+ private:
+  Vec<T> n_, reciprocal_;
+};
 
 // The kLanes<T> values from p on.
 template <typename T>
