@@ -8,6 +8,7 @@ import onnx_graphsurgeon as gs
 
 from onnxpool.rewrites.constants import is_float, is_integer
 from onnxpool.rewrites.lower import (
+    attribute_defaults,
     auto_pad,
     grouped_conv,
     pool_by_axes,
@@ -42,6 +43,10 @@ def is_volume(node: gs.Node) -> bool:
 def is_volume_of_open_size(node: gs.Node) -> bool:
     """Whether the size of a volume, or its batch, is known to the runtime alone."""
     return is_volume(node) and any(not isinstance(dim, int) for dim in node.inputs[0].shape)
+
+
+def lacks_kernel_of_volume(node: gs.Node) -> bool:
+    return is_volume(node) and attribute_defaults.applies(node)
 
 
 def reduces_plane(node: gs.Node) -> bool:

@@ -1,6 +1,6 @@
 """MNN, converted by the converter of its wheel."""
 
-from onnxpool.rewrites.lower import auto_pad, pool_defaults, volume_pool
+from onnxpool.rewrites.lower import attribute_defaults, auto_pad, pool_defaults, volume_pool
 from onnxpool.rewrites.lower.resize import RESIZE_BY_MATMUL
 from onnxpool.targets.conditions import (
     gives_indices,
@@ -8,6 +8,7 @@ from onnxpool.targets.conditions import (
     is_cubic,
     is_same_lower,
     is_volume_of_open_size,
+    lacks_kernel_of_volume,
 )
 from onnxpool.targets.powers import FASTER_EXP_LOG, FASTER_PRODUCTS
 from onnxpool.targets.target import Limit, Target
@@ -37,11 +38,17 @@ MNN = Target(
             when=is_volume_of_open_size,
             cure=volume_pool.POOL_BY_PLANES,
         ),
+        Limit(
+            ("Conv",),
+            "of volumes does not run without kernel_shape",
+            when=lacks_kernel_of_volume,
+            cure=attribute_defaults.WRITTEN_OUT,
+        ),
         Limit(("Resize",), "cubic it gives wrong values", when=is_cubic, cure=RESIZE_BY_MATMUL),
         Limit(("MaxPool",), "gives no indices", when=gives_indices),
         Limit(("MaxPool",), "with dilations it ends the process", when=has_dilations),
         Limit(("Gelu",), "computes it with tanh; say --opset 17"),
-        Limit(("GRU", "QuantizeLinear", "ScatterND"), "gives wrong values"),
+        Limit(("GRU", "OneHot", "QuantizeLinear", "ScatterND"), "gives wrong values"),
         Limit(("LSTM",), "ends the process"),
         Limit(("Hardmax", "IsNaN"), "does not load"),
     ),

@@ -1,6 +1,6 @@
 """OpenCV 4 DNN."""
 
-from onnxpool.rewrites.lower import auto_pad, lp_pool, volume_pool
+from onnxpool.rewrites.lower import attribute_defaults, auto_pad, lp_pool, volume_pool
 from onnxpool.rewrites.lower.resize import RESIZE_BY_MATMUL
 from onnxpool.rewrites.lower.upsample_from_one import UPSAMPLE_FROM_ONE
 from onnxpool.rewrites.lower.zeros_around import ZEROS_AROUND
@@ -63,6 +63,12 @@ OPENCV4 = Target(
             ("Resize",), "from 1x1 it may not load", when=upsamples_from_one, cure=UPSAMPLE_FROM_ONE
         ),
         Limit(("Resize",), "cubic does not load", when=is_cubic, cure=RESIZE_BY_MATMUL),
+        Limit(
+            ("Resize",),
+            "does not load without coordinate_transformation_mode",
+            when=attribute_defaults.applies,
+            cure=attribute_defaults.WRITTEN_OUT,
+        ),
         Limit(("MaxPool",), "ignores dilations", when=has_dilations),
         Limit(("MaxPool",), "its indices cannot be read", when=gives_indices),
         Limit(("Slice",), "cannot step backwards", when=slices_backwards),

@@ -106,6 +106,16 @@ CURED = [
         model_of("Resize", X, {"s": ints(1, 8, 17, 9)}, order=["X", "", "", "s"], mode="cubic"),
         "MatMul",
     ),
+    (
+        "opencv4",
+        model_of("Resize", X, {"s": ints(1, 8, 17, 9)}, order=["X", "", "", "s"], mode="linear"),
+        "attributes written out",
+    ),
+    (
+        "mnn",
+        model_of("Conv", {"X": (1, 2, 4, 5, 6)}, {"w": np.ones((3, 2, 2, 3, 2), "f")}),
+        "attributes written out",
+    ),
     ("ncnn", model_of("ReduceMax", X, axes=[2, 3]), "global pooling"),
     ("ncnn", model_of("Pow", X, {"p": floats(3)}), "a power of what is not 0"),
     ("opencv5", model_of("GlobalAveragePool", {"X": (1, 4, 5, 6, 7)}), "planes"),
@@ -198,6 +208,11 @@ def test_resize_to_computed_sizes(name: str, bins: int, form: str) -> None:
             "ignores dilations",
         ),
         ("opencv4", model_of("MaxPool", DYNAMIC, kernel_shape=[2, 2]), "--input-shape X=Nx8xHxW"),
+        (
+            "mnn",
+            model_of("OneHot", {"X": (3, 4)}, {"d": ints(4), "v": floats(0, 1)}),
+            "wrong values",
+        ),
         ("openvino", model_of("ReduceL1", X, axes=[2]), "--opset 18"),
         ("ncnn", model_of("Trilu", X), "no such layer"),
         ("tensorrt", model_of("MaxPool", X, kernel_shape=[2, 2], outputs=["Y", "I"]), "no indices"),

@@ -65,7 +65,10 @@ def run(
     write: Annotated[Path | None, typer.Option(help="The Markdown file to write.")] = None,
     json: Annotated[Path | None, typer.Option(help="A file for all cells, as JSON.")] = None,
 ) -> None:
-    """Run every construct, as exported and rewritten, on every runtime."""
+    """Run every construct, as exported and rewritten, on every runtime.
+
+    The exit status is 1 where a rewritten model is not right and reasons.py does not say why.
+    """
     place = folder or environments.default_folder()
     chosen = _installed(_chosen(names, light), place)
     start = time.monotonic()
@@ -79,6 +82,11 @@ def run(
         write.write_text(document.markdown(versions, cells))
     if json:
         json.write_text(document.as_json(versions, cells))
+    missing = list(document.unexplained(cells))
+    for line in missing:
+        console.print(f"not explained: {line}", style="red", markup=False)
+    if missing:
+        raise typer.Exit(1)
 
 
 @app.command()

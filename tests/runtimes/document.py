@@ -56,6 +56,18 @@ def as_json(versions: Mapping[str, str], cells: Sequence[Cell]) -> str:
     return json.dumps(facts, indent=1) + "\n"
 
 
+def red(cells: Iterable[Cell]) -> Iterator[Cell]:
+    """The cells that the rewrite should have made right."""
+    return (cell for cell in cells if cell.state == "rewritten" and cell.outcome != "right")
+
+
+def unexplained(cells: Iterable[Cell]) -> Iterator[str]:
+    """The red cells without a reason, a line each."""
+    for cell in red(cells):
+        if reason_of(cell) is None:
+            yield f"{cell.runtime}, {cell.builder}, {cell.form}, {cell.outcome}: {cell.detail}"
+
+
 def markdown(versions: Mapping[str, str], cells: Sequence[Cell]) -> str:
     """The text of docs/portability.md."""
     outcomes = [f"- {state}: {_outcomes(cells, state)}" for state in STATES]
@@ -134,8 +146,7 @@ def _matrix(versions: Mapping[str, str], cells: Sequence[Cell], form: Form) -> s
 def _reasons(cells: Sequence[Cell]) -> str:
     rows = [
         (cell.runtime, f"`{cell.builder}`", cell.form, cell.outcome, _why(cell))
-        for cell in cells
-        if cell.state == "rewritten" and cell.outcome != "right"
+        for cell in red(cells)
     ]
     if not rows:
         return "Nothing."
@@ -145,10 +156,11 @@ def _reasons(cells: Sequence[Cell]) -> str:
 def _why(cell: Cell) -> str:
     reason = reason_of(cell)
     detail = cell.detail.replace("|", "\\|")[:MOST_DETAIL]
-    return reason.text if reason else f"not explained: {detail}"
+    return reason.text if reason else f"{NOT_EXPLAINED}: {detail}"
 
 
 MOST_DETAIL = 160
+NOT_EXPLAINED = "not explained"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

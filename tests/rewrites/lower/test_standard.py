@@ -6,6 +6,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from onnxpool.rewrites.lower import Unsupported, auto_pad, lp_pool, volume_pool
+from onnxpool.rewrites.lower.attribute_defaults import WRITTEN_OUT
 from onnxpool.rewrites.lower.auto_pad import EXPLICIT_PADS
 from onnxpool.rewrites.lower.clip import CLIP_BY_RELU, MIN_OF_NEGATIVE
 from onnxpool.rewrites.lower.full_rank import CONSTANT_OF_FULL_RANK
@@ -260,6 +261,22 @@ def test_what_a_constant_node_gives_is_an_initializer() -> None:
     np.testing.assert_array_equal(run(new, X=x)[0], np.broadcast_to(x, (2, *PLANE[1:])))
     with pytest.raises(Unsupported, match="are initializers"):
         replaced(model_of("Relu", {"X": PLANE}), INITIALIZER.emit)
+
+
+def test_defaults_are_written_out() -> None:
+    conv = model_of("Conv", {"X": PLANE}, {"w": random(4, 8, 3, 2)}, pads=[1, 0, 1, 1])
+    new = same(conv, WRITTEN_OUT.emit, terms=48)
+    (kernel,) = (a for a in new.graph.node[0].attribute if a.name == "kernel_shape")
+    assert list(kernel.ints) == [3, 2]
+    sizes = {"sizes": np.array([1, 8, 17, 9], np.int64)}
+    resize = model_of("Resize", {"X": PLANE}, sizes, order=["X", "", "", "sizes"], mode="linear")
+    new = same(resize, WRITTEN_OUT.emit, terms=1)
+    assert {a.name for a in new.graph.node[0].attribute} == {
+        "mode",
+        "coordinate_transformation_mode",
+    }
+    with pytest.raises(Unsupported, match="are written out"):
+        replaced(new, WRITTEN_OUT.emit)
 
 
 def test_sign_and_magnitude() -> None:
