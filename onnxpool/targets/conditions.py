@@ -131,6 +131,12 @@ def gathers_a_vector(node: gs.Node) -> bool:
     return len(node.inputs[1].shape or ()) == 1
 
 
+def gathers_a_table(node: gs.Node) -> bool:
+    """Whether the indices are constant and have several axes."""
+    indices = known_value(node.inputs[1], 13)
+    return indices is not None and indices.ndim > 1
+
+
 def gathers_several(node: gs.Node) -> bool:
     """Whether the indices have an axis of their own; one number takes an axis away."""
     return node.inputs[1].shape is None or len(node.inputs[1].shape) > 0

@@ -1,7 +1,7 @@
 """tinygrad on the CPU."""
 
 from onnxpool.rewrites.lower import lp_pool
-from onnxpool.targets.conditions import gives_indices
+from onnxpool.targets.conditions import gathers_a_table, gives_indices
 from onnxpool.targets.target import Limit, Target
 from onnxpool.targets.tried import TRIED
 
@@ -12,6 +12,8 @@ TINYGRAD = Target(
     opset=20,
     limits=(
         Limit(lp_pool.OPS, "it has no such op", cure=lp_pool.POWER_AVERAGE),
+        Limit(("GRU", "GridSample", "LSTM", "RoiAlign"), "it has no such op"),
+        Limit(("Gather",), "by constant indices of several axes does not run", gathers_a_table),
         Limit(("MaxPool",), "gives other indices", when=gives_indices),
     ),
     known_ops=TRIED,

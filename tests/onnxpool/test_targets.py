@@ -213,6 +213,8 @@ def test_resize_to_computed_sizes(name: str, bins: int, form: str) -> None:
             model_of("OneHot", {"X": (3, 4)}, {"d": ints(4), "v": floats(0, 1)}),
             "wrong values",
         ),
+        ("tinygrad", model_of("GridSample", X, {"g": np.zeros((1, 2, 2, 2), "f")}), "no such op"),
+        ("tinygrad", model_of("Gather", X, {"i": np.ones((2, 2), np.int64)}), "of several axes"),
         ("openvino", model_of("ReduceL1", X, axes=[2]), "--opset 18"),
         ("ncnn", model_of("Trilu", X), "no such layer"),
         ("tensorrt", model_of("MaxPool", X, kernel_shape=[2, 2], outputs=["Y", "I"]), "no indices"),
