@@ -1,7 +1,8 @@
 """LiteRT (TensorFlow Lite), converted by onnx2tf, which turns the graph channels-last."""
 
-from onnxpool.rewrites.lower import clip, full_rank, initializer, volume_pool
+from onnxpool.rewrites.lower import clip, constant_left, full_rank, initializer, volume_pool
 from onnxpool.rewrites.lower.auto_pad import EXPLICIT_PADS
+from onnxpool.rewrites.lower.flatten import FLATTEN_BY_RESHAPE
 from onnxpool.rewrites.lower.grouped_conv import CONV_PER_GROUP
 from onnxpool.targets.conditions import (
     gives_indices,
@@ -39,10 +40,17 @@ LITERT = Target(
             cure=full_rank.CONSTANT_OF_FULL_SHAPE,
         ),
         Limit(
-            ("Expand", "Resize"),
-            "reads sizes that a Constant node gives in another order",
+            ("Expand", "Resize", *full_rank.OPS),
+            "reads what a Constant node gives in another order",
             when=initializer.applies,
             cure=initializer.INITIALIZER,
+        ),
+        Limit(("Flatten",), "flattens with the channels last", cure=FLATTEN_BY_RESHAPE),
+        Limit(
+            constant_left.OPS,
+            "exchanges a constant on the left with what is on the right",
+            when=constant_left.applies,
+            cure=constant_left.CONSTANT_ON_THE_RIGHT,
         ),
         Limit(
             ("Clip", "Max"),

@@ -53,6 +53,7 @@ def _elementwise() -> Iterator[tuple[str, onnx.ModelProto]]:
     for op in _BINARY.split():
         yield f"{op} by channel", _one(op, c=_floats(8, 1, 1))
         yield f"{op} by number", _one(op, c=np.float32(0.7))
+        yield f"{op} of number", _one(op, c=np.float32(0.7), order=["c", "x"])
         yield f"{op} by plane", _one(op, c=_floats(1, 1, *PLANE[2:]))
     for op in ("Greater", "Less", "Equal", "GreaterOrEqual", "LessOrEqual"):
         yield op, _one(op, c=np.float32(0.5), cast=True)

@@ -9,6 +9,8 @@ from onnxpool.rewrites.lower import Unsupported, auto_pad, lp_pool, volume_pool
 from onnxpool.rewrites.lower.attribute_defaults import WRITTEN_OUT
 from onnxpool.rewrites.lower.auto_pad import EXPLICIT_PADS
 from onnxpool.rewrites.lower.clip import CLIP_BY_RELU, MIN_OF_NEGATIVE
+from onnxpool.rewrites.lower.constant_left import CONSTANT_ON_THE_RIGHT
+from onnxpool.rewrites.lower.flatten import FLATTEN_BY_RESHAPE
 from onnxpool.rewrites.lower.full_rank import CONSTANT_OF_FULL_RANK
 from onnxpool.rewrites.lower.full_rank import CONSTANT_OF_FULL_SHAPE as FULL_SHAPE
 from onnxpool.rewrites.lower.gather import GATHER_BY_SLICES
@@ -261,6 +263,32 @@ def test_what_a_constant_node_gives_is_an_initializer() -> None:
     np.testing.assert_array_equal(run(new, X=x)[0], np.broadcast_to(x, (2, *PLANE[1:])))
     with pytest.raises(Unsupported, match="are initializers"):
         replaced(model_of("Relu", {"X": PLANE}), INITIALIZER.emit)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2, 4, -1])
+def test_flatten_is_a_reshape(axis: int) -> None:
+    model = model_of("Flatten", {"X": PLANE}, axis=axis)
+    assert ops(same(model, FLATTEN_BY_RESHAPE.emit, 0)) == ["Reshape"]
+
+
+def test_flatten_of_open_sizes_is_left() -> None:
+    with pytest.raises(Unsupported, match="known to the runtime alone"):
+        replaced(model_of("Flatten", {"X": ("N", 8, 3, 3)}), FLATTEN_BY_RESHAPE.emit)
+
+
+@pytest.mark.parametrize(
+    ("op", "wanted"), [("Sub", ["Sub", "Neg"]), ("Div", ["Pow", "Mul"]), ("Reciprocal", ["Pow"])]
+)
+def test_a_constant_on_the_left(op: str, wanted: list[str]) -> None:
+    constants = {} if op == "Reciprocal" else {"c": random(8, 1, 1)}
+    model = model_of(op, {"X": PLANE}, constants, order=[*constants, "X"])
+    assert ops(same(model, CONSTANT_ON_THE_RIGHT.emit, 1)) == wanted
+
+
+def test_a_constant_on_the_right_is_left_there() -> None:
+    model = model_of("Div", {"X": PLANE}, {"c": random(8, 1, 1)})
+    with pytest.raises(Unsupported, match="no constant on its left"):
+        replaced(model, CONSTANT_ON_THE_RIGHT.emit)
 
 
 def test_defaults_are_written_out() -> None:

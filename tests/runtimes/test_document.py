@@ -1,0 +1,65 @@
+"""The page of the matrix: what it counts, and that it explains what is red."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.runtimes import document
+from tests.runtimes.constructs import builders
+from tests.runtimes.defects import DEFECTS
+from tests.runtimes.document import NOT_EXPLAINED
+from tests.runtimes.matrix import Cell, Outcome
+from tests.runtimes.reasons import REASONS
+from tests.runtimes.registry import RUNTIMES
+
+PAGE = Path(__file__).parents[2] / "docs" / "portability.md"
+EXPLAINED = REASONS[0]
+
+
+def cell(outcome: Outcome, builder: str = "gem:gem", state: str = "rewritten") -> Cell:
+    return Cell(EXPLAINED.defect.runtime, builder, "static", state, outcome, "what it says")
+
+
+def test_red_cells_have_a_reason_or_are_told() -> None:
+    explained = cell("refused", EXPLAINED.builders[0])
+    cells = [cell("right"), cell("wrong", state="exported"), explained, cell("crashed")]
+    assert list(document.red(cells)) == cells[2:]
+    (line,) = document.unexplained(cells)
+    assert line == f"{EXPLAINED.defect.runtime}, gem:gem, static, crashed: what it says"
+
+
+def test_the_page_says_which_cells_are_not_explained() -> None:
+    builder = EXPLAINED.builders[0]
+    cells = [cell("wrong", builder, state) for state in ("exported", "rewritten")]
+    cells += [
+        Cell(EXPLAINED.defect.runtime, builder, "dynamic", state, "right")
+        for state in ("exported", "rewritten")
+    ]
+    versions = {EXPLAINED.defect.runtime: "1"}
+    page = document.markdown(versions, cells)
+    assert EXPLAINED.text in page
+    assert NOT_EXPLAINED not in page
+    unexplained = [Cell(**{**vars(c), "builder": "gem:gem"}) for c in cells]
+    assert f"{NOT_EXPLAINED}: what it says" in document.markdown(versions, unexplained)
+
+
+def test_the_committed_page_explains_every_red_cell() -> None:
+    page = PAGE.read_text()
+    assert NOT_EXPLAINED not in page
+    named = set(re.findall(r"\(`(\w+)`\) \|$", page, re.MULTILINE))
+    assert named == {reason.defect.name for reason in REASONS}
+
+
+def test_the_committed_page_has_every_construct_and_runtime() -> None:
+    lines = PAGE.read_text().splitlines()
+    rows = [line.split("|")[1].strip(" `") for line in lines if line.startswith("| `")]
+    assert rows == [*builders(), *builders()]
+    head = next(line for line in lines if line.startswith("| construct |"))
+    assert [name.strip() for name in head.split("|")[2:-1]] == [r.name for r in RUNTIMES]
+
+
+@pytest.mark.parametrize("reason", REASONS, ids=[reason.defect.name for reason in REASONS])
+def test_a_reason_is_about_a_known_defect_and_constructs(reason) -> None:
+    assert reason.defect in DEFECTS
+    assert set(reason.builders) <= set(builders())
