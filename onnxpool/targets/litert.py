@@ -1,6 +1,13 @@
 """LiteRT (TensorFlow Lite), converted by onnx2tf, which turns the graph channels-last."""
 
-from onnxpool.rewrites.lower import clip, constant_left, full_rank, initializer, volume_pool
+from onnxpool.rewrites.lower import (
+    attribute_defaults,
+    clip,
+    constant_left,
+    full_rank,
+    initializer,
+    volume_pool,
+)
 from onnxpool.rewrites.lower.auto_pad import EXPLICIT_PADS
 from onnxpool.rewrites.lower.flatten import FLATTEN_BY_RESHAPE
 from onnxpool.rewrites.lower.grouped_conv import CONV_PER_GROUP
@@ -44,6 +51,12 @@ LITERT = Target(
             "reads what a Constant node gives in another order",
             when=initializer.applies,
             cure=initializer.INITIALIZER,
+        ),
+        Limit(
+            ("ConvTranspose",),
+            "without kernel_shape it does not convert",
+            when=attribute_defaults.applies,
+            cure=attribute_defaults.WRITTEN_OUT,
         ),
         Limit(("Flatten",), "flattens with the channels last", cure=FLATTEN_BY_RESHAPE),
         Limit(

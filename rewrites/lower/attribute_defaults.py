@@ -21,7 +21,7 @@ def _missing(node: gs.Node) -> dict[str, Any]:
     defaults: dict[str, Any] = {}
     if node.op == "Resize":
         defaults["coordinate_transformation_mode"] = "half_pixel"
-    weights = node.inputs[1].shape if node.op == "Conv" else None
+    weights = node.inputs[1].shape if node.op in ("Conv", "ConvTranspose") else None
     if weights is not None and all(isinstance(size, int) for size in weights):
         defaults["kernel_shape"] = list(weights[2:])
     return {name: value for name, value in defaults.items() if name not in node.attrs}

@@ -124,6 +124,11 @@ CURED = [
     ("litert", model_of("Conv", X, {"w": np.ones((8, 2, 3, 3), "f")}, group=4), "per group"),
     ("litert", model_of("Div", X, {"c": np.full((1, 1, 12, 12), 2, "f")}), "every element"),
     ("litert", model_of("Flatten", X, axis=2), "Reshape"),
+    (
+        "litert",
+        model_of("ConvTranspose", X, {"w": np.ones((8, 2, 3, 3), "f")}),
+        "attributes written out",
+    ),
     ("litert", model_of("Reciprocal", X), "constant on the right"),
     ("litert", model_of("Sub", X, {"c": floats(1)[0]}, order=["c", "X"]), "constant on the right"),
     ("litert", model_of("Clip", X, {"min": floats(0.25)[0]}), "Min of its negative"),
