@@ -4,6 +4,7 @@ result = onnxpool.rewrite("in.onnx")     # a path or a ModelProto
 result.report.findings, result.model, result.save("out.onnx")
 report = onnxpool.inspect("in.onnx")
 onnxpool.session("out.onnx")             # of rewrite(..., to="custom-op"): runs the kernels
+onnxpool.ops.register(session_options)                                       # for sessions of yours
 onnxpool.bench(["in.onnx", "out.onnx"]).comparisons                          # latency, in turns
 onnxpool.validate("out.onnx", "model.py:build").passed                       # or another .onnx
 result = onnxpool.export(module, args, "out.onnx", dynamic_shapes="auto")    # needs PyTorch
@@ -15,6 +16,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from onnxpool import ops
     from onnxpool.benchmark import Bench, bench
     from onnxpool.exporters import export
     from onnxpool.pipeline import Result, inspect, rewrite
@@ -30,6 +32,7 @@ __all__ = [
     "bench",
     "export",
     "inspect",
+    "ops",
     "rewrite",
     "session",
     "validate",
@@ -50,6 +53,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     # Loaded when asked for, so that `import onnxpool` and --help are quick.
+    if name == "ops":
+        return importlib.import_module("onnxpool.ops")
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,5 +1,7 @@
 """`onnxpool.session` and `onnxpool ops`, with the library and where it is missing or refused."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,12 @@ def no_library(monkeypatch: pytest.MonkeyPatch) -> None:
     kernels_missing.cache_clear()
     yield
     kernels_missing.cache_clear()
+
+
+def test_ops_need_no_import_of_their_own() -> None:
+    code = "import onnxpool; print(onnxpool.ops.register.__name__, onnxpool.ops.DOMAIN)"
+    command = [sys.executable, "-c", code]
+    assert subprocess.run(command, capture_output=True, text=True).stdout == "register onnxpool\n"
 
 
 @needs_library

@@ -16,7 +16,7 @@ cmake --build "$build" --parallel 2
 export ONNXPOOL_TEST_LIBRARY=$build/libonnxpool_ops.so
 export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1
 asan=$(g++ -print-file-name=libasan.so) ubsan=$(g++ -print-file-name=libubsan.so)
-for isa in avx512 baseline; do
+for isa in avx512 avx2 baseline; do
     ONNXPOOL_ISA=$isa LD_PRELOAD="$asan $ubsan" \
         "${PYTHON:-python3}" -m pytest -q -p no:cacheprovider -p no:randomly \
         tests/ops/kernels --deselect tests/ops/kernels/test_build.py "$@"
