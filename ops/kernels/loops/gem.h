@@ -87,10 +87,7 @@ struct PlaneExponents {
   }
 
   // A plane's, in all lanes.
-  Exponents of(int plane) const {
-    return {broadcast<float>(value[plane]), broadcast<float>(high[plane]),
-            broadcast<float>(low[plane])};
-  }
+  Exponents of(int plane) const { return Exponents::all(value[plane], high[plane], low[plane]); }
 
   // Each plane's in its lane.
   Exponents lanes() const { return {load(value), load(high), load(low)}; }
@@ -160,8 +157,9 @@ class Gem {
         const int64_t count = rows.count() * length(window);
         const Vec<T> y = root(Divisor<T>(count).divide(sum));
         const Mask<T> accurate = is_accurate(sum, count);
-        results_.push(holds_in_all_lanes<T>(accurate) ? y
-                                                      : pool_scaled(power, rows, window, sum, y));
+        results_.push(holds_in_all_lanes<T>(accurate)
+                          ? y
+                          : pool_scaled(power, rows, window, sum, accurate, y));
       });
     });
   }
@@ -169,9 +167,8 @@ class Gem {
   // y, with the planes done again whose sum is not accurate.
   template <typename Power>
   Vec<T> pool_scaled(const Power& power, const Rows& rows, const Window& window, Vec<T> sum,
-                     Vec<T> y) {
+                     Mask<T> accurate, Vec<T> y) {
     const int64_t count = rows.count() * length(window);
-    const Mask<T> accurate = is_accurate(sum, count);
     double greatest[kLanes<T>];
     Compute<T> scales[kLanes<T>];
     for (int i = 0; i < kLanes<T>; ++i) {

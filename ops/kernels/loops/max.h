@@ -59,16 +59,13 @@ class ColumnMaxima {
  private:
   void read(int64_t from, int64_t to) {
     from_ = from, to_ = to;
-    const T* last_row = strip_.x[strip_.planes - 1] + rows_.last();
-    for (int64_t column = from; column < to; column += kLanes<T>) {
-      Vec<T>* values = values_ + (column - from);
-      Vec<T>* numbers = numbers_ + (column - from);
-      if (last_row + column + kLanes<T> <= strip_.end)
-        find(column, [](const T* p) { return load(p); }, values, numbers);
-      else
-        find(column, [&](const T* p) { return load_part(p, to - column); }, values, numbers);
-      transpose<T>(values);
-      transpose<T>(numbers);
+    with_load(strip_, rows_, from, to, [&](const auto& load_from) {
+      for (int64_t column = from; column < to; column += kLanes<T>)
+        find(column, load_from, values_ + (column - from), numbers_ + (column - from));
+    });
+    for (int64_t i = 0; i < to - from; i += kLanes<T>) {
+      transpose<T>(values_ + i);
+      transpose<T>(numbers_ + i);
     }
   }
 
@@ -76,12 +73,12 @@ class ColumnMaxima {
   template <typename Load>
   void find(int64_t column, const Load& load_from, Vec<T>* values, Vec<T>* numbers) {
     for (int plane = 0; plane < kLanes<T>; ++plane) {
-      const T* x = strip_.x[plane] + rows_.first + column;
-      Vec<T> maximum = load_from(x);
+      const T* x = strip_.x[plane] + rows_.first;
+      Vec<T> maximum = load_from(x, column);
       IntegerVec<T> at = {}, number = {};
       for (int64_t i = 0; i < rows_.d.count; ++i)
         for (int64_t j = 0; j < rows_.h.count; ++j, number += 1) {
-          const Vec<T> value = load_from(x + i * rows_.d.stride + j * rows_.h.stride);
+          const Vec<T> value = load_from(x + i * rows_.d.stride + j * rows_.h.stride, column);
           const auto better = (value > maximum) | (value != value);
           maximum = better ? value : maximum;
           at = better ? number : at;

@@ -55,8 +55,8 @@ struct Exponent {
 struct Exponents {
   Floats value, high, low;
 
-  static Exponents all(const Exponent& p) {
-    return {broadcast<float>(p.value), broadcast<float>(p.high), broadcast<float>(p.low)};
+  static Exponents all(float value, float high, float low) {
+    return {broadcast<float>(value), broadcast<float>(high), broadcast<float>(low)};
   }
 };
 

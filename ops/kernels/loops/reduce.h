@@ -148,22 +148,28 @@ void reduce_rows(const R& r, const Strip<T>& strip, const Rows& rows, int64_t fr
     }
 }
 
-// The same; nothing is read past the end of X.
+// Calls f(load_from), with load_from(x, column) the vector at x + column, for columns of some rows
+// from `from` to `to`; nothing is read past the end of X.
+template <typename T, typename F>
+void with_load(const Strip<T>& strip, const Rows& rows, int64_t from, int64_t to, const F& f) {
+  const T* last_row = strip.x[strip.planes - 1] + rows.last();
+  const int64_t padded = (to - from + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
+  if (last_row + from + padded <= strip.end)
+    f([](const T* x, int64_t column) ONNXPOOL_INLINE { return load(x + column); });
+  else
+    f([to](const T* x, int64_t column)
+          ONNXPOOL_INLINE { return load_part(x + column, least(to - column, kLanes<T>)); });
+}
+
+// The same as reduce_rows, wherever the columns are in X.
 template <typename R, typename T = typename R::Stored>
 void read_lines(const R& r, const Strip<T>& strip, const Rows& rows, int64_t from, int64_t to,
                 Vec<T>* lines) {
-  const int64_t padded = (to - from + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
-  if (strip.x[strip.planes - 1] + rows.last() + from + padded <= strip.end) {
-    const auto whole = [](const T* x, int64_t column) ONNXPOOL_INLINE { return load(x + column); };
-    reduce_rows(r, strip, rows, from, to, whole, lines);
-  } else {
-    const auto part = [&](const T* x, int64_t column) ONNXPOOL_INLINE {
-      return load_part(x + column, least(to - column, kLanes<T>));
-    };
-    reduce_rows(r, strip, rows, from, to, part, lines);
-  }
+  with_load(strip, rows, from, to, [&](const auto& load_from) {
+    reduce_rows(r, strip, rows, from, to, load_from, lines);
+  });
   // Any ordinary number: what a stack holds by chance may be subnormal, and slow.
-  for (int64_t i = 0; i < padded; i += kLanes<T>)
+  for (int64_t i = 0; i < to - from; i += kLanes<T>)
     for (int64_t plane = strip.planes; plane < kLanes<T>; ++plane) lines[i + plane] = lines[i];
 }
 
@@ -343,7 +349,7 @@ class LaneWindows {
     }
     std::memcpy(at_, at, sizeof at);
     std::memcpy(in_, in, sizeof in);
-    lengths_ = load_lanes(lengths);
+    lengths_ = load(lengths);
   }
 
   Vec<T> lengths() const { return lengths_; }
@@ -358,12 +364,6 @@ class LaneWindows {
   }
 
  private:
-  static Vec<T> load_lanes(const Compute<T>* lanes) {
-    Vec<T> v;
-    std::memcpy(&v, lanes, sizeof v);
-    return v;
-  }
-
   int64_t shortest_ = kMostElements, longest_ = 1;
   IntegerVec<T> at_[kMostElements], in_[kMostElements];
   Vec<T> lengths_;

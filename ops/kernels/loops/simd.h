@@ -21,6 +21,12 @@
 #define ONNXPOOL_INLINE
 #endif
 
+#if defined(__AVX512F__) && !defined(ONNXPOOL_SCALAR)
+#define ONNXPOOL_AVX512
+#elif defined(__AVX2__) && !defined(ONNXPOOL_SCALAR)
+#define ONNXPOOL_AVX2
+#endif
+
 namespace onnxpool::ONNXPOOL_ISA {
 namespace {
 
@@ -149,7 +155,7 @@ bool holds_in_all_lanes(Mask<T> mask) {
 }
 
 // Lane i of `numbers` says which lane of v becomes lane i; only where kPermutes.
-#if defined(__AVX512F__) && !defined(ONNXPOOL_SCALAR)
+#if defined(ONNXPOOL_AVX512)
 template <typename T>
 constexpr bool kPermutes = true;
 
@@ -159,7 +165,7 @@ constexpr bool kPermutes = true;
 [[maybe_unused]] __m512d permute(__m512d v, IntegerVec<double> numbers) {
   return _mm512_permutexvar_pd((__m512i)numbers, v);
 }
-#elif defined(__AVX2__) && !defined(ONNXPOOL_SCALAR)
+#elif defined(ONNXPOOL_AVX2)
 template <typename T>
 constexpr bool kPermutes = kLanes<T> == 8;
 
@@ -245,7 +251,7 @@ Vec<T> broadcast(Compute<T> x) {
 }
 
 // a * b + c, rounded once where the instruction set can.
-#if defined(__AVX512F__) && !defined(ONNXPOOL_SCALAR)
+#if defined(ONNXPOOL_AVX512)
 #define ONNXPOOL_FMA
 [[maybe_unused]] __m512 multiply_add(__m512 a, __m512 b, __m512 c) {
   return _mm512_fmadd_ps(a, b, c);
@@ -331,32 +337,29 @@ Vec<T> load_part(const T* p, int64_t count) {
   return load(padded);
 }
 
-#if defined(__AVX512F__) && !defined(ONNXPOOL_SCALAR)
+#if defined(ONNXPOOL_AVX512)
 
-// A mask of the first `count` lanes.
-template <typename Mask>
-Mask first_lanes(int64_t count) {
-  return static_cast<Mask>((1u << count) - 1);
+[[maybe_unused]] __mmask16 first_lanes(int64_t count) {
+  return static_cast<__mmask16>((1u << count) - 1);
 }
 
 template <>
 [[maybe_unused]] Vec<float> load_part(const float* p, int64_t count) {
-  return _mm512_maskz_loadu_ps(first_lanes<__mmask16>(count), p);
+  return _mm512_maskz_loadu_ps(first_lanes(count), p);
 }
 
 template <>
 [[maybe_unused]] Vec<double> load_part(const double* p, int64_t count) {
-  return _mm512_maskz_loadu_pd(first_lanes<__mmask8>(count), p);
+  return _mm512_maskz_loadu_pd(static_cast<__mmask8>(first_lanes(count)), p);
 }
 
 template <>
 [[maybe_unused]] Vec<Half> load_part(const Half* p, int64_t count) {
-  return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first_lanes<__mmask16>(count), p));
+  return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first_lanes(count), p));
 }
 
-#elif defined(__AVX2__) && !defined(ONNXPOOL_SCALAR)
+#elif defined(ONNXPOOL_AVX2)
 
-// A mask of the first `count` lanes.
 template <typename T>
 __m256i first_lanes(int64_t count) {
   return (__m256i)(lane_numbers<T>() < static_cast<Integer<T>>(count));
@@ -390,25 +393,25 @@ void store_part(T* p, Vec<T> v, int64_t count) {
   for (int64_t i = 0; i < count; ++i) p[i] = from_compute<T>(lanes[i]);
 }
 
-#if defined(__AVX512F__) && !defined(ONNXPOOL_SCALAR)
+#if defined(ONNXPOOL_AVX512)
 
 template <>
 [[maybe_unused]] void store_part(float* p, Vec<float> v, int64_t count) {
-  _mm512_mask_storeu_ps(p, first_lanes<__mmask16>(count), v);
+  _mm512_mask_storeu_ps(p, first_lanes(count), v);
 }
 
 template <>
 [[maybe_unused]] void store_part(double* p, Vec<double> v, int64_t count) {
-  _mm512_mask_storeu_pd(p, first_lanes<__mmask8>(count), v);
+  _mm512_mask_storeu_pd(p, static_cast<__mmask8>(first_lanes(count)), v);
 }
 
 template <>
 [[maybe_unused]] void store_part(Half* p, Vec<Half> v, int64_t count) {
   const __m256i halves = _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  _mm256_mask_storeu_epi16(p, first_lanes<__mmask16>(count), halves);
+  _mm256_mask_storeu_epi16(p, first_lanes(count), halves);
 }
 
-#elif defined(__AVX2__) && !defined(ONNXPOOL_SCALAR)
+#elif defined(ONNXPOOL_AVX2)
 
 template <>
 [[maybe_unused]] void store_part(float* p, Vec<float> v, int64_t count) {

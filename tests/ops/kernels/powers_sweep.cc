@@ -11,7 +11,7 @@ using namespace onnxpool::ONNXPOOL_ISA;
 
 Floats power_of(Floats x, const Exponent& p) {
   Floats several[] = {x, x, x};
-  power(several, [&](int) { return Exponents::all(p); });
+  power(several, [&](int) { return Exponents::all(p.value, p.high, p.low); });
   return several[1];
 }
 
