@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import onnxpool
 from models import attention, pyconv, pyramid
-from onnxpool.rewrites.run import RunError, Runner
+from onnxpool.rewrites.graph.run import RunError, Runner
 
 SIZES = range(1, 65)
 Shape = tuple[int, ...]

@@ -47,7 +47,7 @@ from onnxpool.benchmark import (
     sum_of_inputs,
     versions,
 )
-from onnxpool.inputs import model_inputs
+from onnxpool.inputs.values import model_inputs
 from onnxpool.ops import (
     DOMAIN,
     VERSION,
@@ -59,7 +59,7 @@ from onnxpool.ops import (
     register,
 )
 from onnxpool.ops.op import Array
-from onnxpool.source import Source
+from onnxpool.validation.source import Source
 
 Shape = tuple[int, ...]
 COLUMNS = ("shape", "floor", "kernel", "× floor", "PyTorch", "OpenVINO", "standard", "exported")

@@ -19,9 +19,9 @@ import onnx_graphsurgeon as gs
 import onnxruntime
 
 from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool, GeMPool, Op, PyramidPool
+from onnxpool.rewrites.graph.builder import Builder
 from onnxpool.rewrites.lower import lower
 from onnxpool.rewrites.lower.adaptive_average_pool import by_kronecker, by_matmul
-from onnxpool.rewrites.lower.builder import Builder
 from onnxpool.rewrites.lower.separable import MAX, MEAN, by_pools, by_slices
 
 OPSET = 17

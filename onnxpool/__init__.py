@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from onnxpool import ops
     from onnxpool.benchmark import Bench, bench
     from onnxpool.exporters import export
-    from onnxpool.pipeline import Result, inspect, rewrite
+    from onnxpool.pipeline.rewrite import Result, inspect, rewrite
     from onnxpool.runtime import session
-    from onnxpool.validation import Validation, validate
+    from onnxpool.validation.compare import Validation, validate
 
 __version__ = "0.1.0"
 __all__ = [
@@ -40,14 +40,14 @@ __all__ = [
 
 _HOMES = {
     "Bench": "onnxpool.benchmark",
-    "Result": "onnxpool.pipeline",
-    "Validation": "onnxpool.validation",
+    "Result": "onnxpool.pipeline.rewrite",
+    "Validation": "onnxpool.validation.compare",
     "bench": "onnxpool.benchmark",
     "export": "onnxpool.exporters",
-    "inspect": "onnxpool.pipeline",
-    "rewrite": "onnxpool.pipeline",
+    "inspect": "onnxpool.pipeline.rewrite",
+    "rewrite": "onnxpool.pipeline.rewrite",
     "session": "onnxpool.runtime",
-    "validate": "onnxpool.validation",
+    "validate": "onnxpool.validation.compare",
 }
 
 

@@ -30,14 +30,14 @@ import onnx
 from onnx import helper
 
 from onnxpool.errors import ArgumentError, ModelError
-from onnxpool.inputs import ModelInput, distributions, draw, model_inputs
-from onnxpool.model_file import ModelFile
+from onnxpool.inputs.sizes import Shapes, Size, fixed, given
+from onnxpool.inputs.values import ModelInput, distributions, draw, model_inputs
+from onnxpool.model.file import ModelFile
 from onnxpool.ops.op import Array
-from onnxpool.rewrites.run import EXTERNAL_DATA_FOLDER, one_line
-from onnxpool.runnable import in_dtype
+from onnxpool.rewrites.graph.run import EXTERNAL_DATA_FOLDER, one_line
 from onnxpool.runtime import register_where_used
-from onnxpool.sizes import Shapes, Size, fixed, given
-from onnxpool.source import Source, load_source, require_torch
+from onnxpool.validation.runnable import in_dtype
+from onnxpool.validation.source import Source, load_source, require_torch
 
 if TYPE_CHECKING:
     from torch import nn

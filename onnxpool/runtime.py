@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import onnx
 
 from onnxpool.errors import LibraryError
-from onnxpool.functions import uses_dialect
+from onnxpool.model.functions import uses_dialect
 from onnxpool.ops.library import register
-from onnxpool.rewrites.run import kernels_missing
+from onnxpool.rewrites.graph.run import kernels_missing
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

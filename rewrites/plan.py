@@ -11,8 +11,8 @@ import onnx_graphsurgeon as gs
 from onnxpool.ops import PyramidPool
 from onnxpool.ops.op import DOMAIN
 from onnxpool.rewrites import lower
-from onnxpool.rewrites.constants import onnx_type
-from onnxpool.rewrites.lift.construct import Construct, shape_of
+from onnxpool.rewrites.graph.tensors import onnx_type, shape_of
+from onnxpool.rewrites.lift.construct import Construct
 from onnxpool.rewrites.lower.function_body import Bodies, Signature
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from onnxpool.rewrites.run import Runner
+from onnxpool.rewrites.graph.run import Runner
 
 
 def assert_true(model: onnx.ModelProto, shapes: Sequence[Sequence[int]], seed: int = 0) -> None:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from onnxpool.rewrites.run import RunError, Runner
+from onnxpool.rewrites.graph.run import RunError, Runner
 from tests.exports import quiet
 
 Array = NDArray[np.float32]

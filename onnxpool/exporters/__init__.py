@@ -24,19 +24,20 @@ from typing import TYPE_CHECKING, Any
 
 import onnx
 
-from onnxpool import ops, pipeline
+from onnxpool import ops
 from onnxpool.errors import ArgumentError, ExportError, OutputError, check_choice
 from onnxpool.exporters.dynamo import export_dynamo
 from onnxpool.exporters.shapes import dynamic_axes
 from onnxpool.exporters.torch_errors import one_line, quiet
 from onnxpool.exporters.torchscript import export_torchscript
-from onnxpool.functions import dialect_nodes
-from onnxpool.pipeline import Check, Result
+from onnxpool.model.functions import dialect_nodes
+from onnxpool.model.scope import bodies
+from onnxpool.pipeline import rewrite as pipeline
+from onnxpool.pipeline.rewrite import Check, Result
+from onnxpool.pipeline.survey import OUTPUTS
 from onnxpool.rewrites import lower
 from onnxpool.rewrites.lower.function_body import is_body
-from onnxpool.scope import bodies
-from onnxpool.source import require_torch
-from onnxpool.survey import OUTPUTS
+from onnxpool.validation.source import require_torch
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

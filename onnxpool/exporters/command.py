@@ -11,8 +11,8 @@ from onnxpool.errors import ArgumentError
 from onnxpool.exporters import export
 from onnxpool.exporters.shapes import Shape, traced_shape
 from onnxpool.exporters.torch_errors import quiet
-from onnxpool.report import Report
-from onnxpool.source import Source, load_source
+from onnxpool.pipeline.report import Report
+from onnxpool.validation.source import Source, load_source
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -5,10 +5,10 @@ scalars, and Pooling takes global_pooling. A clamp is Power, ReLU, Power. Poolin
 rounds the size of its output up.
 """
 
-from onnxpool.rewrites.lower import lp_pool, volume_pool
-from onnxpool.rewrites.lower.auto_pad import EXPLICIT_PADS
-from onnxpool.rewrites.lower.clip import CLIP_BY_RELU
-from onnxpool.rewrites.lower.reduce_plane import GLOBAL_POOLING
+from onnxpool.rewrites.legalize import lp_pool, volume_pool
+from onnxpool.rewrites.legalize.auto_pad import EXPLICIT_PADS
+from onnxpool.rewrites.legalize.clip import CLIP_BY_RELU
+from onnxpool.rewrites.legalize.reduce_plane import GLOBAL_POOLING
 from onnxpool.targets.conditions import (
     gives_indices,
     has_auto_pad,

@@ -1,7 +1,7 @@
 """The limits of runtimes that cannot resize to sizes that the graph computes."""
 
-from onnxpool.rewrites.lower.computed_resize import COMPUTED_RESIZE
-from onnxpool.rewrites.lower.upsample_from_one import UPSAMPLE_FROM_ONE
+from onnxpool.rewrites.legalize.computed_resize import COMPUTED_RESIZE
+from onnxpool.rewrites.legalize.upsample_from_one import UPSAMPLE_FROM_ONE
 from onnxpool.targets.conditions import resizes_to_computed
 from onnxpool.targets.target import Limit
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import onnx_graphsurgeon as gs
 
-from onnxpool.rewrites.constants import is_float, is_integer
-from onnxpool.rewrites.lower import (
+from onnxpool.rewrites.graph.run import known_value
+from onnxpool.rewrites.graph.tensors import is_float, is_integer
+from onnxpool.rewrites.legalize import (
     attribute_defaults,
     auto_pad,
     grouped_conv,
@@ -17,8 +18,7 @@ from onnxpool.rewrites.lower import (
     upsample_from_one,
     zeros_around,
 )
-from onnxpool.rewrites.lower.reduce_plane import reduced_axes
-from onnxpool.rewrites.run import known_value
+from onnxpool.rewrites.legalize.reduce_plane import reduced_axes
 
 Condition = Callable[[gs.Node], bool]
 

@@ -1,6 +1,6 @@
 """IREE, compiled for the CPU."""
 
-from onnxpool.rewrites.lower import lp_pool
+from onnxpool.rewrites.legalize import lp_pool
 from onnxpool.targets.conditions import gives_indices
 from onnxpool.targets.target import Limit, Target
 from onnxpool.targets.tried import TRIED

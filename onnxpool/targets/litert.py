@@ -1,6 +1,6 @@
 """LiteRT (TensorFlow Lite), converted by onnx2tf, which turns the graph channels-last."""
 
-from onnxpool.rewrites.lower import (
+from onnxpool.rewrites.legalize import (
     attribute_defaults,
     clip,
     constant_left,
@@ -8,9 +8,9 @@ from onnxpool.rewrites.lower import (
     initializer,
     volume_pool,
 )
-from onnxpool.rewrites.lower.auto_pad import EXPLICIT_PADS
-from onnxpool.rewrites.lower.flatten import FLATTEN_BY_RESHAPE
-from onnxpool.rewrites.lower.grouped_conv import CONV_PER_GROUP
+from onnxpool.rewrites.legalize.auto_pad import EXPLICIT_PADS
+from onnxpool.rewrites.legalize.flatten import FLATTEN_BY_RESHAPE
+from onnxpool.rewrites.legalize.grouped_conv import CONV_PER_GROUP
 from onnxpool.targets.conditions import (
     gives_indices,
     has_auto_pad,

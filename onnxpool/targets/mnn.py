@@ -1,7 +1,7 @@
 """MNN, converted by the converter of its wheel."""
 
-from onnxpool.rewrites.lower import attribute_defaults, auto_pad, pool_defaults, volume_pool
-from onnxpool.rewrites.lower.resize import RESIZE_BY_MATMUL
+from onnxpool.rewrites.legalize import attribute_defaults, auto_pad, pool_defaults, volume_pool
+from onnxpool.rewrites.legalize.resize import RESIZE_BY_MATMUL
 from onnxpool.targets.conditions import (
     gives_indices,
     has_dilations,

@@ -1,12 +1,12 @@
 """ncnn, converted by pnnx, which takes one batch and fixed sizes."""
 
-from onnxpool.rewrites.lower import lp_pool
-from onnxpool.rewrites.lower.auto_pad import EXPLICIT_PADS
-from onnxpool.rewrites.lower.gather import GATHER_BY_SLICES
-from onnxpool.rewrites.lower.power import POWER_WITHOUT_ZERO
-from onnxpool.rewrites.lower.reduce_plane import GLOBAL_POOLING
-from onnxpool.rewrites.lower.resize import RESIZE_BY_MATMUL
-from onnxpool.rewrites.lower.sign_magnitude import MAGNITUDE_WITH_SIGN
+from onnxpool.rewrites.legalize import lp_pool
+from onnxpool.rewrites.legalize.auto_pad import EXPLICIT_PADS
+from onnxpool.rewrites.legalize.gather import GATHER_BY_SLICES
+from onnxpool.rewrites.legalize.power import POWER_WITHOUT_ZERO
+from onnxpool.rewrites.legalize.reduce_plane import GLOBAL_POOLING
+from onnxpool.rewrites.legalize.resize import RESIZE_BY_MATMUL
+from onnxpool.rewrites.legalize.sign_magnitude import MAGNITUDE_WITH_SIGN
 from onnxpool.targets.conditions import (
     casts_floats,
     gathers_a_vector,

@@ -1,9 +1,9 @@
 """OpenCV 4 DNN."""
 
-from onnxpool.rewrites.lower import attribute_defaults, auto_pad, lp_pool, volume_pool
-from onnxpool.rewrites.lower.resize import RESIZE_BY_MATMUL
-from onnxpool.rewrites.lower.upsample_from_one import UPSAMPLE_FROM_ONE
-from onnxpool.rewrites.lower.zeros_around import ZEROS_AROUND
+from onnxpool.rewrites.legalize import attribute_defaults, auto_pad, lp_pool, volume_pool
+from onnxpool.rewrites.legalize.resize import RESIZE_BY_MATMUL
+from onnxpool.rewrites.legalize.upsample_from_one import UPSAMPLE_FROM_ONE
+from onnxpool.rewrites.legalize.zeros_around import ZEROS_AROUND
 from onnxpool.targets.conditions import (
     counts_padding,
     gives_indices,

@@ -1,7 +1,7 @@
 """OpenCV 5 DNN with the graph engine that it takes by default."""
 
-from onnxpool.rewrites.lower import auto_pad, lp_pool, volume_pool
-from onnxpool.rewrites.lower.upsample_from_one import UPSAMPLE_FROM_ONE
+from onnxpool.rewrites.legalize import auto_pad, lp_pool, volume_pool
+from onnxpool.rewrites.legalize.upsample_from_one import UPSAMPLE_FROM_ONE
 from onnxpool.targets.conditions import has_auto_pad, is_volume, upsamples_from_one
 from onnxpool.targets.target import Limit, Target
 from onnxpool.targets.tried import TRIED

@@ -1,6 +1,6 @@
 """What runtimes compute faster than Pow: ``python -m tests.runtimes.powers`` measures it."""
 
-from onnxpool.rewrites.lower.power import EXP_LOG, PRODUCTS, is_power_of_positive, is_whole_power
+from onnxpool.rewrites.legalize.power import EXP_LOG, PRODUCTS, is_power_of_positive, is_whole_power
 from onnxpool.targets.target import Limit
 
 FASTER_PRODUCTS = Limit(

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import onnx_graphsurgeon as gs
 
-from onnxpool.rewrites.lower.standard import Replacement
+from onnxpool.rewrites.legalize.replacement import Replacement
 
 Evidence = Literal["measured", "documented"]
 Condition = Callable[[gs.Node], bool]

@@ -5,8 +5,8 @@ onnx/onnx-tensorrt 333 and 937 and NVIDIA/TensorRT 2094 on window volumes, and
 microsoft/onnxruntime 13639 and NVIDIA/TensorRT 2564 on Pow in float16.
 """
 
-from onnxpool.rewrites.lower.pool_by_axes import POOL_BY_AXES
-from onnxpool.rewrites.lower.reduce_plane import PLANE_REDUCTION
+from onnxpool.rewrites.legalize.pool_by_axes import POOL_BY_AXES
+from onnxpool.rewrites.legalize.reduce_plane import PLANE_REDUCTION
 from onnxpool.targets.conditions import gives_indices, has_window_of
 from onnxpool.targets.target import Limit, Target
 

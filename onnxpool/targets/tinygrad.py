@@ -1,6 +1,6 @@
 """tinygrad on the CPU."""
 
-from onnxpool.rewrites.lower import lp_pool
+from onnxpool.rewrites.legalize import lp_pool
 from onnxpool.targets.conditions import gathers_a_table, gives_indices
 from onnxpool.targets.target import Limit, Target
 from onnxpool.targets.tried import TRIED

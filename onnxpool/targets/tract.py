@@ -1,6 +1,6 @@
 """tract."""
 
-from onnxpool.rewrites.lower import lp_pool
+from onnxpool.rewrites.legalize import lp_pool
 from onnxpool.targets.computed_resize import NO_COMPUTED_RESIZE
 from onnxpool.targets.powers import FASTER_EXP_LOG, FASTER_PRODUCTS
 from onnxpool.targets.target import Limit, Target

@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 
 import onnx_graphsurgeon as gs
 
-from onnxpool.rewrites.constants import is_standard
 from onnxpool.rewrites.convert import (
     attributes,
     axes,
@@ -31,9 +30,10 @@ from onnxpool.rewrites.convert import (
     split,
 )
 from onnxpool.rewrites.convert.schemas import misfit
-from onnxpool.rewrites.lower.builder import Builder
-from onnxpool.rewrites.lower.unsupported import Unsupported
-from onnxpool.rewrites.run import RunError
+from onnxpool.rewrites.graph.builder import Builder
+from onnxpool.rewrites.graph.constants import is_standard
+from onnxpool.rewrites.graph.run import RunError
+from onnxpool.rewrites.graph.unsupported import Unsupported
 
 __all__ = ["FORMS", "Rewritten", "convert", "title"]
 

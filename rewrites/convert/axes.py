@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import onnx_graphsurgeon as gs
 
-from onnxpool.rewrites.lower.builder import AXES_ARE_AN_INPUT, Builder
-from onnxpool.rewrites.lower.unsupported import Unsupported
-from onnxpool.rewrites.run import known_value
+from onnxpool.rewrites.graph.builder import AXES_ARE_AN_INPUT, Builder
+from onnxpool.rewrites.graph.run import known_value
+from onnxpool.rewrites.graph.unsupported import Unsupported
 
 _WITHOUT_REDUCTION_THE_INPUT = ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd")
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from onnxpool.rewrites.lower.builder import Builder
+from onnxpool.rewrites.graph.builder import Builder
 
 _DTYPES = {"value_float": np.float32, "value_floats": np.float32}
 

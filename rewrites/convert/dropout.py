@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from onnxpool.rewrites.lower.builder import Builder
-from onnxpool.rewrites.lower.unsupported import Unsupported
-from onnxpool.rewrites.run import known_value
+from onnxpool.rewrites.graph.builder import Builder
+from onnxpool.rewrites.graph.run import known_value
+from onnxpool.rewrites.graph.unsupported import Unsupported
 
 RATIO_IS_AN_INPUT = 12
 

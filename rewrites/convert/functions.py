@@ -17,9 +17,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from onnxpool.rewrites.constants import is_integer
-from onnxpool.rewrites.lower.builder import Builder
-from onnxpool.rewrites.lower.unsupported import Unsupported
+from onnxpool.rewrites.graph.builder import Builder
+from onnxpool.rewrites.graph.tensors import is_integer
+from onnxpool.rewrites.graph.unsupported import Unsupported
 
 
 def _gelu(b: Builder, node: gs.Node) -> gs.Tensor:

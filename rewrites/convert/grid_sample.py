@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import onnx_graphsurgeon as gs
 
-from onnxpool.rewrites.lower.builder import Builder
-from onnxpool.rewrites.lower.unsupported import Unsupported
+from onnxpool.rewrites.graph.builder import Builder
+from onnxpool.rewrites.graph.unsupported import Unsupported
 
 RENAMED = 20
 _NEW_NAMES = {"bilinear": "linear", "bicubic": "cubic", "nearest": "nearest"}

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 
 import onnx_graphsurgeon as gs
 
-from onnxpool.rewrites.lower.builder import Builder
-from onnxpool.rewrites.lower.unsupported import Unsupported
-from onnxpool.rewrites.run import known_value
+from onnxpool.rewrites.graph.builder import Builder
+from onnxpool.rewrites.graph.run import known_value
+from onnxpool.rewrites.graph.unsupported import Unsupported
 
 AXES_ARE_AN_INPUT = 18
 WRAP = 19

@@ -12,9 +12,9 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from onnxpool.ops.op import Array
-from onnxpool.rewrites.lower.builder import Builder
-from onnxpool.rewrites.lower.unsupported import Unsupported
-from onnxpool.rewrites.run import known_value
+from onnxpool.rewrites.graph.builder import Builder
+from onnxpool.rewrites.graph.run import known_value
+from onnxpool.rewrites.graph.unsupported import Unsupported
 
 INPUTS_MAY_BE_ABSENT = 13
 AXES = 18

@@ -8,7 +8,7 @@ import onnx
 import onnx_graphsurgeon as gs
 from onnx.defs import OpSchema
 
-from onnxpool.rewrites.constants import onnx_type
+from onnxpool.rewrites.graph.tensors import onnx_type
 
 _VARIADIC = OpSchema.FormalParameterOption.Variadic
 

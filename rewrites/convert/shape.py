@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from onnxpool.rewrites.lower.builder import Builder
+from onnxpool.rewrites.graph.builder import Builder
 
 _BEHIND_EVERY_AXIS = 1 << 30
 

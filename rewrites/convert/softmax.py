@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from onnxpool.rewrites.lower.builder import Builder
-from onnxpool.rewrites.lower.unsupported import Unsupported
+from onnxpool.rewrites.graph.builder import Builder
+from onnxpool.rewrites.graph.unsupported import Unsupported
 
 ALONG_ONE_AXIS = 13
 

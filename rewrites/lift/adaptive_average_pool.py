@@ -10,11 +10,12 @@ by hand:       Slice/ReduceMean/Concat, interleaved AveragePool phases, MatMul w
 from __future__ import annotations
 
 from onnxpool.ops import AdaptiveAveragePool
-from onnxpool.rewrites.lift.construct import Construct, Declined, shape_of
-from onnxpool.rewrites.lift.proof import average_tolerance, prove, random_inputs
-from onnxpool.rewrites.lift.region import Region
-from onnxpool.rewrites.lift.roles import Role
-from onnxpool.rewrites.lift.size import output_size
+from onnxpool.rewrites.graph.tensors import shape_of
+from onnxpool.rewrites.lift.construct import Construct, Declined
+from onnxpool.rewrites.region.proof import average_tolerance, prove, random_inputs
+from onnxpool.rewrites.region.region import Region
+from onnxpool.rewrites.region.roles import Role
+from onnxpool.rewrites.region.size import output_size
 
 _ROLES = Role.MOVE | Role.LINEAR | Role.SUM
 

@@ -11,12 +11,12 @@ import dataclasses
 
 from onnxpool.ops import AdaptiveMaxPool
 from onnxpool.ops.op import Op
-from onnxpool.rewrites.constants import is_integer
-from onnxpool.rewrites.lift.construct import Construct, Declined, shape_of
-from onnxpool.rewrites.lift.proof import peaks, prove, too_large_to_prove
-from onnxpool.rewrites.lift.region import Region
-from onnxpool.rewrites.lift.roles import Role
-from onnxpool.rewrites.lift.size import output_size
+from onnxpool.rewrites.graph.tensors import is_integer, shape_of
+from onnxpool.rewrites.lift.construct import Construct, Declined
+from onnxpool.rewrites.region.proof import peaks, prove, too_large_to_prove
+from onnxpool.rewrites.region.region import Region
+from onnxpool.rewrites.region.roles import Role
+from onnxpool.rewrites.region.size import output_size
 
 VALUES, INDICES = 0, 1
 

@@ -26,16 +26,10 @@ from onnxpool.ops import (
     AdaptivePool,
     InvalidOp,
 )
-from onnxpool.rewrites.constants import is_float, numpy_type
-from onnxpool.rewrites.lift.construct import (
-    PYTORCH_DOMAINS,
-    Construct,
-    Declined,
-    shape_of,
-    whole_node,
-)
-from onnxpool.rewrites.lift.region import Region
-from onnxpool.rewrites.lift.shape_arithmetic import Element, elements, is_size_of
+from onnxpool.rewrites.graph.tensors import is_float, numpy_type, shape_of
+from onnxpool.rewrites.lift.construct import PYTORCH_DOMAINS, Construct, Declined, whole_node
+from onnxpool.rewrites.region.region import Region
+from onnxpool.rewrites.region.shape_arithmetic import Element, elements, is_size_of
 
 Meaning = tuple[AdaptivePool, tuple[gs.Tensor, ...]]
 """An op of the dialect on the first input of a node, and the op's parameters."""

@@ -10,12 +10,12 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from onnxpool.ops import AdaptivePool
-from onnxpool.ops.op import DOMAIN, Op, Shape
-from onnxpool.rewrites.constants import onnx_type
-from onnxpool.rewrites.lift.region import Region
-from onnxpool.rewrites.lift.repair import Repair
-from onnxpool.rewrites.lift.roles import Role
-from onnxpool.rewrites.unread import output_names, remove_unread, used_outputs
+from onnxpool.ops.op import DOMAIN, Op
+from onnxpool.rewrites.graph.tensors import onnx_type, shape_of
+from onnxpool.rewrites.graph.unread import output_names, remove_unread, used_outputs
+from onnxpool.rewrites.lift.needed_repair import Repair
+from onnxpool.rewrites.region.region import Region
+from onnxpool.rewrites.region.roles import Role
 
 PYTORCH_DOMAINS = ("org.pytorch.aten", "aten")
 
@@ -93,13 +93,6 @@ def whole_node(node: gs.Node, outputs: set[str]) -> tuple[Region | None, ...]:
     """
     x, used = node.inputs[0], {id(y) for y in used_outputs(node, outputs)}
     return tuple(Region(x, y, (node,), Role(0)) if id(y) in used else None for y in node.outputs)
-
-
-def shape_of(tensor: gs.Tensor) -> Shape | None:
-    """The shape with unnamed sizes as None; None where nothing is known."""
-    if tensor.shape is None:
-        return None
-    return tuple(d if isinstance(d, int) else (d or None) for d in tensor.shape)
 
 
 def replace(graph: gs.Graph, construct: Construct) -> gs.Node:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import onnx_graphsurgeon as gs
 
 from onnxpool.ops import DIALECT, DOMAIN, InvalidOp
-from onnxpool.rewrites.cut import needs_constants_alone
+from onnxpool.rewrites.graph.cut import needs_constants_alone
+from onnxpool.rewrites.graph.run import evaluate
+from onnxpool.rewrites.graph.verify import verify_node
 from onnxpool.rewrites.lift.construct import Construct, Declined, whole_node
-from onnxpool.rewrites.run import evaluate
-from onnxpool.rewrites.verify import verify_node
 
 _OPS = {op.op_type(): op for op in DIALECT}
 

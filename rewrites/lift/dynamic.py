@@ -22,14 +22,15 @@ import numpy as np
 from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool
 from onnxpool.ops.op import KEEP
 from onnxpool.ops.windows import windows
-from onnxpool.rewrites.constants import is_integer
+from onnxpool.rewrites.graph.run import RunError, evaluate
+from onnxpool.rewrites.graph.tensors import is_integer
 from onnxpool.rewrites.lift.construct import Construct, Declined
-from onnxpool.rewrites.lift.region import Region
-from onnxpool.rewrites.lift.roles import Role
-from onnxpool.rewrites.lift.size import Plane, in_words, open_size
-from onnxpool.rewrites.lift.sweep import Run, Sweep, is_same, size_operands
-from onnxpool.rewrites.lift.trials import Trials
-from onnxpool.rewrites.run import RunError
+from onnxpool.rewrites.lift.needed_repair import Repair
+from onnxpool.rewrites.region.region import Region
+from onnxpool.rewrites.region.roles import Role
+from onnxpool.rewrites.region.size import Plane, in_words, open_size
+from onnxpool.rewrites.region.sweep import Run, Sweep, is_same, size_operands
+from onnxpool.rewrites.region.trials import Trials
 
 Rule = Callable[[Region, int], Construct | Declined | None]
 
@@ -76,7 +77,7 @@ def judge(
             f"windows computed in the graph; at {in_words(plane)} they do not start where those of "
             "adaptive pooling start",
         )
-    return dataclasses.replace(construct, repair=sweep.repair(construct, opset))
+    return dataclasses.replace(construct, repair=_repair(sweep, construct, opset))
 
 
 def _of_a_size_that_follows(sweep: Sweep) -> Declined | None:
@@ -149,3 +150,17 @@ def _strange_start(sweep: Sweep, size: tuple[int, ...]) -> Plane | None:
             if found is not None and found != wanted:
                 return plane
     return None
+
+
+def _repair(sweep: Sweep, construct: Construct, opset: int) -> Repair | None:
+    """Where the region is not what `construct` says."""
+    parameters = [evaluate(p, opset).astype(np.float64) for p in construct.parameters]
+    right, wrong, failing = [], [], []
+    for run in sweep.runs:
+        if run.y is None:
+            failing.append(run.plane)
+        elif is_same(run.y, construct.op.reference(run.x.astype(np.float64), *parameters)[0]):
+            right.append(run.plane)
+        else:
+            wrong.append(run.plane)
+    return Repair(tuple(right), tuple(wrong), tuple(failing)) if wrong or failing else None

@@ -19,9 +19,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from onnxpool.ops.windows import Window, windows
-from onnxpool.rewrites.lift.construct import Declined, shape_of
-from onnxpool.rewrites.lift.hints import Origin
-from onnxpool.rewrites.lift.region import Region
+from onnxpool.rewrites.graph.tensors import shape_of
+from onnxpool.rewrites.lift.construct import Declined
+from onnxpool.rewrites.region.origin import Origin
+from onnxpool.rewrites.region.region import Region
 
 _POOLS = {"AveragePool": "AdaptiveAvgPool", "MaxPool": "AdaptiveMaxPool"}
 

@@ -16,13 +16,13 @@ import onnx_graphsurgeon as gs
 
 from onnxpool.ops import GeMPool
 from onnxpool.ops.op import Array, Shape
-from onnxpool.rewrites.constants import numpy_type
-from onnxpool.rewrites.lift.construct import Construct, Declined, shape_of
-from onnxpool.rewrites.lift.proof import concrete_shapes, prove, run_type
-from onnxpool.rewrites.lift.region import Region
-from onnxpool.rewrites.lift.roles import Role
-from onnxpool.rewrites.lift.size import output_size, size_of_dropped_axes
-from onnxpool.rewrites.run import RunError, evaluate
+from onnxpool.rewrites.graph.run import RunError, evaluate
+from onnxpool.rewrites.graph.tensors import numpy_type, shape_of
+from onnxpool.rewrites.lift.construct import Construct, Declined
+from onnxpool.rewrites.region.proof import concrete_shapes, prove, run_type
+from onnxpool.rewrites.region.region import Region
+from onnxpool.rewrites.region.roles import Role
+from onnxpool.rewrites.region.size import output_size, size_of_dropped_axes
 
 _Exponent = tuple[gs.Tensor, Array]
 

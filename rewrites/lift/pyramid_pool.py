@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool, AdaptivePool, PyramidPool
 from onnxpool.rewrites.lift.construct import Construct
-from onnxpool.rewrites.lift.repair import join as join_repairs
+from onnxpool.rewrites.lift.needed_repair import join as join_repairs
 
 _Level = tuple[tuple[int, ...], Construct]
 _LEAST_LENGTH = 8

@@ -10,10 +10,10 @@ import onnx_graphsurgeon as gs
 from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool, AdaptivePool
 from onnxpool.ops.op import Shape
 from onnxpool.ops.windows import Window, windows
-from onnxpool.rewrites.constants import is_float
-from onnxpool.rewrites.lift.construct import Construct, Declined, shape_of
-from onnxpool.rewrites.lift.region import Region
-from onnxpool.rewrites.lift.size import is_unknown, output_size, size_of_dropped_axes
+from onnxpool.rewrites.graph.tensors import is_float, shape_of
+from onnxpool.rewrites.lift.construct import Construct, Declined
+from onnxpool.rewrites.region.region import Region
+from onnxpool.rewrites.region.size import is_unknown, output_size, size_of_dropped_axes
 
 _POOLS: dict[str, type[AdaptivePool]] = {
     "AveragePool": AdaptiveAveragePool,

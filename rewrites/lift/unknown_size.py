@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import onnx_graphsurgeon as gs
 
-from onnxpool.rewrites.constants import is_constant, is_float
-from onnxpool.rewrites.lift.construct import Declined, shape_of
-from onnxpool.rewrites.lift.region import Region
-from onnxpool.rewrites.lift.roles import Role
+from onnxpool.rewrites.graph.constants import is_constant
+from onnxpool.rewrites.graph.tensors import is_float, shape_of
+from onnxpool.rewrites.lift.construct import Declined
 from onnxpool.rewrites.lift.single_node import is_pool
-from onnxpool.rewrites.lift.size import is_unknown
+from onnxpool.rewrites.region.region import Region
+from onnxpool.rewrites.region.roles import Role
+from onnxpool.rewrites.region.size import is_unknown
 
 
 def judge(region: Region, opset: int) -> Declined | None:

@@ -10,13 +10,13 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from onnxpool.ops import COMPUTED, DIALECT, AdaptivePool, InvalidOp, Op
-from onnxpool.rewrites.constants import onnx_type
+from onnxpool.rewrites.graph.builder import Builder
+from onnxpool.rewrites.graph.tensors import onnx_type
+from onnxpool.rewrites.graph.unsupported import Unsupported
 from onnxpool.rewrites.lower.adaptive_average_pool import lower_average_pool
 from onnxpool.rewrites.lower.adaptive_max_pool import lower_max_pool
-from onnxpool.rewrites.lower.builder import Builder
 from onnxpool.rewrites.lower.gem_pool import lower_gem_pool
 from onnxpool.rewrites.lower.pyramid_pool import lower_pyramid_pool
-from onnxpool.rewrites.lower.unsupported import Unsupported
 
 __all__ = ["MIN_OPSET", "STRATEGIES", "Unsupported", "lower"]
 

@@ -32,8 +32,8 @@ import onnx_graphsurgeon as gs
 from onnxpool.ops.adaptive_max_pool import AdaptiveMaxPool
 from onnxpool.ops.op import Array
 from onnxpool.ops.windows import windows
-from onnxpool.rewrites.constants import onnx_type
-from onnxpool.rewrites.lower.builder import Builder
+from onnxpool.rewrites.graph.builder import Builder
+from onnxpool.rewrites.graph.tensors import onnx_type
 from onnxpool.rewrites.lower.dynamic import (
     Bins,
     along,

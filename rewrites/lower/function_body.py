@@ -26,11 +26,11 @@ from onnx_graphsurgeon.util.misc import convert_from_onnx_attr_type
 
 from onnxpool.ops import COMPUTED, DIALECT, DOMAIN, KEEP, Op
 from onnxpool.rewrites import lower
-from onnxpool.rewrites.constants import numpy_type
-from onnxpool.rewrites.lower.builder import Builder
+from onnxpool.rewrites.graph.builder import Builder
+from onnxpool.rewrites.graph.tensors import numpy_type
+from onnxpool.rewrites.graph.unsupported import Unsupported
 from onnxpool.rewrites.lower.dynamic import INT64
 from onnxpool.rewrites.lower.gem_pool import gem_of_computed_size
-from onnxpool.rewrites.lower.unsupported import Unsupported
 
 MIN_OPSET = 12
 """The first in which Constant takes a list of integers, and so an attribute of the function."""

@@ -31,9 +31,9 @@ import onnx_graphsurgeon as gs
 from onnxpool.ops.gem_pool import GeMPool
 from onnxpool.ops.op import Array
 from onnxpool.ops.windows import windows
-from onnxpool.rewrites.constants import numpy_type, onnx_type
+from onnxpool.rewrites.graph.builder import Builder
+from onnxpool.rewrites.graph.tensors import numpy_type, onnx_type
 from onnxpool.rewrites.lower.adaptive_average_pool import average, to_float
-from onnxpool.rewrites.lower.builder import Builder
 from onnxpool.rewrites.lower.dynamic import (
     Bins,
     along,

@@ -23,6 +23,7 @@ import onnx_graphsurgeon as gs
 
 from onnxpool.ops.op import KEEP, Shape
 from onnxpool.ops.pyramid_pool import PyramidPool
+from onnxpool.rewrites.graph.builder import Builder
 from onnxpool.rewrites.lower.adaptive_average_pool import (
     average,
     averaging_matrix,
@@ -32,7 +33,6 @@ from onnxpool.rewrites.lower.adaptive_average_pool import (
     to_float,
 )
 from onnxpool.rewrites.lower.adaptive_max_pool import maximum, to_comparable
-from onnxpool.rewrites.lower.builder import Builder
 from onnxpool.rewrites.lower.dynamic import average_axes, split
 from onnxpool.rewrites.lower.separable import pooled_axes
 

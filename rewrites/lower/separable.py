@@ -16,7 +16,7 @@ import onnx_graphsurgeon as gs
 
 from onnxpool.ops.op import Dim, Shape, kept
 from onnxpool.ops.windows import Window, windows
-from onnxpool.rewrites.lower.builder import Builder
+from onnxpool.rewrites.graph.builder import Builder
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 
 import onnxpool
 from onnxpool.rewrites.lower import STRATEGIES
-from onnxpool.source import Source, load_source
+from onnxpool.validation.source import Source, load_source
 from tests.exports import quiet
 
 MODELS = Path(__file__).parents[2] / "models"

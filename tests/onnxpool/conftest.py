@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from onnxpool import cli
+from onnxpool.cli import app as cli
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -9,7 +9,7 @@ import pytest
 
 from onnxpool.ops import DOMAIN, register
 from onnxpool.ops.op import Array
-from onnxpool.rewrites.run import kernels_missing
+from onnxpool.rewrites.graph.run import kernels_missing
 
 needs_library = pytest.mark.skipif(bool(kernels_missing()), reason="needs the custom-op library")
 

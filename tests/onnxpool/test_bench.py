@@ -17,8 +17,9 @@ from rich.console import Console
 from torch import nn
 
 import onnxpool
-from onnxpool import benchmark, display
+from onnxpool import benchmark
 from onnxpool.benchmark import FLOOR, WARM_UP, Bench, Comparison, Timing
+from onnxpool.cli import display
 from onnxpool.errors import ArgumentError, ModelError, SourceError
 from tests.onnxpool.conftest import Run
 

@@ -191,7 +191,7 @@ def test_a_folder_that_cannot_be_written(run: Run, tmp_path: Path) -> None:
 
 def test_the_installed_command_starts_without_torch_and_onnxruntime() -> None:
     code = (
-        "import sys, onnxpool.cli; "
+        "import sys, onnxpool.cli.app; "
         "sys.exit(sorted({'torch', 'onnxruntime', 'onnx_graphsurgeon'} & set(sys.modules)) != [])"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -200,7 +200,7 @@ def test_the_installed_command_starts_without_torch_and_onnxruntime() -> None:
 def test_a_failed_check_writes_nothing(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from onnxpool.rewrites.lower import builder
+    from onnxpool.rewrites.graph import builder
 
     # What a defect in a lowering would do: every averaging matrix is a little off.
     constant = builder.Builder.constant

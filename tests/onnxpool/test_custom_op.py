@@ -10,12 +10,13 @@ import pytest
 from onnx import TensorProto, helper
 
 import onnxpool
-from onnxpool import check, pipeline
 from onnxpool.errors import ArgumentError, CheckError
+from onnxpool.model.scope import with_bodies
 from onnxpool.ops import DOMAIN, AdaptiveAveragePool, PyramidPool
+from onnxpool.pipeline import check
+from onnxpool.pipeline import rewrite as pipeline
 from onnxpool.rewrites.lower import function_body
 from onnxpool.rewrites.lower.function_body import is_body
-from onnxpool.scope import with_bodies
 from tests import exports
 from tests.onnxpool.custom_op import kernels_used, needs_library, run
 from tests.onnxpool.test_pipeline import (

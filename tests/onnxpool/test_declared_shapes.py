@@ -13,8 +13,8 @@ from onnx import TensorProto, helper, parser
 from torch import Tensor, nn
 
 import onnxpool
-from onnxpool import declared_shapes, shapes
-from onnxpool.model_file import ModelFile
+from onnxpool.model import declared_shapes, shapes
+from onnxpool.model.file import ModelFile
 from tests import declared
 from tests.exports import quiet
 

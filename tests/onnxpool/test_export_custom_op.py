@@ -8,9 +8,9 @@ import pytest
 import onnxpool
 from onnxpool.exporters import EXPORTERS
 from onnxpool.exporters.command import export_source
-from onnxpool.functions import dialect_nodes
+from onnxpool.model.functions import dialect_nodes
+from onnxpool.rewrites.graph.run import kernels_missing
 from onnxpool.rewrites.lower.function_body import is_body
-from onnxpool.rewrites.run import kernels_missing
 from tests.onnxpool import custom_op
 from tests.onnxpool.test_exporters import (
     DYNAMIC,

@@ -19,8 +19,8 @@ from onnxpool.errors import ArgumentError, ExportError, OutputError
 from onnxpool.exporters import EXPORTERS
 from onnxpool.exporters.shapes import dynamic_axes, traced_shape
 from onnxpool.exporters.torch_errors import quiet
+from onnxpool.inputs.sizes import parse
 from onnxpool.ops.op import Array
-from onnxpool.sizes import parse
 from tests import dialect_runtime
 
 Module = Callable[[], nn.Module]

@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto
 
 from onnxpool.errors import ExternalDataError
-from onnxpool.external_data import DataFolder, Reference, locations, nbytes
+from onnxpool.model.external_data import DataFolder, Reference, locations, nbytes
 
 VALUES = np.arange(6, dtype=np.float32).reshape(2, 3)
 

@@ -14,7 +14,7 @@ import torch.nn.functional as F  # noqa: N812 - PyTorch's own convention
 from torch import Tensor
 
 import onnxpool
-from onnxpool.rewrites.run import RunError, Runner
+from onnxpool.rewrites.graph.run import RunError, Runner
 from tests import declared
 from tests.exports import Function, quiet
 

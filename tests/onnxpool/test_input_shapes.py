@@ -11,9 +11,9 @@ from onnx import TensorProto, helper
 
 import onnxpool
 from onnxpool.errors import ArgumentError
-from onnxpool.input_shapes import parse_all
 from onnxpool.ops import AdaptiveAveragePool
-from onnxpool.rewrites.run import Runner
+from onnxpool.pipeline.input_shapes import parse_all
+from onnxpool.rewrites.graph.run import Runner
 
 
 def resizing_model() -> onnx.ModelProto:

@@ -11,9 +11,9 @@ import pytest
 from onnx import TensorProto, parser
 
 from onnxpool.errors import ExternalDataError, ModelError, OutputError
-from onnxpool.model_file import ModelFile
-from onnxpool.shapes import infer
-from onnxpool.splice import unique_name
+from onnxpool.model.file import ModelFile
+from onnxpool.model.shapes import infer
+from onnxpool.model.splice import unique_name
 
 TEXT = """
 <ir_version: 9, opset_import: ["" : 17], producer_name: "someone", doc_string: "kept">

@@ -10,8 +10,8 @@ from onnx import TensorProto, helper
 import onnxpool
 from onnxpool.errors import ArgumentError
 from onnxpool.ops import AdaptiveAveragePool
+from onnxpool.rewrites.graph.run import Runner
 from onnxpool.rewrites.lower import STRATEGIES
-from onnxpool.rewrites.run import Runner
 from tests import exports
 
 RUNNABLE = [case for case in exports.CASES if case.runnable]

@@ -13,7 +13,7 @@ import onnxpool
 from onnxpool import runtime
 from onnxpool.errors import LibraryError
 from onnxpool.ops import DIALECT, DOMAIN, AdaptiveAveragePool, library
-from onnxpool.rewrites.run import kernels_missing
+from onnxpool.rewrites.graph.run import kernels_missing
 from tests.onnxpool.conftest import Run
 from tests.onnxpool.custom_op import needs_library
 

@@ -8,9 +8,9 @@ import pytest
 from onnx import TensorProto, helper, parser
 
 from onnxpool.errors import ModelError
-from onnxpool.model_file import ModelFile
+from onnxpool.model.file import ModelFile
+from onnxpool.model.shapes import infer
 from onnxpool.ops.op import is_confirmed
-from onnxpool.shapes import infer
 
 HEAD = '<ir_version: 9, opset_import: ["" : 17, "d" : 1]>'
 FUNCTION = '<domain: "d", opset_import: ["" : 17, "d" : 1]>'

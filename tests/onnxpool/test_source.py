@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from onnxpool.errors import SourceError
-from onnxpool.source import is_source, load_source
+from onnxpool.validation.source import is_source, load_source
 
 MODELS = Path(__file__).parents[2] / "models"
 PYRAMID = f"{MODELS / 'pyramid.py'}:ppm"

@@ -8,8 +8,8 @@ import onnxruntime
 import pytest
 from onnx import GraphProto, TensorProto, helper, parser
 
-from onnxpool.model_file import ModelFile
-from onnxpool.splice import unique_name
+from onnxpool.model.file import ModelFile
+from onnxpool.model.splice import unique_name
 
 
 def metadata(proto, text):

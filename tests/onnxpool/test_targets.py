@@ -10,10 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 import onnxpool
-from onnxpool.cli import app
+from onnxpool.cli.app import app
 from onnxpool.errors import ArgumentError, TargetError
+from onnxpool.rewrites.graph.run import Runner
 from onnxpool.rewrites.lower import STRATEGIES
-from onnxpool.rewrites.run import Runner
 from onnxpool.targets import TARGETS, find
 from tests.rewrites.lower.standard import model_of, ops, relative_error
 

@@ -7,8 +7,8 @@ from onnx import parser
 
 import onnxpool
 from onnxpool.ops import AdaptiveMaxPool
+from onnxpool.rewrites.graph.run import Runner
 from onnxpool.rewrites.lower import STRATEGIES
-from onnxpool.rewrites.run import Runner
 
 STATIC, DYNAMIC = "float[2,3,13,8] X", "float[N,3,H,W] X"
 X = np.random.default_rng(0).standard_normal((2, 3, 13, 8)).astype(np.float32)

@@ -22,9 +22,9 @@ from torch import Tensor, nn
 import onnxpool
 from models import pyramid
 from onnxpool.errors import ArgumentError, ModelError, SourceError
-from onnxpool.inputs import DISTRIBUTIONS
-from onnxpool.rewrites.run import kernels_missing
-from onnxpool.validation import validate
+from onnxpool.inputs.values import DISTRIBUTIONS
+from onnxpool.rewrites.graph.run import kernels_missing
+from onnxpool.validation.compare import validate
 from tests.onnxpool.conftest import Run
 from tests.onnxpool.custom_op import needs_library
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from onnxpool.accuracy import FACTOR, Accuracy, Rule, compare
+from onnxpool.validation.accuracy import FACTOR, Accuracy, Rule, compare
 
 Array = NDArray[Any]
 UNIT = float(np.finfo(np.float32).eps) / 2

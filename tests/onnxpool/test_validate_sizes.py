@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from onnxpool.errors import ArgumentError
-from onnxpool.inputs import DISTRIBUTIONS, INTEGERS, ModelInput, distributions, draw
-from onnxpool.sizes import DEFAULT_LENGTHS, PooledAxis, parse, sweep
+from onnxpool.inputs.sizes import DEFAULT_LENGTHS, PooledAxis, parse, sweep
+from onnxpool.inputs.values import DISTRIBUTIONS, INTEGERS, ModelInput, distributions, draw
 
 FLOAT = np.dtype(np.float32)
 MAP = ModelInput("X", FLOAT, ("N", 8, "H", "W"))

@@ -10,7 +10,7 @@ import onnx_graphsurgeon as gs
 import pytest
 
 from onnxpool.ops import DOMAIN, InvalidOp
-from onnxpool.rewrites.verify import verify
+from onnxpool.rewrites.graph.verify import verify
 
 F32 = np.dtype(np.float32)
 I64 = np.dtype(np.int64)

@@ -23,13 +23,13 @@ import onnx
 import torch
 
 import onnxpool
-from onnxpool.accuracy import Accuracy, Rule, compare
 from onnxpool.errors import OnnxpoolError
 from onnxpool.exporters.shapes import dynamic_axes, traced_shape
 from onnxpool.exporters.torch_errors import one_line, quiet
-from onnxpool.inputs import DISTRIBUTIONS, ModelInput, draw
+from onnxpool.inputs.values import DISTRIBUTIONS, ModelInput, draw
 from onnxpool.ops.op import Array
-from onnxpool.source import Source, load_source
+from onnxpool.validation.accuracy import Accuracy, Rule, compare
+from onnxpool.validation.source import Source, load_source
 
 MODELS = Path(__file__).parents[2] / "models"
 Form = Literal["static", "dynamic"]
@@ -155,8 +155,8 @@ class Values:
     """Seeded inputs of one shape, one per distribution, and what the source makes of them.
 
     Attributes:
-        sums: n of onnxpool/accuracy.py: the elements of a plane, and the terms that a result of
-            each layer with weights sums, which runtimes do in orders of their own.
+        sums: n of onnxpool/validation/accuracy.py: the elements of a plane, and the terms that a
+            result of each layer with weights sums, which runtimes do in orders of their own.
         source, exact: per input, the outputs in float32 and in float64.
     """
 
@@ -177,7 +177,7 @@ class Values:
         return cls(shape, sums_of(module, shape), inputs, own, exact)
 
     def judge(self, distribution: str, found: list[Array]) -> Iterator[Accuracy]:
-        """Compare with the source by the rule of onnxpool/accuracy.py."""
+        """Compare with the source by the rule of onnxpool/validation/accuracy.py."""
         rule = Rule(self.sums, self.sums)
         wanted, exact = self.source[distribution], self.exact[distribution]
         for k, (y, own, double) in enumerate(zip(found, wanted, exact, strict=True)):

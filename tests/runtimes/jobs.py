@@ -146,7 +146,7 @@ def _rewritable(builder: str, form: Form, place: Path) -> onnx.ModelProto:
             return _kept(place / f"{form}.onnx", lambda: exported(source, form), "models")
         except NotMade:
             pass
-    rooms = ("models", "onnxpool/exporters", "rewrites/lower", "ops")
+    rooms = ("models", "onnxpool/exporters", "rewrites/graph", "rewrites/lower", "ops")
     return _kept(place / f"{form}.whole.onnx", lambda: exported_whole(source, form), *rooms)
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import onnx
 
-from onnxpool.accuracy import Accuracy
+from onnxpool.validation.accuracy import Accuracy
 from tests.runtimes.constructs import Form, Shape, State, Values
 from tests.runtimes.jobs import Job, load_values, values_path
 from tests.runtimes.process import Answer, Worker
@@ -33,8 +33,8 @@ class Cell:
     """What became of a model on a runtime.
 
     Attributes:
-        outcome: "right" by the rule of onnxpool/accuracy.py at every size on every distribution;
-            "refused" where the runtime says that it cannot load or run it; "not made" where there
+        outcome: "right" by the rule of onnxpool/validation/accuracy.py at every size on every
+            distribution; "refused" where the runtime says that it cannot load or run it; "not made" where there
             is no model.
         detail: how wrong, or the runtime's own words.
         units: the greatest error, in units of PyTorch's own; None where nothing was compared.

@@ -17,7 +17,7 @@ from rich.progress import track
 
 import onnxpool
 from onnxpool.errors import OnnxpoolError
-from onnxpool.rewrites.run import Runner
+from onnxpool.rewrites.graph.run import Runner
 from tests.runtimes import environments
 from tests.runtimes.forms import Array, forms
 from tests.runtimes.process import Worker

@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxpool.rewrites.run import Runner
+from onnxpool.rewrites.graph.run import Runner
 from onnxpool.targets.tried import TRIED
 from tests.runtimes.forms import forms
 

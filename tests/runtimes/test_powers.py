@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from onnxpool.rewrites.run import Runner
+from onnxpool.rewrites.graph.run import Runner
 from tests.runtimes.powers import EXPONENTS, SHAPE, model_of, ratios, ways
 from tests.runtimes.registry import by_name
 

@@ -4,10 +4,10 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxpool.model_file import ModelFile
+from onnxpool.model.file import ModelFile
+from onnxpool.model.shapes import infer
 from onnxpool.rewrites.convert import FORMS, convert
 from onnxpool.rewrites.lower import Unsupported
-from onnxpool.shapes import infer
 from tests.rewrites.lower.standard import model_of, ops, relative_error, run
 
 EPSILON = float(np.finfo(np.float32).eps)

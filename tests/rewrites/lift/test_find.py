@@ -4,11 +4,12 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxpool import shapes
-from onnxpool.model_file import ModelFile
+from onnxpool.model import shapes
+from onnxpool.model.file import ModelFile
 from onnxpool.ops import KEEP, AdaptiveAveragePool, AdaptiveMaxPool, GeMPool, PyramidPool
-from onnxpool.rewrites.lift import Construct, Declined, find
-from onnxpool.rewrites.run import evaluate
+from onnxpool.rewrites.find import find
+from onnxpool.rewrites.graph.run import evaluate
+from onnxpool.rewrites.lift.construct import Construct, Declined
 from tests import exports
 
 

@@ -12,7 +12,7 @@ from torch import nn
 import onnxpool
 from models import attention, pyramid
 from onnxpool.errors import ArgumentError
-from onnxpool.report import Finding
+from onnxpool.pipeline.report import Finding
 from tests.dynamic_exports import Shape, dynamo, right_at
 from tests.exports import Graph
 

@@ -7,7 +7,7 @@ from onnx import parser
 
 import onnxpool
 from onnxpool.ops import AdaptiveAveragePool, GeMPool, PyramidPool
-from onnxpool.rewrites.run import evaluate
+from onnxpool.rewrites.graph.run import evaluate
 from tests.rewrites.lift.test_find import find_in
 
 CLIP = "floor = Constant<value_float=0.001>() clipped = Clip(X, floor)"

@@ -8,10 +8,10 @@ import onnx_graphsurgeon as gs
 import pytest
 
 from onnxpool.ops.windows import Window, windows
-from onnxpool.rewrites.lift import Declined
-from onnxpool.rewrites.lift.proof import peaks
-from onnxpool.rewrites.lift.region import Region
-from onnxpool.rewrites.lift.roles import Role
+from onnxpool.rewrites.lift.construct import Declined
+from onnxpool.rewrites.region.proof import peaks
+from onnxpool.rewrites.region.region import Region
+from onnxpool.rewrites.region.roles import Role
 from tests.exports import Graph, cut, reduced
 from tests.rewrites.lift.test_find import find_in
 

@@ -8,8 +8,8 @@ import pytest
 from onnx import helper
 
 import onnxpool
-from onnxpool.rewrites.lift import proof
-from onnxpool.rewrites.run import RunError
+from onnxpool.rewrites.graph.run import RunError
+from onnxpool.rewrites.region import proof
 from tests.exports import Graph, cut, reduced, separable
 
 SHAPE = (1, 2, 7, 7)

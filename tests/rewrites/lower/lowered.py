@@ -11,9 +11,9 @@ import onnxruntime
 
 from onnxpool.ops import DOMAIN, AdaptiveMaxPool, Op
 from onnxpool.ops.op import Array, Shape
-from onnxpool.rewrites.constants import numpy_type, onnx_type
+from onnxpool.rewrites.graph.tensors import numpy_type, onnx_type
+from onnxpool.rewrites.graph.verify import verify
 from onnxpool.rewrites.lower import lower
-from onnxpool.rewrites.verify import verify
 from tests.cases import Case
 
 BFLOAT16 = onnx.TensorProto.BFLOAT16

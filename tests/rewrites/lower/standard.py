@@ -9,10 +9,10 @@ import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 from onnx import helper
 
-from onnxpool.model_file import ModelFile
-from onnxpool.rewrites.lower.standard import Emit, replace
-from onnxpool.rewrites.run import Runner
-from onnxpool.shapes import infer
+from onnxpool.model.file import ModelFile
+from onnxpool.model.shapes import infer
+from onnxpool.rewrites.graph.replace import Emit, replace
+from onnxpool.rewrites.graph.run import Runner
 
 Array = NDArray[Any]
 

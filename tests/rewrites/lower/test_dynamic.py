@@ -28,9 +28,9 @@ from onnxpool.ops import (
 )
 from onnxpool.ops.op import Array
 from onnxpool.ops.windows import windows
-from onnxpool.rewrites.constants import numpy_type
+from onnxpool.rewrites.graph.tensors import numpy_type
+from onnxpool.rewrites.graph.verify import verify
 from onnxpool.rewrites.lower import MIN_OPSET, STRATEGIES, Unsupported, lower
-from onnxpool.rewrites.verify import verify
 from tests.cases import Case, Draw, minus_infinity, negative, normal, positive, ties
 from tests.rewrites.lower.lowered import (
     BFLOAT16,

@@ -14,7 +14,6 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import onnxpool
-from onnxpool import check
 from onnxpool.errors import CheckError
 from onnxpool.ops import (
     COMPUTED,
@@ -26,8 +25,9 @@ from onnxpool.ops import (
     register_schemas,
 )
 from onnxpool.ops.op import Array, Claimed
+from onnxpool.pipeline import check
+from onnxpool.rewrites.graph.run import Runner
 from onnxpool.rewrites.lower import lower
-from onnxpool.rewrites.run import Runner
 from tests.rewrites.lower.lowered import run
 
 FLOAT = np.dtype(np.float32)

@@ -24,7 +24,8 @@ from onnxpool.ops import (
     PyramidPool,
 )
 from onnxpool.ops.op import Array
-from onnxpool.rewrites.constants import onnx_type
+from onnxpool.rewrites.graph.tensors import onnx_type
+from onnxpool.rewrites.graph.unsupported import Unsupported
 from onnxpool.rewrites.lower.function_body import (
     MIN_OPSET,
     Bodies,
@@ -32,7 +33,6 @@ from onnxpool.rewrites.lower.function_body import (
     function_body,
     is_body,
 )
-from onnxpool.rewrites.lower.unsupported import Unsupported
 from tests.cases import AVERAGE, CASES, MAX, Case, nan
 from tests.rewrites.lower.lowered import NEWEST_OF_ONNX_RUNTIME, ir_version, run
 from tests.rewrites.lower.test_strategies import FINITE, assert_equals_reference

@@ -16,7 +16,7 @@ import pytest
 from onnx.reference import ReferenceEvaluator
 
 from onnxpool.ops import KEEP, AdaptiveAveragePool, AdaptiveMaxPool, GeMPool, PyramidPool
-from onnxpool.rewrites.constants import numpy_type
+from onnxpool.rewrites.graph.tensors import numpy_type
 from onnxpool.rewrites.lower import MIN_OPSET, STRATEGIES, Unsupported
 from tests.cases import Case, positive
 from tests.rewrites.lower.lowered import (

@@ -6,10 +6,10 @@ import onnx.parser
 import pytest
 
 import onnxpool
-from onnxpool.model_file import ModelFile
+from onnxpool.model.file import ModelFile
+from onnxpool.model.shapes import infer
+from onnxpool.rewrites.legalize.power import EXP_LOG, POWER_WITHOUT_ZERO, PRODUCTS
 from onnxpool.rewrites.lower import Unsupported, power
-from onnxpool.rewrites.lower.power import EXP_LOG, POWER_WITHOUT_ZERO, PRODUCTS
-from onnxpool.shapes import infer
 from tests.rewrites.lower.standard import model_of, ops, replaced, run
 
 VALUES = np.array([0, -0.0, 1e-30, 0.3, 1, 2.7, 1e3, -1e-30, -2, -3.5, np.nan, np.inf], np.float32)

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onnxpool.rewrites.lower import Unsupported, computed_resize
-from onnxpool.rewrites.lower.resize import COORDINATES, NEAREST, RESIZE_BY_MATMUL
-from onnxpool.rewrites.lower.upsample_from_one import UPSAMPLE_FROM_ONE
-from onnxpool.rewrites.run import RunError
+from onnxpool.rewrites.graph.run import RunError
+from onnxpool.rewrites.legalize import computed_resize
+from onnxpool.rewrites.legalize.resize import COORDINATES, NEAREST, RESIZE_BY_MATMUL
+from onnxpool.rewrites.legalize.upsample_from_one import UPSAMPLE_FROM_ONE
+from onnxpool.rewrites.lower import Unsupported
 from tests.rewrites.lower.standard import model_of, ops, relative_error, replaced, run
 
 BOUND = 16 * float(np.finfo(np.float32).eps)

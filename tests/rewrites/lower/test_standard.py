@@ -5,25 +5,26 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from onnxpool.rewrites.lower import Unsupported, auto_pad, lp_pool, volume_pool
-from onnxpool.rewrites.lower.attribute_defaults import WRITTEN_OUT
-from onnxpool.rewrites.lower.auto_pad import EXPLICIT_PADS
-from onnxpool.rewrites.lower.clip import CLIP_BY_RELU, MIN_OF_NEGATIVE
-from onnxpool.rewrites.lower.constant_left import CONSTANT_ON_THE_RIGHT
-from onnxpool.rewrites.lower.flatten import FLATTEN_BY_RESHAPE
-from onnxpool.rewrites.lower.full_rank import CONSTANT_OF_FULL_RANK
-from onnxpool.rewrites.lower.full_rank import CONSTANT_OF_FULL_SHAPE as FULL_SHAPE
-from onnxpool.rewrites.lower.gather import GATHER_BY_SLICES
-from onnxpool.rewrites.lower.grouped_conv import CONV_PER_GROUP
-from onnxpool.rewrites.lower.initializer import INITIALIZER
-from onnxpool.rewrites.lower.lp_pool import POWER_AVERAGE
-from onnxpool.rewrites.lower.pool_by_axes import POOL_BY_AXES
-from onnxpool.rewrites.lower.pool_defaults import STRIDES_AND_PADS
-from onnxpool.rewrites.lower.reduce_plane import GLOBAL_POOLING, PLANE_REDUCTION
-from onnxpool.rewrites.lower.sign_magnitude import MAGNITUDE_WITH_SIGN
-from onnxpool.rewrites.lower.standard import Emit
-from onnxpool.rewrites.lower.volume_pool import POOL_BY_PLANES
-from onnxpool.rewrites.lower.zeros_around import ZEROS_AROUND
+from onnxpool.rewrites.graph.replace import Emit
+from onnxpool.rewrites.legalize import auto_pad, lp_pool, volume_pool
+from onnxpool.rewrites.legalize.attribute_defaults import WRITTEN_OUT
+from onnxpool.rewrites.legalize.auto_pad import EXPLICIT_PADS
+from onnxpool.rewrites.legalize.clip import CLIP_BY_RELU, MIN_OF_NEGATIVE
+from onnxpool.rewrites.legalize.constant_left import CONSTANT_ON_THE_RIGHT
+from onnxpool.rewrites.legalize.flatten import FLATTEN_BY_RESHAPE
+from onnxpool.rewrites.legalize.full_rank import CONSTANT_OF_FULL_RANK
+from onnxpool.rewrites.legalize.full_rank import CONSTANT_OF_FULL_SHAPE as FULL_SHAPE
+from onnxpool.rewrites.legalize.gather import GATHER_BY_SLICES
+from onnxpool.rewrites.legalize.grouped_conv import CONV_PER_GROUP
+from onnxpool.rewrites.legalize.initializer import INITIALIZER
+from onnxpool.rewrites.legalize.lp_pool import POWER_AVERAGE
+from onnxpool.rewrites.legalize.pool_by_axes import POOL_BY_AXES
+from onnxpool.rewrites.legalize.pool_defaults import STRIDES_AND_PADS
+from onnxpool.rewrites.legalize.reduce_plane import GLOBAL_POOLING, PLANE_REDUCTION
+from onnxpool.rewrites.legalize.sign_magnitude import MAGNITUDE_WITH_SIGN
+from onnxpool.rewrites.legalize.volume_pool import POOL_BY_PLANES
+from onnxpool.rewrites.legalize.zeros_around import ZEROS_AROUND
+from onnxpool.rewrites.lower import Unsupported
 from tests.rewrites.lower.standard import model_of, ops, relative_error, replaced, run
 
 EPSILON = float(np.finfo(np.float32).eps)

@@ -1,0 +1,285 @@
+"""Reports as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from onnx.defs import OpSchema
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from onnxpool.errors import LibraryError
+from onnxpool.ops import Op, library_path
+from onnxpool.pipeline.report import Change, Finding, Refusal, Report
+
+if TYPE_CHECKING:
+    from onnxpool.benchmark import Bench, Comparison, Timing
+    from onnxpool.targets import Target
+    from onnxpool.validation.accuracy import Accuracy
+    from onnxpool.validation.compare import SizeResult, Validation
+
+_STYLES = {"rewritten": "green", "rewritable": "yellow", "left": "dim"}
+_OUTCOME_STYLES = {"right": "green", "wrong": "red", "fails": "red", "not accepted": "dim"}
+_MOST_OPS = 8
+
+
+def show(report: Report, console: Console) -> None:
+    """Print what was found, what was done, and what was left and why."""
+    console.print(f"[bold]{escape(report.model or 'model')}[/bold]  opset {report.opset}")
+    if report.findings:
+        console.print(_table(report.findings))
+    else:
+        console.print("no pooling found")
+    for line in _changes(report):
+        console.print(escape(line))
+    for refusal in report.refusals:
+        console.print(_refusal(refusal, report.target))
+    for finding in report.findings:
+        if line := _wrong(finding):
+            console.print(line)
+    for note in report.notes:
+        console.print(f"note: {escape(note)}")
+    console.print(_closing(report))
+
+
+def _changes(report: Report) -> Iterable[str]:
+    """One line per op and new form: how many, where the first one is, and the greatest error."""
+    if report.opset_before not in (0, report.opset):
+        yield f"opset {report.opset_before} → {report.opset}"
+    groups: dict[tuple[str, str], list[Change]] = {}
+    for change in report.changes:
+        groups.setdefault((change.op, change.form), []).append(change)
+    for (op, form), changes in groups.items():
+        errors = [change.error for change in changes if change.error is not None]
+        unchecked = len(changes) - len(errors)
+        checked = f"; differs by up to {max(errors):.0e}" if errors else ""
+        left = f"; {unchecked} could not be run alone" if unchecked else ""
+        count = f"{len(changes)} {op}" if len(changes) > 1 else f"{op} {changes[0].node}"
+        yield f"{count}: {form}{checked}{left}"
+
+
+def _refusal(refusal: Refusal, target: str) -> str:
+    word = "would not take" if refusal.certain else "may not take"
+    style = "red" if refusal.certain else "yellow"
+    place = "" if refusal.scope == "main graph" else f" in {refusal.scope}"
+    text = f"{target} {word} {refusal.node}{place}: {refusal.reason} ({refusal.evidence})"
+    text += f"; rewrite puts {refusal.becomes} there" if refusal.becomes else ""
+    return f"[{style}]{escape(text)}[/{style}]"
+
+
+def show_targets(targets: Iterable[Target], console: Console) -> None:
+    """Print a line per target."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("target", "tested with", "opset", "sizes", "averages"):
+        table.add_column(column)
+    for column in ("gets", "takes no"):
+        table.add_column(column, overflow="fold")
+    for target in targets:
+        changed = (*target.limits, *target.faster)
+        cured = dict.fromkeys(limit.cure.name for limit in changed if limit.cure)
+        refused = dict.fromkeys(op for limit in target.limits if not limit.cure for op in limit.ops)
+        cells = (
+            target.name,
+            target.tested or "documented only",
+            f"≤ {target.opset}",
+            "any" if target.dynamic else "fixed",
+            target.strategy,
+            ", ".join(cured) or "-",
+            ", ".join(refused) or "-",
+        )
+        table.add_row(*map(escape, cells))
+    console.print(table)
+
+
+def show_target(target: Target, console: Console) -> None:
+    """Print all that is known of one target."""
+    console.print(f"[bold]{escape(target.name)}[/bold]  {escape(target.runtime)}")
+    show_targets([target], console)
+    for limit in (*target.limits, *target.faster):
+        becomes = f" → {limit.cure.name}" if limit.cure else ""
+        ops = ", ".join(limit.ops)
+        console.print(escape(f"  {ops}: {limit.reason} ({limit.evidence}){becomes}"))
+    facts = (("convert", target.convert), ("run", target.run), ("note", target.notes))
+    for word, text in facts:
+        if text:
+            console.print(escape(f"{word}: {text}"))
+
+
+def _table(findings: Iterable[Finding]) -> Table:
+    findings = tuple(findings)
+    checked = any(finding.error_after is not None for finding in findings)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("output", "pooling", "shape", "was", "now"):
+        table.add_column(column, overflow="fold")
+    if checked:
+        table.add_column("error", no_wrap=True)
+    for finding in findings:
+        cells = [escape(cell) for cell in (*_cells(finding), *([_error(finding)] * checked))]
+        table.add_row(*cells, style=_STYLES[finding.action])
+    return table
+
+
+def _cells(finding: Finding) -> tuple[str, ...]:
+    first, *others = finding.tensors
+    more = f" +{len(others)}" if others else ""
+    place = "" if finding.scope == "main graph" else f" in {finding.scope}"
+    detail = "see below" if _is_told_below(finding) else finding.detail
+    now = detail if finding.action == "rewritten" else f"{finding.action}: {detail}"
+    return f"{first}{more}{place}", finding.op or "-", finding.shape, finding.form, now
+
+
+def _is_told_below(finding: Finding) -> bool:
+    """Whether the reason is an instruction, too long for a cell."""
+    return finding.level != "note" and not finding.wrong
+
+
+def _wrong(finding: Finding) -> str:
+    """What is or was wrong with it, in one line; empty where nothing was."""
+    if _is_told_below(finding):
+        return f"[red]{finding.level}[/red]: {escape(finding.node)}: {escape(finding.detail)}"
+    if not finding.wrong:
+        return ""
+    node, wrong = escape(finding.node), escape(finding.wrong)
+    if finding.action == "rewritten":
+        return f"[green]repaired[/green]: {node} was {wrong}; it is right at every size now"
+    return f"[red]{finding.level}[/red]: {node} is {wrong}"
+
+
+def _error(finding: Finding) -> str:
+    if finding.error_after is None:
+        return ""
+    before = "" if finding.error_before is None else f"{finding.error_before:.0e} → "
+    return f"{before}{finding.error_after:.0e}"
+
+
+def _closing(report: Report) -> str:
+    left = sum(finding.action == "left" for finding in report.findings)
+    rewritable = len(report.findings) - left - report.rewritten
+    if not report.rewritten:
+        return f"{rewritable} to rewrite, {left} left as they are"
+    gone = [op for op in report.before.ops if op not in report.after.ops]
+    new = [op for op in report.after.ops if op not in report.before.ops]
+    return (
+        f"{report.rewritten} rewritten, {left} left; "
+        f"{report.before.nodes} → {report.after.nodes} nodes; "
+        f"gone: {_names(gone)}; new: {_names(new)}"
+    )
+
+
+def _names(ops: list[str]) -> str:
+    more = f" and {len(ops) - _MOST_OPS} more" if len(ops) > _MOST_OPS else ""
+    return ", ".join(ops[:_MOST_OPS]) + more or "none"
+
+
+def show_ops(dialect: Iterable[type[Op]], console: Console) -> None:
+    """Print one line per op, and where the library with the kernels is."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("op", "attributes", "inputs", "outputs", "what it computes"):
+        table.add_column(column, overflow="fold")
+    for op in dialect:
+        schema = op.schema
+        required = {field.name: schema.attributes[field.name].required for field in fields(op)}
+        cells = (
+            ", ".join(name if given else f"[{name}]" for name, given in required.items()),
+            *(", ".join(map(_parameter, each)) for each in (schema.inputs, schema.outputs)),
+            schema.doc or "",
+        )
+        table.add_row(op.op_type(), *map(escape, cells))
+    console.print(table)
+    try:
+        console.print(f"library: {escape(str(library_path()))}", soft_wrap=True)
+    except LibraryError as error:
+        console.print(f"no library: {escape(str(error))}", soft_wrap=True)
+
+
+def _parameter(parameter: OpSchema.FormalParameter) -> str:
+    option = OpSchema.FormalParameterOption
+    optional, variadic = (parameter.option == kind for kind in (option.Optional, option.Variadic))
+    return f"[{parameter.name}]" if optional else parameter.name + " …" * variadic
+
+
+def show_validation(validation: Validation, console: Console) -> None:
+    """Print one line per size, its worst distribution, and the verdict."""
+    names = f"[bold]{escape(validation.model)}[/bold] against {escape(validation.reference)}"
+    against = "float64" if validation.in_float64 else "the reference"
+    kernels = "; with the custom-op library" * validation.kernels
+    console.print(f"{names}  {escape(validation.rule)}; errors against {against}{kernels}")
+    console.print(_validation_table(validation))
+    console.print(escape(_verdict(validation)))
+    if validation.first_difference:
+        console.print(f"first difference: {escape(validation.first_difference)}")
+
+
+def _validation_table(validation: Validation) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("size", "class", "worst on", "max abs", "max rel", "× source"):
+        words = column in ("class", "worst on")
+        table.add_column(column, no_wrap=not words, overflow="fold")
+    table.add_column("verdict", overflow="fold")
+    for result in validation.sizes:
+        several = len({a.output for a in result.accuracies}) > 1
+        verdict = f"{result.outcome}: {result.detail}" if result.detail else result.outcome
+        cells = (result.size, result.label, *_accuracy(result.worst, several), verdict)
+        table.add_row(*map(escape, cells), style=_OUTCOME_STYLES[result.outcome])
+    return table
+
+
+def _accuracy(worst: Accuracy | None, name_output: bool) -> tuple[str, str, str, str]:
+    if worst is None:
+        return ("", "", "", "")
+    place = f"{worst.distribution}, {worst.output}" if name_output else worst.distribution
+    if not worst.same_shape:
+        return (place, "", "", "")
+    errors = worst.errors
+    return (place, f"{errors.max_abs:.1e}", f"{errors.max_rel:.1e}", f"{worst.units:.2g}")
+
+
+def _verdict(validation: Validation) -> str:
+    refused = [size for size in validation.sizes if size.outcome == "not accepted"]
+    compared = len(validation.sizes) - len(refused)
+    extra = f"; the source does not accept {_sizes(refused)}" if refused else ""
+    if validation.passed:
+        return f"right at {_count(compared)}{extra}"
+    failing = validation.failing
+    return f"wrong at {len(failing)} of {_count(compared)}: {_sizes(failing)}{extra}"
+
+
+def _sizes(results: Iterable[SizeResult]) -> str:
+    return ", ".join(result.size for result in results)
+
+
+def _count(sizes: int) -> str:
+    return "1 size" if sizes == 1 else f"{sizes} sizes"
+
+
+def show_bench(bench: Bench, console: Console) -> None:
+    """Print one table for each size and number of threads."""
+    versions = ", ".join(f"{name} {version}" for name, version in bench.versions.items())
+    console.print(f"{versions}; {escape(bench.processor)}; median of {bench.runs}, in turns")
+    for comparison in bench.comparisons:
+        threads = "1 thread" if comparison.threads == 1 else f"{comparison.threads} threads"
+        console.print(f"\n[bold]{comparison.size}[/bold]  {threads}")
+        console.print(_bench_table(comparison))
+        for timing in comparison.timings:
+            if timing.failure:
+                console.print(f"note: {escape(timing.name)} does not run: {escape(timing.failure)}")
+
+
+def _bench_table(comparison: Comparison) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("", overflow="fold")
+    for column in ("ms", "quartiles", "× first"):
+        table.add_column(column, no_wrap=True, justify="right")
+    for timing in comparison.timings:
+        if not timing.failure:
+            table.add_row(escape(timing.name), *_times(comparison, timing))
+    return table
+
+
+def _times(comparison: Comparison, timing: Timing) -> tuple[str, str, str]:
+    low, high = timing.quartiles
+    ratio = comparison.ratio(timing)
+    return f"{timing.median:.3g}", f"{low:.3g} to {high:.3g}", f"{ratio:.2f}"

@@ -1,0 +1,325 @@
+"""A model file: loaded without its external weights, changed where asked, saved without loss."""
+
+from __future__ import annotations
+
+import contextlib
+import filecmp
+import os
+import shutil
+import textwrap
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError, EncodeError
+
+from onnxpool.errors import ExternalDataError, ModelError, OutputError
+from onnxpool.model.external_data import DataFolder, is_external, locations, tensors_of_model
+from onnxpool.model.scope import Scope, default_opset, import_scopes
+from onnxpool.model.skeleton import for_checker, thin_model
+from onnxpool.model.splice import splice
+
+__all__ = ["ModelFile", "Progress", "Scope"]
+
+Progress = Callable[[str, int, int], None]
+"""Called while a file is copied, with its name, the bytes copied so far and all bytes."""
+
+_CHUNK = 1 << 24
+_IR_OF_PLAIN_INITIALIZERS = 4
+_IR_OF_FUNCTIONS = 8
+
+
+class ModelFile:
+    """A model, its graphs to work on, and the way back to a file.
+
+    Attributes:
+        proto: the model; its external tensors are references.
+        scopes: the graphs of the model, bodies of control flow before what is around them, and
+            functions before the main graph, which is last.
+        folder: where the external data is.
+    """
+
+    def __init__(self, proto: onnx.ModelProto, path: Path, original: bytes | None) -> None:
+        """Use `ModelFile.load` or `ModelFile.from_proto`."""
+        self.proto = proto
+        self.folder = DataFolder(path)
+        self._original = original
+        self.check()
+        self.folder.check(tensors_of_model(proto))
+        self.scopes = import_scopes(proto, self.folder)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> ModelFile:
+        """Read the model at `path`; external weights are checked to be there, not read.
+
+        Raises:
+            ModelError: there is no such file, or it is not a valid model.
+            ExternalDataError: external data is missing, too short or outside of the folder.
+        """
+        path = Path(path)
+        data = _read(path)
+        proto = onnx.ModelProto()
+        try:
+            proto.ParseFromString(data)
+        except DecodeError as error:
+            raise ModelError(f"{path} is not an ONNX model, or is truncated") from error
+        return cls(proto, path, data)
+
+    @classmethod
+    def from_proto(cls, proto: onnx.ModelProto, folder: Path | None = None) -> ModelFile:
+        """Take a copy of `proto`, whose external data is in `folder`.
+
+        Raises:
+            ModelError: it is not a valid model.
+            ExternalDataError: external data is missing, too short or outside of the folder; or
+                there is some and `folder` is not given.
+        """
+        if folder is None and any(is_external(tensor) for tensor in tensors_of_model(proto)):
+            raise ExternalDataError("the model has external data; say in which folder, or its path")
+        copy = onnx.ModelProto()
+        copy.CopyFrom(proto)
+        return cls(copy, (folder or Path()) / "model", None)
+
+    @classmethod
+    def of(cls, model: ModelFile | onnx.ModelProto | str | os.PathLike[str]) -> ModelFile:
+        """The model at a path, a copy of one in memory, or what is loaded already.
+
+        Raises:
+            ModelError: it is not a valid model, or there is no such file.
+            ExternalDataError: as `load` and `from_proto` raise it.
+        """
+        if isinstance(model, ModelFile):
+            return model
+        return cls.from_proto(model) if isinstance(model, onnx.ModelProto) else cls.load(model)
+
+    def reimported(self) -> ModelFile:
+        """The same model with new graphs, made from what `proto` holds now."""
+        return ModelFile(self.proto, self.path, self._original)
+
+    @property
+    def path(self) -> Path:
+        """Where the model came from, for messages and for external data."""
+        return self.folder.model
+
+    @property
+    def main(self) -> Scope:
+        return self.scopes[-1]
+
+    @property
+    def opset(self) -> int:
+        """Version of the default domain in the main graph."""
+        return self.main.opset
+
+    def check(self) -> None:
+        """Let onnx check the model, weights aside.
+
+        Raises:
+            ModelError: the model is not valid.
+        """
+        _check_header(self.proto, self.path)
+        try:
+            copy = thin_model(self.proto, for_checker)
+            _complete(copy.graph)
+            onnx.checker.check_model(copy)
+        except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
+            reason = textwrap.shorten(str(error), 400, placeholder=" …")
+            raise ModelError(f"{self.path} is not a valid model: {reason}") from error
+
+    def splice(self) -> bool:
+        """Put the changes of the scopes into `proto`; return whether there were any."""
+        changed = splice(self.proto, self.scopes)
+        if changed:
+            self._original = None
+        return changed
+
+    def mark_changed(self) -> None:
+        """Say that `proto` is not what was read any more."""
+        self._original = None
+
+    def set_opset(self, opset: int) -> None:
+        """Say that every graph and function is of `opset` now; older readers get an older IR.
+
+        The graphs in `scopes` keep what they were until the model is imported again.
+        """
+        self.mark_changed()
+        for imports in (self.proto.opset_import, *(f.opset_import for f in self.proto.functions)):
+            for entry in imports:
+                if entry.domain in ("", "ai.onnx"):
+                    entry.version = opset
+        needed = max(
+            onnx.helper.find_min_ir_version_for(self.proto.opset_import, ignore_unknown=True),
+            _IR_OF_FUNCTIONS if self.proto.functions else _IR_OF_PLAIN_INITIALIZERS,
+        )
+        older = opset < self.opset
+        self.proto.ir_version = needed if older else max(needed, self.proto.ir_version)
+
+    def set_functions(self, functions: Sequence[onnx.FunctionProto]) -> None:
+        """Carry these functions and no others; a reader of models without any gets a newer IR.
+
+        The scopes are those of the functions before until the model is imported again.
+        """
+        self._original = None
+        kept = [onnx.FunctionProto.FromString(f.SerializeToString()) for f in functions]
+        del self.proto.functions[:]
+        self.proto.functions.extend(kept)
+        if kept:
+            self.proto.ir_version = max(self.proto.ir_version, _IR_OF_FUNCTIONS)
+
+    def save(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
+        """Write the model to `path`, and its external data beside it; all of it or nothing.
+
+        A model that was not changed is written as the bytes that it was read from.
+
+        Raises:
+            OutputError: `path` cannot be written, or a data file of another model is in the way.
+        """
+        target = Path(path)
+        try:
+            _check_target(target)
+            with _Output() as output:
+                for source, copy in self._data_to_copy(target):
+                    output.copy(source, copy, progress)
+                output.write(self._serialize(), target)
+                output.publish()
+        except OSError as error:
+            raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
+
+    def _serialize(self) -> bytes:
+        if self._original is not None:
+            return self._original
+        try:
+            return bytes(self.proto.SerializeToString())
+        except (EncodeError, ValueError) as error:
+            raise OutputError(
+                "the model is larger than a file can hold (2 GiB); save its weights as external "
+                "data first"
+            ) from error
+
+    def _data_to_copy(self, target: Path) -> Iterator[tuple[Path, Path]]:
+        """The data files that are not at `target` yet, and where they go."""
+        out = DataFolder(target)
+        places = {out.place(location): location for location in locations(self.proto)}
+        for copy, location in places.items():
+            source = self.folder.find(location)
+            if copy == target or (target.exists() and source.samefile(target)):
+                raise OutputError(f"{target} holds the weights of the model; choose another name")
+            if not os.path.lexists(copy):
+                yield source, copy
+            elif copy.exists() and out.holds(copy) and _same_content(source, copy):
+                continue
+            elif location in _locations_at(target):
+                yield source, copy
+            else:
+                raise OutputError(
+                    f"{copy} exists and {target} does not use it; the weights of the result go "
+                    "there, so choose another folder or move that file away"
+                )
+
+
+class _Output:
+    """Files that appear under their names together, when all of them are complete."""
+
+    def __init__(self) -> None:
+        self._complete: list[tuple[Path, Path]] = []
+        self._created: list[Path] = []
+        self._published = False
+
+    def __enter__(self) -> _Output:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._published:
+            return
+        for temporary, _target in self._complete:
+            temporary.unlink(missing_ok=True)
+        for path in reversed(self._created):
+            with contextlib.suppress(OSError):
+                path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
+
+    def write(self, data: bytes, target: Path) -> None:
+        self._temporary(target).write_bytes(data)
+
+    def copy(self, source: Path, target: Path, progress: Progress | None) -> None:
+        for folder in reversed([f for f in target.parents if not f.exists()]):
+            folder.mkdir()
+            self._created.append(folder)
+        size, done = source.stat().st_size, 0
+        with source.open("rb") as reader, self._temporary(target).open("wb") as writer:
+            while chunk := reader.read(_CHUNK):
+                writer.write(chunk)
+                done += len(chunk)
+                if progress:
+                    progress(target.name, done, size)
+
+    def _temporary(self, target: Path) -> Path:
+        temporary = target.with_name(f".{uuid.uuid4().hex}.tmp")
+        self._complete.append((temporary, target))
+        return temporary
+
+    def publish(self) -> None:
+        for temporary, target in self._complete:
+            if target.exists():
+                shutil.copymode(target, temporary)
+            else:
+                self._created.append(target)
+            temporary.replace(target)
+        self._published = True
+
+
+def _read(path: Path) -> bytes:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: no such file") from error
+    except IsADirectoryError as error:
+        raise ModelError(f"{path} is a folder, wanted an ONNX file") from error
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+    if not data:
+        raise ModelError(f"{path} is empty, wanted an ONNX model")
+    return data
+
+
+def _check_header(proto: onnx.ModelProto, path: Path) -> None:
+    if not proto.HasField("graph"):
+        raise ModelError(f"{path} holds no graph; it is not an ONNX model, or is truncated")
+    if not proto.graph.node:
+        raise ModelError(f"{path}: the graph has no nodes")
+    opset, newest = default_opset(proto.opset_import), onnx.defs.onnx_opset_version()
+    if opset is None:
+        raise ModelError(f"{path} does not say its opset (no opset_import for the default domain)")
+    if not 1 <= opset <= newest:
+        raise ModelError(
+            f"{path} has opset {opset}; onnx {onnx.__version__} knows 1 to {newest}: "
+            "upgrade onnx or convert the model"
+        )
+
+
+def _complete(graph: onnx.GraphProto) -> None:
+    """Declare what the checker insists on and runtimes infer: types and shapes of the outputs."""
+    for value in graph.output:
+        if value.type.WhichOneof("value") is None:
+            value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    for value in (*graph.input, *graph.output):
+        if value.type.HasField("tensor_type"):
+            value.type.tensor_type.shape.SetInParent()
+
+
+def _check_target(target: Path) -> None:
+    if target.is_dir():
+        raise OutputError(f"{target} is a folder, wanted the name of a file")
+    if not target.parent.is_dir():
+        raise OutputError(f"{target} cannot be written: there is no folder {target.parent}")
+
+
+def _same_content(source: Path, copy: Path) -> bool:
+    return source.samefile(copy) or filecmp.cmp(source, copy, shallow=False)
+
+
+def _locations_at(path: Path) -> tuple[str, ...]:
+    """The data files of the model that is at `path`, if there is one."""
+    try:
+        return locations(onnx.load(path, load_external_data=False))
+    except (OSError, DecodeError, ExternalDataError):
+        return ()

@@ -1,0 +1,279 @@
+"""From one model to another, each step in a module of its own.
+
+load            model_file, shapes
+fix sizes       input_shapes, after a repair of what would not show any more
+find and plan   survey
+rewrite         survey; then conform, for the target and the opset
+splice          splice, declared_shapes
+check           survey, conform, check
+write           model_file
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import onnx
+
+from onnxpool.errors import check_choice
+from onnxpool.model import declared_shapes, shapes
+from onnxpool.model.file import ModelFile, Progress
+from onnxpool.model.functions import drop_uncalled, uses_dialect
+from onnxpool.model.scope import with_bodies
+from onnxpool.ops import register_schemas
+from onnxpool.pipeline import conform, frozen_sizes, report
+from onnxpool.pipeline import input_shapes as input_shapes_
+from onnxpool.pipeline.check import check_whole_model
+from onnxpool.pipeline.frozen_sizes import OutputSizes, TracedSizes
+from onnxpool.pipeline.input_shapes import InputShapes
+from onnxpool.pipeline.report import Finding, Report, Summary
+from onnxpool.pipeline.survey import Goal, survey
+from onnxpool.rewrites.graph.run import kernels_missing
+from onnxpool.rewrites.lift import aten_fallback
+from onnxpool.rewrites.lower.function_body import Bodies, is_body
+from onnxpool.targets import Target
+
+if TYPE_CHECKING:
+    from onnxpool.validation.compare import Validation
+
+Check = Literal["regions", "full", "none"]
+Model = str | os.PathLike[str] | onnx.ModelProto
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """A rewritten model, not yet written.
+
+    Attributes:
+        report: what was found and done.
+    """
+
+    report: Report
+    _file: ModelFile
+
+    @property
+    def model(self) -> onnx.ModelProto:
+        """The model; its external tensors refer to files in the folder of the input."""
+        return self._file.proto
+
+    def validate(self, reference: Any, **options: Any) -> Validation:
+        """Compare the model with its source, before it is written: `onnxpool.validate`."""
+        from onnxpool.validation.compare import validate
+
+        return validate(self._file.reimported(), reference, **options)
+
+    def save(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
+        """Write the model, and its external data beside it; all of it or nothing.
+
+        Raises:
+            OutputError: `path` cannot be written.
+        """
+        self._file.save(path, progress)
+
+
+def inspect(
+    model: Model,
+    *,
+    to: str = "standard",
+    strategy: str = "auto",
+    target: str | None = None,
+    repair: bool = True,
+    output_sizes: OutputSizes | None = None,
+    traced_sizes: TracedSizes | None = None,
+) -> Report:
+    """Find the pooling of a model, change nothing.
+
+    Args:
+        model: a path or a model.
+        to: what `rewrite` would make of it: "standard" or "custom-op".
+        strategy: how `rewrite` would lower it: one of "auto", "matmul", "slice", "pool".
+        target: name of a runtime; the report says what it would not take of the model.
+        repair, output_sizes, traced_sizes: as `rewrite` takes them.
+
+    Raises:
+        OnnxpoolError: the model or an argument cannot be used.
+    """
+    goal = Goal.of(to, strategy, target, repair=repair)
+    file = _load(model)
+    told = frozen_sizes.told(file, output_sizes, traced_sizes)
+    poolings = survey(file, goal, told, Bodies(file.proto.functions))
+    summary = _summary(file.proto)
+    return Report(
+        model=_name(model),
+        opset=file.opset,
+        findings=tuple(finding for pooling in poolings for finding in pooling.findings),
+        before=summary,
+        after=summary,
+        notes=_notes(file),
+        target=target or "",
+        opset_before=file.opset,
+        refusals=tuple(conform.refusals(file, goal.target)),
+    )
+
+
+def rewrite(
+    model: Model,
+    *,
+    to: str = "standard",
+    strategy: str = "auto",
+    target: str | None = None,
+    opset: int | None = None,
+    input_shapes: InputShapes | None = None,
+    repair: bool = True,
+    output_sizes: OutputSizes | None = None,
+    traced_sizes: TracedSizes | None = None,
+    check: Check = "regions",
+) -> Result:
+    """Rewrite the pooling of a model as standard ONNX ops, or as custom ops.
+
+    Args:
+        model: a path or a model; a model is not changed.
+        to: "standard", or "custom-op": ops of domain onnxpool, each with a function body, which
+            ONNX Runtime runs where the library of kernels is not registered (`onnxpool.session`).
+        strategy: "auto" takes the fastest form (see rewrites/lower); "matmul", "slice" and "pool"
+            name the ops that averages are built of.
+        target: name of a runtime (see onnxpool/targets) that takes the result; it then decides the
+            strategy, unless one is named, and the opset.
+        opset: of the result; by default that of the model, or the greatest that the target takes.
+        input_shapes: per input name the shape to fix it at; what is constant then is folded.
+        repair: restore what the source computes where the graph is right at some sizes only, as
+            dynamic exports are; the report says at which sizes it was wrong. Else such pooling is
+            left, with a warning.
+        output_sizes: per name of a node whose windows were frozen at the traced size, or "*", the
+            output size of its source: a number per pooled axis or one for all, -1 keeps an axis.
+        traced_sizes: per name of an input, its shape when the model was traced.
+        check: "regions" runs every changed region before and after, "full" the whole model too.
+
+    Raises:
+        CheckError: a region is not what it should be after the rewrite.
+        TargetError: the target would not take the result.
+        OnnxpoolError: the model or an argument cannot be used.
+    """
+    goal = Goal.of(to, strategy, target, repair=repair)
+    check_choice("check", check, get_args(Check))
+    probe = check != "none"
+    file = _load(model)
+    opset_before, before = file.opset, _summary(file.proto)
+    opset = conform.wanted_opset(file, goal.target, opset)
+    suspect: tuple[Finding, ...] = ()
+    if input_shapes and repair:
+        file, suspect = _repaired(model, file, check, output_sizes, traced_sizes)
+        output_sizes = traced_sizes = None
+    open_file, file = file, _with_fixed_sizes(file, input_shapes, goal.target)
+    fixed = file is not open_file
+
+    had_dialect = uses_dialect(file.proto)
+    bodies = Bodies(file.proto.functions, opset if opset != file.opset else None)
+    told = frozen_sizes.told(file, output_sizes, traced_sizes)
+    poolings = survey(file, goal, told, bodies, probe=probe)
+    for pooling in poolings:
+        pooling.rewrite(goal.strategy)
+    jobs = conform.conform(file, goal.target, opset, probe=probe)
+
+    changed = file.splice() or opset != file.opset or fixed or bool(bodies.added)
+    if changed:
+        declared_shapes.correct(file, [tensor for p in poolings for tensor in p.stale])
+        file = _imported_anew(file)
+    findings = [finding for pooling in poolings for finding in pooling.check(file, bodies)]
+    changes = conform.check(file, jobs)
+    notes = _finish(file, bodies, had_dialect=had_dialect, fixed=fixed) if changed else []
+    if changed and check == "full":
+        check_whole_model(model, file)
+    refusals = conform.accept(file, goal.target)
+    made = Report(
+        model=_name(model),
+        opset=file.opset,
+        findings=report.merged(suspect, findings),
+        before=before,
+        after=_summary(file.proto),
+        notes=(*_notes(file), *notes),
+        target=target or "",
+        changes=tuple(changes),
+        opset_before=opset_before,
+        refusals=tuple(refusals),
+    )
+    return Result(made, file)
+
+
+def _repaired(
+    model: Model,
+    file: ModelFile,
+    check: Check,
+    output_sizes: OutputSizes | None,
+    traced_sizes: TracedSizes | None,
+) -> tuple[ModelFile, tuple[Finding, ...]]:
+    """Repair what is not right at every size while sizes are open: later that does not show.
+
+    Returns:
+        `file` itself where there is nothing to repair, and what is or may be wrong in it.
+    """
+    result = rewrite(model, check=check, output_sizes=output_sizes, traced_sizes=traced_sizes)
+    findings = result.report.findings
+    suspect = tuple(f for f in findings if f.repair or f.level != "note" or not f.op)
+    repaired = any(finding.repair for finding in suspect)
+    return (result._file if repaired else file), suspect
+
+
+def _with_fixed_sizes(
+    file: ModelFile, input_shapes: InputShapes | None, target: Target | None
+) -> ModelFile:
+    """The model with its open sizes fixed and folded, as far as is wanted; else `file` itself."""
+    if input_shapes:
+        return input_shapes_.fix(file, input_shapes)
+    if target and not target.dynamic:
+        return input_shapes_.fold(file)
+    return file
+
+
+def _imported_anew(file: ModelFile) -> ModelFile:
+    """The result as a runtime would see it."""
+    result = file.reimported()
+    shapes.infer(result)
+    return result
+
+
+def _finish(file: ModelFile, bodies: Bodies, *, had_dialect: bool, fixed: bool) -> list[str]:
+    """Complete the proto of a spliced model with what is no node; return what to tell about it."""
+    notes = _add_bodies(file, bodies) if bodies.added else []
+    if had_dialect:
+        drop_uncalled(file)
+    if fixed:
+        input_shapes_.declare_sizes(file)
+    file.check()
+    return notes
+
+
+def _add_bodies(file: ModelFile, bodies: Bodies) -> list[str]:
+    notes = []
+    ir_version = file.proto.ir_version
+    file.set_functions([*file.proto.functions, *bodies.added.values()])
+    if file.proto.ir_version != ir_version:
+        notes.append(f"IR version {ir_version} → {file.proto.ir_version}, the first with functions")
+    if missing := kernels_missing():
+        notes.append(f"checked without the kernels: {missing}")
+    return notes
+
+
+def _load(model: Model) -> ModelFile:
+    register_schemas()
+    file = ModelFile.of(model)
+    shapes.infer(file)
+    return file
+
+
+def _name(model: Model) -> str:
+    return "" if isinstance(model, onnx.ModelProto) else os.fspath(model)
+
+
+def _summary(model: onnx.ModelProto) -> Summary:
+    functions = (function for function in model.functions if not is_body(function))
+    nodes = [*model.graph.node, *(n for f in functions for n in f.node)]
+    return Summary.of(node.op_type for node in with_bodies(nodes))
+
+
+def _notes(file: ModelFile) -> tuple[str, ...]:
+    scopes = (scope for scope in file.scopes if not is_body(scope.proto))
+    notes = ((s.name, note) for s in scopes for note in (s.shape_note, aten_fallback.note(s.graph)))
+    return tuple(f"{name}: {note}" for name, note in notes if note)

@@ -1,0 +1,365 @@
+"""Compare a model with its source, over the sizes and values at which pooling goes wrong.
+
+sizes.py lists the sizes, inputs.py the values, accuracy.py decides, first_difference.py explains.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import onnx
+
+from onnxpool.errors import ArgumentError, SourceError
+from onnxpool.inputs.sizes import PooledAxis, Shapes, Size, given, sweep
+from onnxpool.inputs.values import distributions, draw
+from onnxpool.model.file import ModelFile
+from onnxpool.model.shapes import infer
+from onnxpool.ops.op import Array
+from onnxpool.rewrites.find import find
+from onnxpool.validation import first_difference
+from onnxpool.validation.accuracy import Accuracy, Rule, compare
+from onnxpool.validation.runnable import DoesNotRun, OnnxModel, Reference, TorchSource
+from onnxpool.validation.source import Source, is_source, load_source
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    ReferenceArgument = str | os.PathLike[str] | onnx.ModelProto | Source | nn.Module
+
+Model = str | os.PathLike[str] | onnx.ModelProto | ModelFile
+Progress = Callable[[int, int], None]
+"""Called with the number of sizes done, and of all sizes."""
+Outcome = Literal["right", "wrong", "fails", "not accepted"]
+
+
+@dataclasses.dataclass(frozen=True)
+class SizeResult:
+    """The comparisons at one size.
+
+    Attributes:
+        shapes: one per input.
+        label: the class of sizes that it stands for.
+        outcome: "right"; "wrong"; "fails", where the model does not run and the source does; "not
+            accepted", where the source does not run.
+        detail: what is wrong, or why it does not run.
+        accuracies: of every output in every distribution.
+    """
+
+    shapes: Shapes
+    label: str
+    outcome: Outcome
+    detail: str = ""
+    accuracies: tuple[Accuracy, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        return self.outcome in ("wrong", "fails")
+
+    @property
+    def worst(self) -> Accuracy | None:
+        """What is wrong, or else the least accurate."""
+        return max(self.accuracies, key=lambda a: (not a.passed, a.units), default=None)
+
+    @property
+    def size(self) -> str:
+        return str(Size(self.shapes, self.label))
+
+
+@dataclasses.dataclass(frozen=True)
+class Validation:
+    """The facts about one comparison.
+
+    Attributes:
+        model, reference: what was compared.
+        rule: in words, what decides.
+        seed: of the inputs, and of the source where it was built.
+        in_float64: whether errors are those against the source in float64; else against itself.
+        distributions: what the inputs were drawn from.
+        sizes: one result for each size.
+        first_difference: the first node or submodule that is wrong, or why that cannot be told;
+            empty where all is right.
+        kernels: whether the model ran kernels of the custom-op library.
+    """
+
+    model: str
+    reference: str
+    rule: str
+    seed: int
+    in_float64: bool
+    distributions: tuple[str, ...]
+    sizes: tuple[SizeResult, ...]
+    first_difference: str = ""
+    kernels: bool = False
+
+    @property
+    def passed(self) -> bool:
+        return not self.failing
+
+    @property
+    def failing(self) -> tuple[SizeResult, ...]:
+        return tuple(size for size in self.sizes if size.failed)
+
+    def to_json(self) -> dict[str, Any]:
+        """The same facts in types of JSON; numbers that are not finite as null."""
+        facts = dataclasses.asdict(self)
+        failing = [size.size for size in self.failing]
+        return {**_finite(facts), "passed": self.passed, "failing": failing}
+
+
+def validate(
+    model: Model,
+    reference: ReferenceArgument,
+    *,
+    shapes: Sequence[Sequence[int]] | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    tolerance: float | None = None,
+    library: bool = True,
+    progress: Progress | None = None,
+) -> Validation:
+    """Compare a model with its source on seeded inputs; the model runs in ONNX Runtime.
+
+    Args:
+        model: a path or a model.
+        reference: "file.py:name", "pkg.mod:name", a .pt2 file, an nn.Module or a loaded Source; or
+            another .onnx file or model.
+        shapes: one for each input, as often as wanted; None sweeps the sizes that are not fixed.
+        weights: a state dict to load into the source.
+        seed: of the inputs, and of torch before the source is built.
+        tolerance: greatest error allowed, relative to the greatest value of the output; None
+            allows a small multiple of the error that the source itself makes (see accuracy.py).
+        library: whether ops of the dialect run the kernels of the custom-op library, where that is
+            there, and not their function bodies.
+
+    Raises:
+        SourceError: the source cannot be loaded, does not fit the model, is random, or runs at none
+            of the sizes.
+        ArgumentError: a shape or the other model does not fit the model.
+        OnnxpoolError: a model cannot be loaded or run.
+    """
+    if tolerance is not None and not tolerance >= 0:
+        raise ArgumentError(f"the tolerance is {tolerance}, wanted a number of at least 0")
+    tested = OnnxModel(_name(model), ModelFile.of(model), library=library)
+    compared = _reference(reference, tested, weights, seed)
+    names = distributions(tested.inputs)
+    sizes = given(tested.inputs, shapes) if shapes else _sweep(tested, compared, seed)
+    comparison = _Comparison(tested, compared, names, seed, tolerance)
+    results = []
+    for done, size in enumerate(sizes):
+        if progress:
+            progress(done, len(sizes))
+        results.append(comparison.at(size))
+    _check_accepted(compared, results)
+    return Validation(
+        model=tested.name,
+        reference=compared.name,
+        rule=comparison.rule(sizes[0]).in_words(),
+        seed=seed,
+        in_float64=comparison.in_float64,
+        distributions=names,
+        sizes=tuple(results),
+        first_difference=comparison.first_difference(results),
+        kernels=tested.has_kernels,
+    )
+
+
+@dataclasses.dataclass
+class _Comparison:
+    model: OnnxModel
+    reference: Reference
+    distributions: tuple[str, ...]
+    seed: int
+    tolerance: float | None
+    in_float64: bool = False
+    _checked_for_randomness: bool = False
+
+    def at(self, size: Size) -> SizeResult:
+        """Compare at one size, in all distributions."""
+        result = SizeResult(size.shapes, size.label, "right")
+        accuracies: list[Accuracy] = []
+        for distribution in self.distributions:
+            inputs = self._draw(size.shapes, distribution)
+            try:
+                source, exact = self._run_reference(inputs)
+            except DoesNotRun as error:
+                return dataclasses.replace(result, outcome="not accepted", detail=str(error))
+            try:
+                found = self.model.run(inputs)
+            except DoesNotRun as error:
+                return dataclasses.replace(result, outcome="fails", detail=str(error))
+            accuracies += self._compare(size, distribution, found, source, exact)
+        result = dataclasses.replace(result, accuracies=tuple(accuracies))
+        worst = result.worst
+        if worst is None or worst.passed:
+            return result
+        return dataclasses.replace(result, outcome="wrong", detail=worst.failure)
+
+    def rule(self, size: Size) -> Rule:
+        sums = max((_plane(shape) for shape in size.shapes), default=1)
+        return Rule(sums, sums + _weighted_sums(self.model.file.proto), self.tolerance)
+
+    def first_difference(self, results: Sequence[SizeResult]) -> str:
+        """Where the smallest size that is wrong goes wrong."""
+        failing = [r for r in results if r.failed]
+        if not failing:
+            return ""
+        wrong = [r for r in failing if r.outcome == "wrong"]
+        smallest = min(wrong or failing, key=lambda r: sum(math.prod(s) for s in r.shapes))
+        if not wrong:
+            return f"at {smallest.size} the model does not run: {smallest.detail}"
+        # Not the worst one: of values of many magnitudes, the greatest hide what the others do.
+        first = next(a for a in smallest.accuracies if not a.passed)
+        inputs = self._draw(smallest.shapes, first.distribution)
+        if isinstance(self.reference, OnnxModel):
+            return first_difference.in_models(self.model, self.reference, inputs)
+        assert isinstance(self.reference, TorchSource)
+        right = self._right_inputs(results)
+        return first_difference.in_source(self.model, self.reference, right, inputs)
+
+    def _right_inputs(self, results: Sequence[SizeResult]) -> list[Array] | None:
+        """Inputs of many different values for which all outputs are right."""
+        for result in results:
+            for distribution in (d for d in self.distributions if d != "constant"):
+                judged = [a.passed for a in result.accuracies if a.distribution == distribution]
+                if judged and all(judged):
+                    return self._draw(result.shapes, distribution)
+        return None
+
+    def _draw(self, sizes: Shapes, distribution: str) -> list[Array]:
+        return list(draw(self.model.inputs, sizes, distribution, self.seed).values())
+
+    def _run_reference(self, inputs: Sequence[Array]) -> tuple[list[Array], list[Array] | None]:
+        source = self.reference.run(inputs)
+        if not self._checked_for_randomness:
+            self._check_source(source, self.reference.run(inputs))
+        exact = self.reference.run_exactly(inputs)
+        if exact is not None and [y.shape for y in exact] != [y.shape for y in source]:
+            exact = None
+        self.in_float64 = self.in_float64 or exact is not None
+        return source, exact
+
+    def _check_source(self, first: list[Array], second: list[Array]) -> None:
+        names = self.model.outputs
+        if len(first) != len(names):
+            raise ArgumentError(
+                f"{self.model.name} has {len(names)} outputs ({', '.join(names)}), "
+                f"{self.reference.name} returns {len(first)}"
+            )
+        for name, a, b in zip(names, first, second, strict=True):
+            if not np.array_equal(a, b, equal_nan=a.dtype.kind == "f"):
+                raise SourceError(
+                    f"{self.reference.name} is random: two runs on the same input differ at "
+                    f"output {name!r}; validate needs a source that computes the same every time"
+                )
+        self._checked_for_randomness = True
+
+    def _compare(
+        self,
+        size: Size,
+        distribution: str,
+        found: list[Array],
+        source: list[Array],
+        exact: list[Array] | None,
+    ) -> Iterator[Accuracy]:
+        rule = self.rule(size)
+        for i, (name, y) in enumerate(zip(self.model.outputs, found, strict=True)):
+            in_float64 = exact[i] if exact is not None else None
+            yield compare(name, distribution, y, source[i], in_float64, rule)
+
+
+def _reference(
+    reference: ReferenceArgument,
+    model: OnnxModel,
+    weights: str | os.PathLike[str] | None,
+    seed: int,
+) -> Reference:
+    path = None if weights is None else Path(weights)
+    if isinstance(reference, onnx.ModelProto) or (
+        isinstance(reference, str | os.PathLike) and not is_source(os.fspath(reference))
+    ):
+        if path is not None:
+            raise ArgumentError("weights are loaded into a PyTorch source, and not into an .onnx")
+        other = OnnxModel(_name(reference), ModelFile.of(reference))
+        other.takes(model)
+        return other
+    if isinstance(reference, str | os.PathLike):
+        return TorchSource(load_source(os.fspath(reference), seed=seed, weights=path), model)
+    if path is not None:
+        raise ArgumentError("the weights of a module that is built are its own; leave them out")
+    if not isinstance(reference, Source):
+        reference = Source(type(reference).__name__, reference)
+    return TorchSource(reference, model)
+
+
+def _sweep(model: OnnxModel, reference: Reference, seed: int) -> list[Size]:
+    examples = getattr(reference, "example_shapes", None)
+    first = sweep(model.inputs, None, examples)[0]
+    if isinstance(reference, TorchSource):
+        inputs = draw(model.inputs, first.shapes, distributions(model.inputs)[0], seed)
+        pools = reference.pooled_axes(list(inputs.values()))
+    else:
+        pools = _pools_in(model.file)
+    return sweep(model.inputs, pools or None, examples)
+
+
+def _pools_in(file: ModelFile) -> list[PooledAxis]:
+    """What the graph is seen to pool to."""
+    infer(file)
+    found: set[PooledAxis] = set()
+    for scope in file.scopes:
+        for construct in find(scope.graph, scope.opset)[0]:
+            attributes = construct.op.attributes()
+            bins = attributes.get("output_sizes") or attributes["output_size"]
+            found.update(PooledAxis(size) for size in bins if size > 1)
+    return sorted(found)
+
+
+def _check_accepted(reference: Reference, results: Sequence[SizeResult]) -> None:
+    if all(result.outcome == "not accepted" for result in results):
+        where = results[0].size
+        more = f" nor {len(results) - 1} other sizes" if len(results) > 1 else ""
+        way_out = "" if results[0].label == "fixed" else "; name sizes that it accepts (--shape)"
+        raise SourceError(
+            f"{reference.name} does not accept {where}{more}: {results[0].detail}{way_out}"
+        )
+
+
+def _plane(shape: Sequence[int]) -> int:
+    """The elements that a pool of an input may sum: all positions of one channel."""
+    axes = {0: (), 1: shape, 2: shape[1:], 3: shape[1:]}.get(len(shape), shape[2:])
+    return math.prod(axes)
+
+
+def _weighted_sums(model: onnx.ModelProto) -> int:
+    """The terms that one output of each layer sums, over all layers with constant weights."""
+    weights = {tensor.name: tensor.dims for tensor in model.graph.initializer}
+    total = 0
+    for node in model.graph.node:
+        dims = weights.get(node.input[1], ()) if len(node.input) > 1 else ()
+        if len(dims) < 2:
+            continue
+        if node.op_type == "Conv":
+            total += math.prod(dims[1:])
+        elif node.op_type in ("ConvTranspose", "MatMul", "Gemm"):
+            total += math.prod(dims) // min(dims[-2:])
+    return total
+
+
+def _name(model: Model) -> str:
+    if isinstance(model, ModelFile):
+        return str(model.path)
+    return "the model" if isinstance(model, onnx.ModelProto) else os.fspath(model)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value if not isinstance(value, float) or math.isfinite(value) else None

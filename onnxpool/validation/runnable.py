@@ -1,0 +1,335 @@
+"""What validation runs: a model in ONNX Runtime as its users run it, and a PyTorch source."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import inspect
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import onnx
+
+from onnxpool.errors import ArgumentError, ModelError, SourceError
+from onnxpool.inputs.sizes import PooledAxis
+from onnxpool.inputs.values import ModelInput, model_inputs
+from onnxpool.model.file import ModelFile
+from onnxpool.model.functions import dialect_nodes
+from onnxpool.ops.op import DOMAIN, Array
+from onnxpool.rewrites.graph.run import EXTERNAL_DATA_FOLDER, one_line
+from onnxpool.rewrites.lower.function_body import is_body
+from onnxpool.runtime import register_where_used
+from onnxpool.validation.source import Source
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+class DoesNotRun(Exception):
+    """An input that a model or a source does not accept; the message is one line."""
+
+
+class Reference(Protocol):
+    """What a model is compared with."""
+
+    name: str
+
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
+        """The outputs in the dtype of the inputs.
+
+        Raises:
+            DoesNotRun: the inputs are not accepted.
+        """
+
+    def run_exactly(self, inputs: Sequence[Array]) -> list[Array] | None:
+        """The outputs computed in float64; None where that cannot be done."""
+
+
+class OnnxModel:
+    """A model in ONNX Runtime, with its default optimisations.
+
+    Attributes:
+        inputs: what has to be given, in the order of the model.
+        outputs: the names of its outputs.
+        has_kernels: whether its ops of the dialect run the kernels of the custom-op library.
+    """
+
+    def __init__(self, name: str, file: ModelFile, *, library: bool = True) -> None:
+        """Load a model; its external data is in the folder of `file`.
+
+        Args:
+            library: whether to use the custom-op library, where it is there.
+
+        Raises:
+            ModelError: ONNX Runtime refuses it, or it holds ops of onnxpool without a body.
+        """
+        self.name = name
+        self.file = file
+        self.inputs = model_inputs(file.proto)
+        self.outputs = [value.name for value in file.proto.graph.output]
+        options = _session_options(file.path.parent)
+        self.has_kernels = library and register_where_used(options, file.proto)
+        if not self.has_kernels:
+            _check_bodies(name, file.proto)
+        try:
+            self._session = _session(file.proto, options)
+        except Exception as error:
+            raise ModelError(f"{name} is refused by ONNX Runtime: {one_line(error)}") from error
+
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
+        named = {i.name: value for i, value in zip(self.inputs, inputs, strict=True)}
+        try:
+            return [np.asarray(y) for y in self._session.run(None, named)]
+        except Exception as error:
+            raise DoesNotRun(one_line(error)) from error
+
+    def run_exactly(self, inputs: Sequence[Array]) -> list[Array] | None:
+        return None
+
+    def takes(self, model: OnnxModel) -> None:
+        """Check that this, as a reference, takes the inputs of `model` and gives its outputs.
+
+        Raises:
+            ArgumentError: number or rank of the inputs, or number of the outputs, differ.
+        """
+        _check_number(model, self.name, len(self.inputs), len(self.outputs))
+        for mine, other in zip(self.inputs, model.inputs, strict=True):
+            ranks = [len(i.dims) for i in (mine, other) if i.dims is not None]
+            if len(set(ranks)) > 1:
+                raise ArgumentError(
+                    f"input {other.name!r} of {model.name} has rank {ranks[1]}, input "
+                    f"{mine.name!r} of {self.name} has rank {ranks[0]}"
+                )
+
+
+class TorchSource:
+    """A PyTorch module, run in the dtype of the model's inputs and in float64."""
+
+    def __init__(self, source: Source, model: OnnxModel) -> None:
+        """Take a source whose inputs are those of `model`.
+
+        Raises:
+            SourceError: it takes another number of inputs.
+        """
+        self.name = source.name
+        self.example_shapes = source.example_shapes
+        self.module = in_dtype(source.module, model.inputs)
+        _check_arguments(source, len(model.inputs))
+        self._exact_module = _in_float64(self.module)
+
+    def run(self, inputs: Sequence[Array]) -> list[Array]:
+        import torch
+
+        try:
+            with torch.no_grad(), _quietly():
+                return _arrays(self.module(*map(_tensor, inputs)))
+        except Exception as error:
+            raise DoesNotRun(one_line(error)) from error
+
+    def run_exactly(self, inputs: Sequence[Array]) -> list[Array] | None:
+        import torch
+
+        if self._exact_module is None:
+            return None
+        tensors = [_tensor(x) for x in inputs]
+        exact = [x.double() if x.is_floating_point() else x for x in tensors]
+        try:
+            with torch.no_grad(), _quietly(), _float64_by_default():
+                outputs = _arrays(self._exact_module(*exact))
+        except Exception:
+            return None
+        # A source that casts to float32 by itself was not computed in float64.
+        rounded = any(y.dtype.kind == "f" and y.dtype != np.float64 for y in outputs)
+        return None if rounded else outputs
+
+    def pooled_axes(self, inputs: Sequence[Array]) -> list[PooledAxis] | None:
+        """What is pooled adaptively when the source runs on `inputs`; None where it does not run.
+
+        The stride is taken from the last axes of the first input.
+        """
+        found: set[PooledAxis] = set()
+
+        def see(name: str, args: Sequence[Any], _result: Any) -> None:
+            if "adaptive_" not in name:
+                return
+            sizes = args[1]
+            lengths = args[0].shape[-len(sizes) :]
+            whole = inputs[0].shape[-len(sizes) :]
+            for given, length, bins in zip(whole, lengths, sizes, strict=False):
+                if 1 < bins != length:
+                    found.add(PooledAxis(int(bins), max(1, round(given / length))))
+
+        try:
+            self._watch(inputs, see)
+        except DoesNotRun:
+            return None
+        return sorted(found)
+
+    def record(self, inputs: Sequence[Array]) -> dict[str, Array]:
+        """The floating-point results of all calls to PyTorch, named by submodule and op.
+
+        Raises:
+            DoesNotRun: the inputs are not accepted.
+        """
+        import torch
+
+        results: dict[str, Array] = {}
+        where: list[str] = []
+        counts: Counter[str] = Counter()
+
+        def see(name: str, _args: Sequence[Any], result: Any) -> None:
+            if isinstance(result, torch.Tensor) and result.is_floating_point():
+                place = f"module {where[-1]}" if where else "the source"
+                counts[f"{place}: {name}"] += 1
+                count = counts[f"{place}: {name}"]
+                again = f" (call {count})" if count > 1 else ""
+                results[f"{place}, {name}{again}"] = result.detach().numpy().copy()
+
+        def enter(name: str) -> Callable[..., None]:
+            return lambda *_: where.append(name)
+
+        def leave(*_: Any) -> None:
+            where.pop()
+
+        with contextlib.ExitStack() as hooks:
+            for name, module in self.module.named_modules():
+                if name:
+                    hooks.enter_context(module.register_forward_pre_hook(enter(name)))
+                    hooks.enter_context(module.register_forward_hook(leave))
+            self._watch(inputs, see)
+        return results
+
+    def _watch(
+        self, inputs: Sequence[Array], see: Callable[[str, Sequence[Any], Any], None]
+    ) -> None:
+        """Run, and show every call to PyTorch: the name of the op, arguments and result."""
+        from torch.utils._python_dispatch import TorchDispatchMode
+
+        class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+            def __torch_dispatch__(
+                self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+            ) -> Any:
+                result = func(*args, **(kwargs or {}))
+                see(func.overloadpacket.__name__.lstrip("_"), args, result)
+                return result
+
+        with Watch():  # type: ignore[no-untyped-call]
+            self.run(inputs)
+
+
+def _session_options(folder: Path) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    # Threads that wait without sleeping slow the source down, which runs in between.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry(EXTERNAL_DATA_FOLDER, str(folder))
+    return options
+
+
+def _session(model: onnx.ModelProto, options: Any) -> Any:
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+
+
+def _check_bodies(name: str, model: onnx.ModelProto) -> None:
+    bodies = {function.name for function in model.functions if is_body(function)}
+    for node in dialect_nodes(model):
+        if node.op_type not in bodies:
+            raise ModelError(
+                f"{name} holds {DOMAIN}::{node.op_type} (node {node.name!r}) without a function "
+                "body, which ONNX Runtime cannot run without the custom-op library; "
+                "`onnxpool rewrite` makes it standard ops, or with --to custom-op adds the body"
+            )
+
+
+def _check_number(model: OnnxModel, name: str, inputs: int, outputs: int) -> None:
+    for kind, found, wanted in (
+        ("inputs", len(model.inputs), inputs),
+        ("outputs", len(model.outputs), outputs),
+    ):
+        if found != wanted:
+            raise ArgumentError(f"{model.name} has {found} {kind}, {name} has {wanted}")
+
+
+def _check_arguments(source: Source, count: int) -> None:
+    try:
+        signature = inspect.signature(source.module.forward)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(*range(count))
+    except TypeError as error:
+        raise SourceError(
+            f"the model has {count} inputs, and {source.name} takes {signature}: {error}"
+        ) from error
+
+
+def in_dtype(module: nn.Module, inputs: Sequence[ModelInput]) -> nn.Module:
+    """A copy in evaluation mode, with weights of the dtype that the model's inputs have."""
+    import torch
+
+    dtypes = {i.dtype for i in inputs if i.is_float}
+    try:
+        with _quietly():
+            module = copy.deepcopy(module).cpu()
+    except Exception as error:
+        raise SourceError(f"the module cannot be copied: {one_line(error)}") from error
+    with contextlib.suppress(NotImplementedError):  # a loaded .pt2 has one mode only
+        module.eval()
+    if len(dtypes) == 1:
+        module = module.to(torch.from_numpy(np.zeros(0, dtypes.pop())).dtype)
+    return module
+
+
+def _in_float64(module: nn.Module) -> nn.Module | None:
+    try:
+        with _quietly():
+            return copy.deepcopy(module).double()
+    except Exception:
+        return None
+
+
+@contextlib.contextmanager
+def _float64_by_default() -> Iterator[None]:
+    """Let tensors that a module makes as it runs be float64."""
+    import torch
+
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(default)
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _tensor(value: Array) -> torch.Tensor:
+    import torch
+
+    return torch.from_numpy(value.copy())
+
+
+def _arrays(outputs: Any) -> list[Array]:
+    """The tensors in what a module returns, in the order in which an exporter lists them."""
+    import torch
+    from torch.utils._pytree import tree_leaves
+
+    leaves = [leaf for leaf in tree_leaves(outputs) if leaf is not None]
+    tensors = [leaf if isinstance(leaf, torch.Tensor) else torch.tensor(leaf) for leaf in leaves]
+    return [(t.float() if t.dtype == torch.bfloat16 else t).numpy() for t in tensors]

@@ -1,0 +1,220 @@
+"""Lift: find pooling by what it computes, and replace it by ops of the dialect.
+
+A node of the dialect is what it says (dialect_node), and so is a pool that an exporter left as
+PyTorch's own op (aten_fallback); such an average may be part of a generalised mean. A region of one
+pooling node is judged from its attributes and left alone (single_node). On every other region (see
+region.py) these rules are tried in order:
+
+    adaptive_average_pool   weighted sums
+    adaptive_max_pool       maxima, and where they stood
+    gem_pool                powers around a sum
+    dynamic                 all of these, where the graph computes its windows of shapes
+    unknown_size            looks like pooling, sizes not fixed: declined
+Then `adaptive_max_pool.pair` joins values with indices and `pyramid_pool.join` pools of one tensor,
+and `floor_stride.explain` says which strided pools stand in the place of adaptive ones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+import onnx_graphsurgeon as gs
+
+from onnxpool.ops import AdaptiveAveragePool
+from onnxpool.rewrites.graph.constants import is_constant
+from onnxpool.rewrites.graph.tensors import is_float, is_integer, shape_of
+from onnxpool.rewrites.graph.unread import output_names
+from onnxpool.rewrites.lift import (
+    adaptive_average_pool,
+    adaptive_max_pool,
+    aten_fallback,
+    dialect_node,
+    dynamic,
+    floor_stride,
+    gem_pool,
+    pyramid_pool,
+    single_node,
+    unknown_size,
+)
+from onnxpool.rewrites.lift.construct import Construct, Declined
+from onnxpool.rewrites.region.region import Region, RegionFinder
+from onnxpool.rewrites.region.roles import Role
+from onnxpool.rewrites.region.trials import Trials
+from onnxpool.rewrites.repair import frozen
+from onnxpool.rewrites.repair.hints import Hints
+
+RULES: tuple[Callable[[Region, int], Construct | Declined | None], ...] = (
+    adaptive_average_pool.judge,
+    adaptive_max_pool.judge,
+    gem_pool.judge,
+    unknown_size.judge,
+)
+
+_MOST_NESTED_FAILURES = 50
+"""A sum unrolled over a thousand nodes that is no mean has a thousand sums in it that are none."""
+
+
+def find(
+    graph: gs.Graph, opset: int, hints: Hints | None = None, *, for_kernel: bool = False
+) -> tuple[list[Construct], list[Declined]]:
+    """Find the pooling of one graph, without its bodies, in graph order; changes nothing.
+
+    Args:
+        graph: with the shapes and dtypes of its Variables filled in.
+        opset: the version of the default domain.
+        hints: what is known of the graph besides.
+        for_kernel: whether a kernel will compute them (see `pyramid_pool.join`).
+
+    Returns:
+        The constructs, and the regions that look like pooling but are not, with the reason.
+
+    Raises:
+        WrongHint: what the user said does not fit the graph.
+    """
+    hints = hints or Hints()
+    constructs, declined = _Search(graph, opset, hints, for_kernel).run()
+    return constructs, floor_stride.explain(declined, hints.origins)
+
+
+@dataclasses.dataclass
+class _Search:
+    graph: gs.Graph
+    opset: int
+    hints: Hints
+    for_kernel: bool
+
+    def __post_init__(self) -> None:
+        self.outputs = output_names(self.graph)
+        self.named = {id(n): self._judge_named(n) for n in self.graph.nodes if _is_named(n)}
+        self.finder = RegionFinder(self.graph, pools=dict(self._named_averages()))
+        self.trials = Trials(self.graph, self.opset, self.finder.constants)
+        known = self.finder.constants | self.trials.sizes
+        self.sized_finder = RegionFinder(self.graph, known) if self.trials.sizes else None
+        self.lifted: set[int] = set()
+        self.judged: set[int] = set()
+        self.nested_failures = 0
+
+    def run(self) -> tuple[list[Construct], list[Declined]]:
+        constructs: list[Construct] = []
+        declined: list[Declined] = []
+        for node in reversed(self.graph.nodes):
+            for y in node.outputs:
+                if not self._is_candidate(y):
+                    continue
+                nested = self._is_inside(y, self.judged)
+                if nested and self.nested_failures == _MOST_NESTED_FAILURES:
+                    continue
+                verdict = self._judge(y, nested)
+                if isinstance(verdict, Construct):
+                    constructs.append(verdict)
+                    self.lifted.update(map(id, verdict.nodes))
+                elif nested:
+                    self.nested_failures += verdict is not None
+                elif verdict is not None:
+                    declined.append(verdict)
+                    self.judged.update(map(id, verdict.region.nodes))
+        constructs, declined = frozen.settle(
+            self.graph, constructs, declined, self.trials, self.hints, self.opset
+        )
+        declined = [d for d in declined if not _is_explained(d, constructs)]
+        paired = adaptive_max_pool.pair(constructs)
+        joined = pyramid_pool.join(paired, for_kernel=self.for_kernel)
+        return sorted(joined, key=lambda c: self.finder.position(c.found[0].y)), declined[::-1]
+
+    def _judge(self, y: gs.Variable, nested: bool) -> Construct | Declined | None:
+        """The verdict on the largest region that ends in `y` and pools no axis twice."""
+        (node,) = y.inputs
+        if id(node) in self.named:
+            first = next(tensor for tensor in node.outputs if tensor.name)
+            return self.named[id(node)] if y is first else None
+        best: Construct | None = None
+        declined: Declined | None = None
+        for region in self.finder.regions(y):
+            if best is not None and _pools_again(best.found[0], region):
+                break
+            verdict = self._verdict(region)
+            if isinstance(verdict, Construct):
+                best = verdict
+            elif declined is None:
+                declined = verdict
+        sized = best or self._judge_sized(y, nested)
+        return sized or declined or unknown_size.judge_gather(y, self.finder.constants)
+
+    def _judge_named(self, node: gs.Node) -> Construct | Declined:
+        if dialect_node.applies(node):
+            return dialect_node.judge(node, self.opset, self.outputs)
+        return aten_fallback.judge(node, self.opset, self.outputs)
+
+    def _named_averages(self) -> Iterator[tuple[int, AdaptiveAveragePool]]:
+        """Those of sizes that the graph does not compute: GeMPool takes no others."""
+        found = ((k, c) for k, c in self.named.items() if isinstance(c, Construct))
+        for key, construct in found:
+            if isinstance(construct.op, AdaptiveAveragePool) and not construct.parameters:
+                yield key, construct.op
+
+    def _judge_sized(self, y: gs.Variable, nested: bool) -> Construct | Declined | None:
+        """As `_judge`, of regions that read what the graph computes of shapes."""
+        if self.sized_finder is None or y.name in self.trials.sizes:
+            return None
+        best: Construct | None = None
+        declined: Declined | None = None
+        for region in self.sized_finder.regions(y):
+            if best is not None and _pools_again(best.found[0], region):
+                break
+            verdict = dynamic.judge(
+                region, self.trials, RULES[:-1], self.opset, thorough=not (nested or best)
+            )
+            if isinstance(verdict, Construct):
+                best = verdict
+            elif declined is None:
+                declined = verdict
+        return best or declined
+
+    def _verdict(self, region: Region) -> Construct | Declined | None:
+        if single_node.applies(region):
+            return single_node.judge(region)
+        for rule in RULES:
+            if verdict := rule(region, self.opset):
+                return verdict
+        return None
+
+    def _is_candidate(self, y: gs.Variable) -> bool:
+        judgeable = is_float(y.dtype) or is_integer(y.dtype) or any(map(_is_named, y.inputs))
+        return (
+            judgeable
+            and not is_constant(y, self.finder.constants)
+            and not self._is_inside(y, self.lifted)
+        )
+
+    def _is_inside(self, y: gs.Variable, nodes: set[int]) -> bool:
+        """Whether `y` is computed by `nodes` for them alone."""
+        inside = bool(y.outputs) and all(id(node) in nodes for node in (*y.inputs, *y.outputs))
+        return inside and y.name not in self.outputs
+
+
+def _is_named(node: gs.Node) -> bool:
+    """Whether a node says by itself what it computes, with no region to look at."""
+    applies = dialect_node.applies(node) or aten_fallback.applies(node)
+    return applies and any(tensor.name for tensor in node.outputs)
+
+
+def _is_explained(declined: Declined, constructs: list[Construct]) -> bool:
+    """Whether a region is a construct with more around it, which need not be pooling.
+
+    The power mean around a single node that is pooling in itself is worth a word all the same.
+    """
+    nodes = set(map(id, declined.region.nodes))
+    powers = Role.POWER in declined.region.roles
+    inner = (c for c in constructs if not (powers and c.best))
+    return any(id(node) in nodes for construct in inner for node in construct.nodes)
+
+
+def _pools_again(inner: Region, outer: Region) -> bool:
+    """Whether what `outer` adds in front of `inner` pools an axis that `inner` pools."""
+    first, second, last = shape_of(outer.x), shape_of(inner.x), shape_of(inner.y)
+    if first is None or second is None or last is None:
+        return False
+    if not len(first) == len(second) == len(last):
+        return False
+    return any(a != b and b != c for a, b, c in zip(first, second, last, strict=True))

@@ -1,0 +1,48 @@
+"""Which tensors of a graph are constant, and what they hold."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+
+from onnxpool.ops.op import Array
+
+_RANDOM = frozenset(
+    [
+        "RandomNormal",
+        "RandomNormalLike",
+        "RandomUniform",
+        "RandomUniformLike",
+        "Multinomial",
+        "Bernoulli",
+    ]
+)
+
+
+def is_standard(node: gs.Node) -> bool:
+    return node.domain in (None, "", "ai.onnx")
+
+
+def constant_names(graph: gs.Graph) -> frozenset[str]:
+    """Names of the Variables that are computed from constants alone."""
+    names: set[str] = set()
+    for node in graph.nodes:
+        computes = node.op not in _RANDOM and is_standard(node) and not any(node.subgraphs())
+        if computes and all(is_constant(tensor, names) for tensor in node.inputs):
+            names.update(tensor.name for tensor in node.outputs)
+    return frozenset(names)
+
+
+def is_constant(tensor: gs.Tensor, names: frozenset[str] | set[str]) -> bool:
+    return isinstance(tensor, gs.Constant) or not tensor.name or tensor.name in names
+
+
+def head(constant: gs.Constant, count: int) -> Array:
+    """The first values of a constant, without decoding the rest where it is stored raw."""
+    stored = constant._values
+    proto = getattr(stored, "tensor", None)
+    if isinstance(proto, onnx.TensorProto) and proto.HasField("raw_data"):
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(proto.data_type)
+        return np.frombuffer(proto.raw_data[: count * dtype.itemsize], dtype)
+    return np.asarray(constant.values).reshape(-1)[:count]

@@ -1,0 +1,115 @@
+"""Cut a piece out of a graph as a model of its own, so that it can be run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import onnx
+import onnx_graphsurgeon as gs
+from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter, constant_to_onnx_tensor
+
+from onnxpool.ops.op import DOMAIN, VERSION
+from onnxpool.rewrites.graph.tensors import onnx_type
+
+_HALVES = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
+
+
+def cut(
+    inputs: Sequence[gs.Tensor],
+    outputs: Sequence[gs.Tensor],
+    opset: int,
+    *,
+    promote: bool = False,
+    bodies: Sequence[onnx.FunctionProto] = (),
+) -> onnx.ModelProto:
+    """Return a model that computes `outputs` from `inputs` and constants.
+
+    Args:
+        inputs: become the inputs of the model, of known dtype.
+        outputs: become the outputs of the model, of known dtype.
+        opset: the version of the default domain.
+        promote: compute float16 and bfloat16 in float32, which shows what the nodes compute
+            without the rounding, and runs where half-precision kernels are missing.
+        bodies: functions of the dialect, for the nodes that call them.
+    """
+    given = {tensor.name for tensor in inputs}
+    nodes = producers(outputs, given)
+    read = {t.name: t for t in (*outputs, *(t for node in nodes for t in node.inputs))}
+    graph = onnx.helper.make_graph(
+        [OnnxExporter.export_node(loaded(node)) for node in nodes],
+        "region",
+        [_value_info(t) for t in inputs],
+        [_value_info(t, with_shape=False) for t in outputs],
+        [
+            constant_to_onnx_tensor(tensor)
+            for name, tensor in read.items()
+            if isinstance(tensor, gs.Constant) and name not in given
+        ],
+    )
+    if promote:
+        _promote(graph)
+    opset_import = onnx.helper.make_opsetid("", opset)
+    called = {node.op for node in nodes if node.domain == DOMAIN}
+    return onnx.helper.make_model(
+        graph,
+        opset_imports=[opset_import, *[onnx.helper.make_opsetid(DOMAIN, VERSION)] * bool(called)],
+        functions=[body for body in bodies if body.name in called],
+        ir_version=max(onnx.helper.find_min_ir_version_for([opset_import]), 8 if called else 7),
+    )
+
+
+def producers(outputs: Sequence[gs.Tensor], given: set[str]) -> list[gs.Node]:
+    """Every node that `outputs` need, down to what is `given`, each behind what it reads."""
+    ordered: list[gs.Node] = []
+    seen: set[int] = set()
+    stack = [(producer, False) for tensor in outputs for producer in tensor.inputs]
+    while stack:
+        node, is_read = stack.pop()
+        if is_read:
+            ordered.append(node)
+        elif id(node) not in seen:
+            seen.add(id(node))
+            stack.append((node, True))
+            needed = (tensor for tensor in node.inputs if tensor.name not in given)
+            stack.extend((producer, False) for tensor in needed for producer in tensor.inputs)
+    return ordered
+
+
+def needs_constants_alone(tensor: gs.Tensor) -> bool:
+    """Whether `tensor` can be computed without any input of the graph."""
+    nodes = producers((tensor,), set())
+    read = (tensor, *(t for node in nodes for t in node.inputs))
+    return all(isinstance(t, gs.Constant) or t.inputs or not t.name for t in read)
+
+
+def loaded(node: gs.Node) -> gs.Node:
+    """Read what the node refers to: the exporter would pass on references to external data."""
+    for value in node.attrs.values():
+        if isinstance(value, gs.Constant):
+            value.values  # noqa: B018 - reading it loads it
+    return node
+
+
+def _value_info(tensor: gs.Tensor, with_shape: bool = True) -> onnx.ValueInfoProto:
+    shape = tensor.shape if with_shape else None
+    return onnx.helper.make_tensor_value_info(tensor.name, onnx_type(tensor.dtype), shape)
+
+
+def _promote(graph: onnx.GraphProto) -> None:
+    for value in (*graph.input, *graph.output):
+        if value.type.tensor_type.elem_type in _HALVES:
+            value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    for tensor in graph.initializer:
+        _promote_tensor(tensor)
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.TENSOR:
+                _promote_tensor(attribute.t)
+            if attribute.name in ("to", "dtype") and attribute.i in _HALVES:
+                attribute.i = onnx.TensorProto.FLOAT
+
+
+def _promote_tensor(tensor: onnx.TensorProto) -> None:
+    if tensor.data_type in _HALVES:
+        values = onnx.numpy_helper.to_array(tensor).astype("float32")
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))

@@ -1,0 +1,45 @@
+"""The dtype and the shape of a tensor of a graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+
+from onnxpool.ops.op import Shape
+
+
+def onnx_type(dtype: Any) -> int:
+    """The TensorProto.DataType of a graphsurgeon dtype: a NumPy type, that number, or None."""
+    if dtype is None:
+        return onnx.TensorProto.UNDEFINED
+    if isinstance(dtype, int):
+        return dtype
+    return int(onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype)))
+
+
+def numpy_type(dtype: Any) -> np.dtype[Any]:
+    """The NumPy dtype (ml_dtypes for bfloat16) of a graphsurgeon dtype."""
+    return onnx.helper.tensor_dtype_to_np_dtype(onnx_type(dtype))
+
+
+def is_float(dtype: Any) -> bool:
+    return onnx_type(dtype) in (
+        onnx.TensorProto.FLOAT,
+        onnx.TensorProto.DOUBLE,
+        onnx.TensorProto.FLOAT16,
+        onnx.TensorProto.BFLOAT16,
+    )
+
+
+def is_integer(dtype: Any) -> bool:
+    return onnx_type(dtype) in (onnx.TensorProto.INT64, onnx.TensorProto.INT32)
+
+
+def shape_of(tensor: gs.Tensor) -> Shape | None:
+    """The shape with unnamed sizes as None; None where nothing is known."""
+    if tensor.shape is None:
+        return None
+    return tuple(d if isinstance(d, int) else (d or None) for d in tensor.shape)

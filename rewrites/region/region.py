@@ -1,0 +1,121 @@
+"""Regions: the nodes between a tensor X and a later tensor Y that depends on nothing else.
+
+From Y backwards, the latest tensor of the frontier is replaced by what its node reads, constants
+left out. Whenever one tensor remains, everything of Y that is not constant comes from it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+import onnx_graphsurgeon as gs
+
+from onnxpool.ops import AdaptiveAveragePool
+from onnxpool.rewrites.graph.constants import constant_names, is_constant
+from onnxpool.rewrites.region.roles import Role, role
+
+_MOST_NODES = 20_000
+"""The exporter unrolls a window of 23x23 positions to 1,100 nodes."""
+_NO_PRODUCER = -1
+
+
+@dataclasses.dataclass(frozen=True)
+class Region:
+    """What computes `y` from `x`: nodes in graph order, without those that compute constants.
+
+    Attributes:
+        pool: the node among them that says by itself what it computes, if there is one.
+    """
+
+    x: gs.Variable
+    y: gs.Variable
+    nodes: tuple[gs.Node, ...]
+    roles: Role
+    pool: NamedPool | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class NamedPool:
+    """A node that averages as its name says; no runtime need take it."""
+
+    node: gs.Node
+    op: AdaptiveAveragePool
+
+
+def ops_in_words(nodes: Iterable[gs.Node]) -> str:
+    """The op types in graph order with their counts, as a person would say them."""
+    counts = Counter(node.op for node in nodes)
+    return ", ".join(op if n == 1 else f"{n} {op}" for op, n in counts.items())
+
+
+class RegionFinder:
+    """Bounds the regions of one graph, which must not change meanwhile."""
+
+    def __init__(
+        self,
+        graph: gs.Graph,
+        constants: frozenset[str] | None = None,
+        pools: Mapping[int, AdaptiveAveragePool] | None = None,
+    ) -> None:
+        """Take `constants` for constant: by default, what depends on no input of the graph.
+
+        Args:
+            pools: per `id` of a node that averages its first input, as its name says, its op.
+        """
+        self.constants = constant_names(graph) if constants is None else constants
+        self._position = {
+            tensor.name: index for index, node in enumerate(graph.nodes) for tensor in node.outputs
+        }
+        self._nodes = list(graph.nodes)
+        self._pools = pools or {}
+        self._roles: dict[int, Role | None] = {}
+
+    def regions(self, y: gs.Variable) -> Iterator[Region]:
+        """The regions that end in `y`, the smallest first; each contains the one before."""
+        frontier = [(-self.position(y), y.name)]
+        tensors = {y.name: y}
+        indices: set[int] = set()
+        roles = Role(0)
+        pool: NamedPool | None = None
+        while frontier and len(indices) < _MOST_NODES:
+            latest = -frontier[0][0]
+            if latest == _NO_PRODUCER or (found := self._role(latest)) is None:
+                return
+            while frontier and -frontier[0][0] == latest:
+                heapq.heappop(frontier)
+            if (op := self._pools.get(id(self._nodes[latest]))) is not None:
+                if pool is not None:
+                    return
+                pool = NamedPool(self._nodes[latest], op)
+            indices.add(latest)
+            roles |= found
+            self._expand(self._nodes[latest], tensors, frontier)
+            if len(frontier) == 1:
+                x = tensors[frontier[0][1]]
+                yield Region(x, y, tuple(self._nodes[i] for i in sorted(indices)), roles, pool)
+
+    def position(self, tensor: gs.Tensor) -> int:
+        """The place in the graph of the node that computes a tensor."""
+        return self._position.get(tensor.name, _NO_PRODUCER)
+
+    def _expand(
+        self, node: gs.Node, tensors: dict[str, gs.Variable], frontier: list[tuple[int, str]]
+    ) -> None:
+        for tensor in node.inputs[:1] if id(node) in self._pools else node.inputs:
+            if self._varies(tensor) and tensor.name not in tensors:
+                tensors[tensor.name] = tensor
+                heapq.heappush(frontier, (-self.position(tensor), tensor.name))
+
+    def _role(self, index: int) -> Role | None:
+        node = self._nodes[index]
+        if id(node) in self._pools:
+            return Role.LINEAR | Role.SUM
+        if index not in self._roles:
+            self._roles[index] = role(node, self._varies)
+        return self._roles[index]
+
+    def _varies(self, tensor: gs.Tensor) -> bool:
+        return not is_constant(tensor, self.constants)

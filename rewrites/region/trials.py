@@ -1,0 +1,255 @@
+"""A graph at chosen sizes of its inputs: shapes of tensors, and what the graph computes of shapes.
+
+Exporters compute window bounds of `Shape`. Such tensors are constants once sizes are chosen, and
+the graph around them is then like one that was exported for these sizes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter, constant_to_onnx_tensor
+
+from onnxpool.ops.op import Array
+from onnxpool.rewrites.graph.constants import is_constant, is_standard
+from onnxpool.rewrites.graph.cut import cut, loaded, producers
+from onnxpool.rewrites.graph.run import RunError, Runner
+from onnxpool.rewrites.graph.tensors import onnx_type
+
+Sizes = Mapping[str, int]
+"""A number for each symbol of the inputs."""
+
+_LARGEST_SHAPE_OPERAND = 1024
+"""Elements. A larger constant is no shape, axis or window bound: inference needs only its shape."""
+
+
+def size_names(graph: gs.Graph, constants: frozenset[str]) -> frozenset[str]:
+    """Names of the Variables that are computed of constants and shapes alone."""
+    names: set[str] = set()
+    for node in graph.nodes:
+        if not is_standard(node) or any(node.subgraphs()):
+            continue
+        known = [is_constant(tensor, constants) for tensor in node.inputs]
+        sized = [tensor.name in names for tensor in node.inputs]
+        if node.op in ("Shape", "Size") or (
+            any(sized) and all(a or b for a, b in zip(known, sized, strict=True))
+        ):
+            names.update(tensor.name for tensor in node.outputs)
+    return frozenset(names - constants)
+
+
+_LEADING_SIZE = 2
+_BASE, _FAR = 256, 512
+"""Sizes at which it is seen how an axis follows an input: of images, far from their least size."""
+
+
+class Trials:
+    """A graph whose inputs can be given sizes.
+
+    Attributes:
+        sizes: names of the tensors that depend on constants and shapes alone.
+        constants: names of the tensors that depend on constants alone.
+        inputs: per name its dims, each a number or a symbol.
+        symbols: what stands for an open size of an input, such as "H" or "x[2]".
+    """
+
+    def __init__(self, graph: gs.Graph, opset: int, constants: frozenset[str]) -> None:
+        self._opset = opset
+        self.sizes = size_names(graph, constants)
+        self.constants = constants
+        self.inputs = {
+            tensor.name: tuple(
+                dim if isinstance(dim, int) else str(dim or f"{tensor.name}[{axis}]")
+                for axis, dim in enumerate(tensor.shape)
+            )
+            for tensor in graph.inputs
+            if tensor.shape is not None
+        }
+        self.symbols = tuple(
+            dict.fromkeys(d for dims in self.inputs.values() for d in dims if isinstance(d, str))
+        )
+        self._inferred: dict[tuple[str, tuple[int, ...]], dict[str, tuple[int, ...]]] = {}
+        self._skeletons: dict[str, onnx.ModelProto] = {}
+        self._runners: dict[tuple[str, ...], tuple[list[gs.Node], Runner]] = {}
+        self._axes: dict[str, dict[str, _Line | None]] = {}
+
+    def shape(self, tensor: gs.Tensor, sizes: Sizes) -> tuple[int, ...] | None:
+        """The shape of a tensor at these sizes of the inputs; None where inference cannot tell."""
+        if isinstance(tensor, gs.Constant):
+            return tuple(tensor.shape)
+        if tensor.name in self.inputs:
+            return self._input_shape(tensor.name, sizes)
+        key = (tensor.name, tuple(sizes[symbol] for symbol in self.symbols))
+        if key not in self._inferred:
+            self._inferred[key] = self._infer(tensor, sizes)
+        return self._inferred[key].get(tensor.name)
+
+    def is_open(self, tensor: gs.Tensor, axis: int) -> bool:
+        """Whether the size of an axis depends on the sizes of the inputs."""
+        return self.symbol(tensor, axis) is not None
+
+    def symbol(self, tensor: gs.Tensor, axis: int) -> str | None:
+        """The symbol of an input that decides the size of an axis; None where none does."""
+        lines = self._lines(tensor).items()
+        return next((s for s, line in lines if line is not None and line.axis == axis), None)
+
+    def sizes_for(self, tensor: gs.Tensor, plane: Sequence[int]) -> dict[str, int] | None:
+        """Sizes of the inputs at which the last axes of `tensor` are `plane`; None: none found.
+
+        Symbols on which only the axes in front depend become `_LEADING_SIZE`.
+        """
+        sizes = dict.fromkeys(self.symbols, _LEADING_SIZE)
+        rank = len(tensor.shape or ())
+        for symbol, line in self._lines(tensor).items():
+            if line is not None and line.axis >= rank - len(plane):
+                sizes[symbol] = line.solve(plane[line.axis - rank])
+        shape = self.shape(tensor, sizes)
+        fits = shape is not None and shape[-len(plane) :] == tuple(plane)
+        return sizes if fits and min(sizes.values(), default=1) > 0 else None
+
+    def _lines(self, tensor: gs.Tensor) -> dict[str, _Line | None]:
+        """For each symbol, the last axis of `tensor` that depends on it, and how."""
+        if tensor.name not in self._axes:
+            base = dict.fromkeys(self.symbols, _BASE)
+            self._axes[tensor.name] = {
+                symbol: _line(self.shape(tensor, base), self.shape(tensor, {**base, symbol: _FAR}))
+                for symbol in self.symbols
+            }
+        return self._axes[tensor.name]
+
+    def values(self, tensors: Sequence[gs.Tensor], sizes: Sizes) -> tuple[Array, ...]:
+        """What tensors that depend on shapes alone are at these sizes.
+
+        Raises:
+            RunError: they cannot be computed, or a shape that they read is not known.
+        """
+        if not tensors:
+            return ()
+        roots, runner = self._size_runner(tensors)
+        given: dict[str, Array] = {}
+        for node in roots:
+            shape = self.shape(node.inputs[0], sizes)
+            if shape is None:
+                raise RunError(f"the shape of {node.inputs[0].name!r} cannot be inferred")
+            given[node.outputs[0].name] = _shape_value(node, shape)
+        return runner(given)
+
+    def producers(self, tensors: Sequence[gs.Tensor]) -> list[gs.Node]:
+        """The nodes that compute `tensors` of shapes, without those that compute constants."""
+        given = {t.name for node in producers(tensors, set()) for t in node.inputs} - self.sizes
+        return [n for n in producers(tensors, given) if n.outputs[0].name in self.sizes]
+
+    def _size_runner(self, tensors: Sequence[gs.Tensor]) -> tuple[list[gs.Node], Runner]:
+        """What computes `tensors` from the outputs of these nodes: the shapes that they read."""
+        names = tuple(tensor.name for tensor in tensors)
+        if names not in self._runners:
+            self._runners[names] = self._make_size_runner(tensors)
+        return self._runners[names]
+
+    def _make_size_runner(self, tensors: Sequence[gs.Tensor]) -> tuple[list[gs.Node], Runner]:
+        roots = {
+            node.outputs[0].name: node
+            for node in producers(tensors, set())
+            if node.op in ("Shape", "Size") and node.inputs[0].name not in self.sizes
+        }
+        given = [node.outputs[0] for node in roots.values()]
+        read = {t.name for node in producers(tensors, set(roots)) for t in node.inputs}
+        read |= {tensor.name for tensor in tensors}
+        used = [tensor for tensor in given if tensor.name in read]
+        runner = Runner(cut(used, tensors, self._opset))
+        return [roots[tensor.name] for tensor in used], runner
+
+    def _input_shape(self, name: str, sizes: Sizes) -> tuple[int, ...]:
+        return tuple(dim if isinstance(dim, int) else sizes[dim] for dim in self.inputs[name])
+
+    def _infer(self, tensor: gs.Tensor, sizes: Sizes) -> dict[str, tuple[int, ...]]:
+        if tensor.name not in self._skeletons:
+            self._skeletons[tensor.name] = _skeleton(tensor, self._opset)
+        model = onnx.ModelProto()
+        model.CopyFrom(self._skeletons[tensor.name])
+        for value in model.graph.input:
+            if value.name in self.inputs:
+                shape = self._input_shape(value.name, sizes)
+                value.type.tensor_type.shape.CopyFrom(_shape_proto(shape))
+        try:
+            inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+        except (RuntimeError, ValueError, onnx.shape_inference.InferenceError):
+            return {}
+        values = (*inferred.graph.value_info, *inferred.graph.output)
+        found = {value.name: _known_shape(value) for value in values}
+        return {name: shape for name, shape in found.items() if shape is not None}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Line:
+    """An axis whose size grows by one when that of an input grows by `slope`."""
+
+    axis: int
+    at_base: int
+    slope: float
+
+    def solve(self, length: int) -> int:
+        return round(_BASE + (length - self.at_base) * self.slope)
+
+
+def _line(near: tuple[int, ...] | None, far: tuple[int, ...] | None) -> _Line | None:
+    if near is None or far is None:
+        return None
+    grown = [axis for axis, (a, b) in enumerate(zip(near, far, strict=True)) if a < b]
+    if not grown:
+        return None
+    axis = grown[-1]
+    return _Line(axis, near[axis], (_FAR - _BASE) / (far[axis] - near[axis]))
+
+
+def _skeleton(tensor: gs.Tensor, opset: int) -> onnx.ModelProto:
+    """What `tensor` needs, without weights and without declared shapes."""
+    nodes = producers((tensor,), set())
+    made = {t.name for node in nodes for t in node.outputs}
+    read = {t.name: t for node in nodes for t in node.inputs if t.name and t.name not in made}
+    small = {n: t for n, t in read.items() if _is_small(t)}
+    graph = onnx.helper.make_graph(
+        [OnnxExporter.export_node(loaded(node)) for node in nodes],
+        "skeleton",
+        [_declared(t) for name, t in read.items() if name not in small],
+        [onnx.helper.make_tensor_value_info(tensor.name, onnx_type(tensor.dtype), None)],
+        [constant_to_onnx_tensor(t) for t in small.values()],
+    )
+    domains = {node.domain or "" for node in nodes} | {""}
+    imports = [onnx.helper.make_opsetid(d, 1 if d else opset) for d in sorted(domains)]
+    return onnx.helper.make_model(graph, opset_imports=imports)
+
+
+def _declared(tensor: gs.Tensor) -> onnx.ValueInfoProto:
+    return onnx.helper.make_tensor_value_info(tensor.name, onnx_type(tensor.dtype), tensor.shape)
+
+
+def _is_small(tensor: gs.Tensor) -> bool:
+    if not isinstance(tensor, gs.Constant):
+        return False
+    return int(np.prod(tensor.shape)) <= _LARGEST_SHAPE_OPERAND
+
+
+def _shape_proto(shape: Sequence[int]) -> onnx.TensorShapeProto:
+    return onnx.TensorShapeProto(
+        dim=[onnx.TensorShapeProto.Dimension(dim_value=dim) for dim in shape]
+    )
+
+
+def _known_shape(value: onnx.ValueInfoProto) -> tuple[int, ...] | None:
+    if not value.type.tensor_type.HasField("shape"):
+        return None
+    dims = value.type.tensor_type.shape.dim
+    known = all(dim.HasField("dim_value") for dim in dims)
+    return tuple(dim.dim_value for dim in dims) if known else None
+
+
+def _shape_value(node: gs.Node, shape: tuple[int, ...]) -> Array:
+    if node.op == "Size":
+        return np.array(np.prod(shape), np.int64)
+    start, end = node.attrs.get("start", 0), node.attrs.get("end", len(shape))
+    return np.array(shape[slice(start, end)], np.int64)
