@@ -107,7 +107,8 @@ else from `onnxpool export`.
 
 **Right** means right at every size on each of seven distributions of input values (`validate`'s),
 by the rule of `onnxpool/validation/accuracy.py`: the error against float64 is at most 8 times what
-PyTorch's own float32 makes, or may make by summation in another order. Weights and inputs are seeded.
+PyTorch's own float32 makes, or may make by summation in another order. Weights and inputs are
+seeded.
 
 Right, of all constructs:"""
 

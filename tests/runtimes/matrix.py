@@ -34,8 +34,8 @@ class Cell:
 
     Attributes:
         outcome: "right" by the rule of onnxpool/validation/accuracy.py at every size on every
-            distribution; "refused" where the runtime says that it cannot load or run it; "not made" where there
-            is no model.
+            distribution; "refused" where the runtime says that it cannot load or run it; "not
+            made" where there is no model.
         detail: how wrong, or the runtime's own words.
         units: the greatest error, in units of PyTorch's own; None where nothing was compared.
     """
