@@ -38,7 +38,7 @@ REFUSED_BY_TORCH = frozenset(
 SPELLINGS = [
     pytest.param(s, marks=[] if s == "auto" else pytest.mark.slow, id=s) for s in STRATEGIES
 ]
-"""All are compared with PyTorch over the corpus as well (tests/onnxpool/test_pipeline.py)."""
+"""All are compared with PyTorch over the corpus too (tests/onnxpool/pipeline/test_rewrite.py)."""
 
 
 @functools.cache

@@ -8,7 +8,7 @@ from onnxpool.model.file import ModelFile
 from onnxpool.model.shapes import infer
 from onnxpool.rewrites.convert import FORMS, convert
 from onnxpool.rewrites.lower import Unsupported
-from tests.rewrites.lower.standard import model_of, ops, relative_error, run
+from tests.rewrites.legalize.standard import model_of, ops, relative_error, run
 
 EPSILON = float(np.finfo(np.float32).eps)
 X = {"X": (2, 4, 6, 5)}

@@ -6,7 +6,7 @@ from onnx import parser
 
 import onnxpool
 from onnxpool.ops import COMPUTED, KEEP
-from tests.rewrites.lift.test_find import find_in
+from tests.rewrites.test_find import find_in
 
 X = "float[N,3,H,W] X"
 SIZE = "size = Constant<value_ints=[6,7]>()"

@@ -8,7 +8,7 @@ from onnx import parser
 import onnxpool
 from onnxpool.ops import AdaptiveAveragePool, GeMPool, PyramidPool
 from onnxpool.rewrites.graph.run import evaluate
-from tests.rewrites.lift.test_find import find_in
+from tests.rewrites.test_find import find_in
 
 CLIP = "floor = Constant<value_float=0.001>() clipped = Clip(X, floor)"
 P = "p = Constant<value_float=2.5>() powers = Pow(clipped, p)"

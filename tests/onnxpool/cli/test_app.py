@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from tests.onnxpool.conftest import Run
 
-MODELS = Path(__file__).parents[2] / "models"
+MODELS = Path(__file__).parents[3] / "models"
 PYRAMID = MODELS / "ppm.onnx"
 
 

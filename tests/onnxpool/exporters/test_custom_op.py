@@ -12,7 +12,7 @@ from onnxpool.model.functions import dialect_nodes
 from onnxpool.rewrites.graph.run import kernels_missing
 from onnxpool.rewrites.lower.function_body import is_body
 from tests.onnxpool import custom_op
-from tests.onnxpool.test_exporters import (
+from tests.onnxpool.exporters.test_exporters import (
     DYNAMIC,
     MECHANISMS,
     SIZES,
@@ -23,7 +23,7 @@ from tests.onnxpool.test_exporters import (
     sample,
 )
 
-MODELS = Path(__file__).parents[2] / "models"
+MODELS = Path(__file__).parents[3] / "models"
 WAYS = (False, *[True] * (not kernels_missing()))
 """Whether the library is registered."""
 

@@ -10,7 +10,7 @@ from onnxpool.model.file import ModelFile
 from onnxpool.model.shapes import infer
 from onnxpool.rewrites.legalize.power import EXP_LOG, POWER_WITHOUT_ZERO, PRODUCTS
 from onnxpool.rewrites.lower import Unsupported, power
-from tests.rewrites.lower.standard import model_of, ops, replaced, run
+from tests.rewrites.legalize.standard import model_of, ops, replaced, run
 
 VALUES = np.array([0, -0.0, 1e-30, 0.3, 1, 2.7, 1e3, -1e-30, -2, -3.5, np.nan, np.inf], np.float32)
 X = {"X": (1, 2, 2, 3)}

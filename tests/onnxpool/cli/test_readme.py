@@ -10,7 +10,7 @@ import pytest
 
 from tests.onnxpool.conftest import Run
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COMMAND = "$ onnxpool "
 ERROR = re.compile(r"\de-\d\d")
 """The last digits of an error depend on the processor."""

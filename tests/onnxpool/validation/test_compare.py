@@ -28,7 +28,7 @@ from onnxpool.validation.compare import validate
 from tests.onnxpool.conftest import Run
 from tests.onnxpool.custom_op import needs_library
 
-MODELS = Path(__file__).parents[2] / "models"
+MODELS = Path(__file__).parents[3] / "models"
 DYNAMIC = torch.export.Dim.DYNAMIC
 
 

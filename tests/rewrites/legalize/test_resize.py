@@ -11,7 +11,7 @@ from onnxpool.rewrites.legalize import computed_resize
 from onnxpool.rewrites.legalize.resize import COORDINATES, NEAREST, RESIZE_BY_MATMUL
 from onnxpool.rewrites.legalize.upsample_from_one import UPSAMPLE_FROM_ONE
 from onnxpool.rewrites.lower import Unsupported
-from tests.rewrites.lower.standard import model_of, ops, relative_error, replaced, run
+from tests.rewrites.legalize.standard import model_of, ops, relative_error, replaced, run
 
 BOUND = 16 * float(np.finfo(np.float32).eps)
 """Four taps per axis, two axes, weights rounded to float32."""

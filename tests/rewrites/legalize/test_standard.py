@@ -25,7 +25,7 @@ from onnxpool.rewrites.legalize.sign_magnitude import MAGNITUDE_WITH_SIGN
 from onnxpool.rewrites.legalize.volume_pool import POOL_BY_PLANES
 from onnxpool.rewrites.legalize.zeros_around import ZEROS_AROUND
 from onnxpool.rewrites.lower import Unsupported
-from tests.rewrites.lower.standard import model_of, ops, relative_error, replaced, run
+from tests.rewrites.legalize.standard import model_of, ops, relative_error, replaced, run
 
 EPSILON = float(np.finfo(np.float32).eps)
 PLANE = (1, 8, 11, 10)

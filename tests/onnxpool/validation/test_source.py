@@ -11,7 +11,7 @@ from torch import nn
 from onnxpool.errors import SourceError
 from onnxpool.validation.source import is_source, load_source
 
-MODELS = Path(__file__).parents[2] / "models"
+MODELS = Path(__file__).parents[3] / "models"
 PYRAMID = f"{MODELS / 'pyramid.py'}:ppm"
 
 FILE = """

@@ -15,7 +15,7 @@ from onnxpool.errors import ArgumentError, TargetError
 from onnxpool.rewrites.graph.run import Runner
 from onnxpool.rewrites.lower import STRATEGIES
 from onnxpool.targets import TARGETS, find
-from tests.rewrites.lower.standard import model_of, ops, relative_error
+from tests.rewrites.legalize.standard import model_of, ops, relative_error
 
 PPM = "models/ppm.onnx"
 X = {"X": (1, 8, 12, 12)}

@@ -19,7 +19,7 @@ from onnxpool.rewrites.lower import function_body
 from onnxpool.rewrites.lower.function_body import is_body
 from tests import exports
 from tests.onnxpool.custom_op import kernels_used, needs_library, run
-from tests.onnxpool.test_pipeline import (
+from tests.onnxpool.pipeline.test_rewrite import (
     LIFTED,
     RUNNABLE,
     model_around,

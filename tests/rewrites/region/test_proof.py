@@ -13,7 +13,7 @@ from onnxpool.rewrites.region.proof import peaks
 from onnxpool.rewrites.region.region import Region
 from onnxpool.rewrites.region.roles import Role
 from tests.exports import Graph, cut, reduced
-from tests.rewrites.lift.test_find import find_in
+from tests.rewrites.test_find import find_in
 
 SIZE = 6
 
