@@ -8,8 +8,13 @@ import pytest
 import onnxpool
 from onnxpool.model.file import ModelFile
 from onnxpool.model.shapes import infer
-from onnxpool.rewrites.legalize.power import EXP_LOG, POWER_WITHOUT_ZERO, PRODUCTS
-from onnxpool.rewrites.lower import Unsupported, power
+from onnxpool.rewrites.legalize.power import (
+    EXP_LOG,
+    POWER_WITHOUT_ZERO,
+    PRODUCTS,
+    needs_logarithm_of_zero,
+)
+from onnxpool.rewrites.lower import Unsupported
 from tests.rewrites.legalize.standard import model_of, ops, replaced, run
 
 VALUES = np.array([0, -0.0, 1e-30, 0.3, 1, 2.7, 1e3, -1e-30, -2, -3.5, np.nan, np.inf], np.float32)
@@ -93,7 +98,7 @@ def test_whether_the_base_may_be_zero(base: str, p: float, needed: bool) -> None
     file = ModelFile.from_proto(model)
     infer(file)
     (node,) = (n for n in file.main.graph.nodes if n.outputs[0].name == "y")
-    assert power.needs_logarithm_of_zero(node) is needed
+    assert needs_logarithm_of_zero(node) is needed
 
 
 def test_a_whole_power_is_a_product() -> None:
