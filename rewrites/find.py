@@ -17,7 +17,7 @@ and `floor_stride.explain` says which strided pools stand in the place of adapti
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import onnx_graphsurgeon as gs
 
@@ -38,18 +38,15 @@ from onnxpool.rewrites.lift import (
     unknown_size,
 )
 from onnxpool.rewrites.lift.construct import Construct, Declined
+from onnxpool.rewrites.lift.rule import judge
+from onnxpool.rewrites.region.computation import Constants
 from onnxpool.rewrites.region.region import Region, RegionFinder
 from onnxpool.rewrites.region.roles import Role
 from onnxpool.rewrites.region.trials import Trials
 from onnxpool.rewrites.repair import frozen
 from onnxpool.rewrites.repair.hints import Hints
 
-RULES: tuple[Callable[[Region, int], Construct | Declined | None], ...] = (
-    adaptive_average_pool.judge,
-    adaptive_max_pool.judge,
-    gem_pool.judge,
-    unknown_size.judge,
-)
+RULES = (adaptive_average_pool.RULE, adaptive_max_pool.RULE, gem_pool.RULE)
 
 _MOST_NESTED_FAILURES = 50
 """A sum unrolled over a thousand nodes that is no mean has a thousand sums in it that are none."""
@@ -86,6 +83,7 @@ class _Search:
 
     def __post_init__(self) -> None:
         self.outputs = output_names(self.graph)
+        self.constants = Constants(self.opset)
         self.named = {id(n): self._judge_named(n) for n in self.graph.nodes if _is_named(n)}
         self.finder = RegionFinder(self.graph, pools=dict(self._named_averages()))
         self.trials = Trials(self.graph, self.opset, self.finder.constants)
@@ -163,7 +161,7 @@ class _Search:
             if best is not None and _pools_again(best.found[0], region):
                 break
             verdict = dynamic.judge(
-                region, self.trials, RULES[:-1], self.opset, thorough=not (nested or best)
+                region, self.trials, RULES, self.constants, thorough=not (nested or best)
             )
             if isinstance(verdict, Construct):
                 best = verdict
@@ -175,9 +173,9 @@ class _Search:
         if single_node.applies(region):
             return single_node.judge(region)
         for rule in RULES:
-            if verdict := rule(region, self.opset):
+            if verdict := judge(rule, region, self.constants):
                 return verdict
-        return None
+        return unknown_size.judge(region)
 
     def _is_candidate(self, y: gs.Variable) -> bool:
         judgeable = is_float(y.dtype) or is_integer(y.dtype) or any(map(_is_named, y.inputs))

@@ -18,13 +18,12 @@ from onnxpool.errors import CheckError
 from onnxpool.inputs.values import draw, model_inputs
 from onnxpool.model.file import ModelFile
 from onnxpool.ops import AdaptiveMaxPool, GeMPool, PyramidPool
-from onnxpool.ops.op import DOMAIN, Array
+from onnxpool.ops.op import DOMAIN, Array, Shape
 from onnxpool.rewrites.graph.cut import cut, needs_constants_alone, producers
 from onnxpool.rewrites.graph.run import RunError, Runner, evaluate, kernels_missing
 from onnxpool.rewrites.graph.tensors import is_float, numpy_type, onnx_type, shape_of
 from onnxpool.rewrites.lift.construct import Construct
 from onnxpool.rewrites.lower.function_body import is_body
-from onnxpool.rewrites.region.proof import concrete_shapes
 
 Bodies = Sequence[onnx.FunctionProto]
 
@@ -387,3 +386,15 @@ def _any_inputs(model: onnx.ModelProto) -> dict[str, Array]:
         for dims in (i.dims or () for i in inputs)
     ]
     return draw(inputs, shapes, "normal", seed=0)
+
+
+def concrete_shapes(x: Shape) -> Iterator[tuple[int, ...]]:
+    """Shapes to run at: `x`; where sizes are not fixed, several with other numbers for them."""
+    names = [dim if isinstance(dim, str) else axis for axis, dim in enumerate(x)]
+    symbols = list(
+        dict.fromkeys(n for n, d in zip(names, x, strict=True) if not isinstance(d, int))
+    )
+    sizes = (7, 13, 1, 4) if any(not isinstance(dim, int) for dim in x[2:]) else (2, 3)
+    for i in range(len(sizes) if symbols else 1):
+        number = {name: sizes[(i + j) % len(sizes)] for j, name in enumerate(symbols)}
+        yield tuple(d if isinstance(d, int) else number[n] for n, d in zip(names, x, strict=True))

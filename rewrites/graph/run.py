@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
+from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter
 
 from onnxpool.errors import LibraryError
 from onnxpool.ops.library import register
 from onnxpool.ops.op import Array
-from onnxpool.rewrites.graph.cut import cut, needs_constants_alone
+from onnxpool.rewrites.graph.cut import cut, loaded, needs_constants_alone
 
 EXTERNAL_DATA_FOLDER = "session.model_external_initializers_file_folder_path"
 """The session setting that says where the external data of a model in memory is."""
@@ -94,6 +95,32 @@ def evaluate(constant: gs.Tensor, opset: int) -> Array:
         return np.asarray(constant.values)
     (value,) = Runner(cut((), (constant,), opset, promote=True))({})
     return value
+
+
+def run_node(node: gs.Node, inputs: Sequence[Array | None], opset: int) -> tuple[Array, ...]:
+    """The outputs of one standard node, of these values of its inputs.
+
+    Raises:
+        RunError: ONNX Runtime does not run it.
+    """
+    names = ["" if value is None else f"i{index}" for index, value in enumerate(inputs)]
+    copy = OnnxExporter.export_node(loaded(node))
+    del copy.input[:]
+    copy.input.extend(names)
+    given = {name: value for name, value in zip(names, inputs, strict=True) if value is not None}
+    infos = [
+        onnx.helper.make_tensor_value_info(
+            name, onnx.helper.np_dtype_to_tensor_dtype(value.dtype), value.shape
+        )
+        for name, value in given.items()
+    ]
+    outputs = [onnx.ValueInfoProto(name=name) for name in copy.output if name]
+    graph = onnx.helper.make_graph([copy], "node", infos, outputs)
+    imports = [onnx.helper.make_opsetid("", opset)]
+    ir_version = max(onnx.helper.find_min_ir_version_for(imports), 7)
+    return Runner(onnx.helper.make_model(graph, opset_imports=imports, ir_version=ir_version))(
+        given
+    )
 
 
 def known_value(tensor: gs.Tensor, opset: int) -> Array | None:

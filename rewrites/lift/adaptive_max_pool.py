@@ -8,40 +8,60 @@ by hand:       Slice/ReduceMax/Concat, interleaved MaxPool phases, Gather of win
 from __future__ import annotations
 
 import dataclasses
+import math
 
 from onnxpool.ops import AdaptiveMaxPool
 from onnxpool.ops.op import Op
 from onnxpool.rewrites.graph.tensors import is_integer, shape_of
-from onnxpool.rewrites.lift.construct import Construct, Declined
-from onnxpool.rewrites.region.proof import peaks, prove, too_large_to_prove
+from onnxpool.rewrites.lift.construct import Construct
+from onnxpool.rewrites.lift.rule import Meaning, Rule
+from onnxpool.rewrites.region.combine import candidates
+from onnxpool.rewrites.region.computation import Constants, Dims
+from onnxpool.rewrites.region.proof import indices_differ, maximum_differs, misplaced, windows_of
 from onnxpool.rewrites.region.region import Region
 from onnxpool.rewrites.region.roles import Role
 from onnxpool.rewrites.region.size import output_size
+from onnxpool.rewrites.region.terms import Value
 
 VALUES, INDICES = 0, 1
 
 
-def judge(region: Region, opset: int) -> Construct | Declined | None:
-    output = INDICES if is_integer(region.y.dtype) else VALUES
-    if not _can_be(region.roles, output):
-        return None
-    shape = shape_of(region.x)
-    size = output_size(shape, shape_of(region.y))
-    if shape is None or size is None:
-        return None
-    if too_large_to_prove(shape, size):
-        return Declined(region, "its windows are too large to be tried position by position")
-    op = AdaptiveMaxPool(size)
-    inputs = peaks(region, shape, size)
-    if reason := prove(region, lambda x: op.reference(x)[output], inputs, opset):
-        return Declined(region, f"it is not adaptive max pooling: {reason}")
-    return Construct(op, (region,) if output == VALUES else (None, region))
+def _applies(region: Region) -> bool:
+    if _output_of(region) == INDICES:
+        return bool(region.roles & (Role.INDEX | Role.MAX)) and Role.POWER not in region.roles
+    return Role.MAX in region.roles and not region.roles & ~(Role.MOVE | Role.MAX)
 
 
-def _can_be(roles: Role, output: int) -> bool:
-    if output == INDICES:
-        return bool(roles & (Role.INDEX | Role.MAX)) and Role.POWER not in roles
-    return Role.MAX in roles and not roles & ~(Role.MOVE | Role.MAX)
+def _output_of(region: Region) -> int:
+    return INDICES if is_integer(region.y.dtype) else VALUES
+
+
+def _output_size(region: Region) -> tuple[int, ...] | None:
+    return output_size(shape_of(region.x), shape_of(region.y))
+
+
+def _explain(region: Region, value: Value, dims: Dims, size: tuple[int, ...]) -> Meaning | str:
+    if reason := misplaced(value, dims, size):
+        return reason
+    rows = candidates(value.rows).take(value.ids.reshape(-1))
+    wanted = windows_of(value, dims, size)
+    if _output_of(region) == VALUES:
+        reason = maximum_differs(rows, wanted)
+    elif value.steps or rows.payload is None:
+        return "its indices are not positions in one plane"
+    else:
+        first = len(dims) - len(size)
+        plane = math.prod(int(n or 0) for axis, n in enumerate(dims) if axis >= first)
+        reason = indices_differ(rows, wanted, plane)
+    return reason or Meaning(AdaptiveMaxPool(size))
+
+
+def _construct(region: Region, meaning: Meaning, constants: Constants) -> Construct:
+    regions = (region,) if _output_of(region) == VALUES else (None, region)
+    return Construct(meaning.op, regions)
+
+
+RULE = Rule("adaptive max pooling", _applies, _output_size, _explain, _construct)
 
 
 def pair(constructs: list[Construct]) -> list[Construct]:

@@ -8,38 +8,37 @@ by hand:       Slice at computed bounds, MatMul with a matrix computed of Shape 
 At chosen sizes all of this is constant, and the static rules judge it. torch's form takes windows
 of one length, so it is right only at sizes whose windows are like those of the traced size. Yet it
 says what it was: everywhere its windows start where adaptive windows start, and nothing else that
-starts there is known to be adaptive pooling at some sizes. Both are seen by running it.
+starts there is known to be adaptive pooling at some sizes.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import numpy as np
-
-from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool
-from onnxpool.ops.op import KEEP
-from onnxpool.ops.windows import windows
-from onnxpool.rewrites.graph.run import RunError, evaluate
+from onnxpool.rewrites.graph.run import RunError
 from onnxpool.rewrites.graph.tensors import is_integer
 from onnxpool.rewrites.lift.construct import Construct, Declined
 from onnxpool.rewrites.lift.needed_repair import Repair
+from onnxpool.rewrites.lift.rule import Meaning, Rule
+from onnxpool.rewrites.region.computation import Constants
 from onnxpool.rewrites.region.region import Region
 from onnxpool.rewrites.region.roles import Role
-from onnxpool.rewrites.region.size import Plane, in_words, open_size
-from onnxpool.rewrites.region.sweep import Run, Sweep, is_same, size_operands
+from onnxpool.rewrites.region.size import in_words, open_size
+from onnxpool.rewrites.region.sweep import Run, Sweep, shapes_of, size_operands
+from onnxpool.rewrites.region.terms import NotUnderstood
 from onnxpool.rewrites.region.trials import Trials
 
-Rule = Callable[[Region, int], Construct | Declined | None]
-
-_MOST_PROOFS = 40
-_START_PLANES = (7, 9, 12, 16, 23, 33, 5, 3)
+_MOST_PLANES = 40
 
 
 def judge(
-    region: Region, trials: Trials, rules: Sequence[Rule], opset: int, *, thorough: bool = True
+    region: Region,
+    trials: Trials,
+    rules: Sequence[Rule],
+    constants: Constants,
+    *,
+    thorough: bool = True,
 ) -> Construct | Declined | None:
     """Judge a region whose nodes read tensors that depend on shapes.
 
@@ -53,36 +52,85 @@ def judge(
     """
     if not region.roles & (Role.SUM | Role.MAX) or is_integer(region.y.dtype):
         return None
-    if not size_operands(region, trials):
+    rule = next((rule for rule in rules if rule.applies(region)), None)
+    if rule is None or not size_operands(region, trials):
         return None
     try:
-        sweep = Sweep(region, trials, opset)
+        return _judged(region, rule, Sweep(region, trials, constants), constants, thorough)
+    except NotUnderstood as reason:
+        return Declined(region, f"windows computed in the graph; it is not {rule.title}: {reason}")
     except RunError:
         return None
+
+
+def _judged(
+    region: Region, rule: Rule, sweep: Sweep, constants: Constants, thorough: bool
+) -> Construct | Declined | None:
     if not sweep.runs:
         return None
-    size = open_size(sweep.k, [(r.x.shape, r.y.shape) for r in sweep.runs if r.y is not None])
+    size = open_size(sweep.k, shapes_of(sweep.runs))
     if size is None:
         return _of_a_size_that_follows(sweep)
-    construct = _proven(sweep, size, rules, opset, thorough)
-    if construct is None:
+    verdicts = _verdicts(region, rule, sweep, size, thorough)
+    meaning = next((m for _, m in verdicts if m is not None), None)
+    if meaning is None:
         return Declined(
             region,
-            f"windows computed in the graph; at none of {len(sweep.runs)} sizes are they those "
+            f"windows computed in the graph; at none of {len(verdicts)} sizes are they those "
             "of adaptive pooling",
         )
-    if plane := _strange_start(sweep, size):
+    strange = next(
+        (run for run, m in verdicts if m != meaning and _starts_elsewhere(sweep, run, size)), None
+    )
+    if strange is not None:
         return Declined(
             region,
-            f"windows computed in the graph; at {in_words(plane)} they do not start where those of "
-            "adaptive pooling start",
+            f"windows computed in the graph; at {in_words(strange.plane)} they do not start where "
+            "those of adaptive pooling start",
         )
-    return dataclasses.replace(construct, repair=_repair(sweep, construct, opset))
+    construct = rule.construct(sweep.whole_region(), meaning, constants)
+    return dataclasses.replace(construct, repair=_repair(verdicts, meaning))
+
+
+_Verdict = tuple[Run, Meaning | None]
+
+
+def _verdicts(
+    region: Region, rule: Rule, sweep: Sweep, size: tuple[int, ...], thorough: bool
+) -> list[_Verdict]:
+    """What the region is at each size; None where it is nothing that is known, or fails."""
+    judged = [_verdict(region, rule, run, size) for run in sweep.runs]
+    if all(meaning is None for _, meaning in judged):
+        further = sweep.further_runs(size, _MOST_PLANES) if thorough else ()
+        more = (_verdict(region, rule, run, size) for run in further)
+        right = next((verdict for verdict in more if verdict[1] is not None), None)
+        if right is None:
+            return judged
+        judged.append(right)
+    planes = {run.plane for run, _ in judged}
+    deciding = (run for run in sweep.deciding_runs(size) if run.plane not in planes)
+    return [*judged, *(_verdict(region, rule, run, size) for run in deciding)]
+
+
+def _verdict(region: Region, rule: Rule, run: Run, size: tuple[int, ...]) -> _Verdict:
+    if run.value is None:
+        return run, None
+    try:
+        meaning = rule.explain(region, run.value, run.dims, size)
+    except NotUnderstood:
+        return run, None
+    return run, meaning if isinstance(meaning, Meaning) else None
+
+
+def _starts_elsewhere(sweep: Sweep, run: Run, size: Sequence[int]) -> bool:
+    return run.value is not None and not all(
+        sweep.starts(run, axis, size) for axis in range(len(size))
+    )
 
 
 def _of_a_size_that_follows(sweep: Sweep) -> Declined | None:
     """Windows gathered for an output size such as H // 3; other regions are no business of ours."""
-    shapes = [(run.x.shape, run.y.shape) for run in sweep.runs if run.y is not None]
+    shapes = shapes_of(sweep.runs)
     pooled = all(len(x) == len(y) and x[: -sweep.k] == y[: -sweep.k] for x, y in shapes)
     if not shapes or not pooled or not any(n.op == "GatherND" for n in sweep.region.nodes):
         return None
@@ -94,73 +142,11 @@ def _of_a_size_that_follows(sweep: Sweep) -> Declined | None:
     )
 
 
-def _proven(
-    sweep: Sweep, size: tuple[int, ...], rules: Sequence[Rule], opset: int, thorough: bool
-) -> Construct | None:
-    """What the static rules make of the region at the first size at which they know it."""
-    tried = 0
-    linear = not sweep.region.roles & (Role.MAX | Role.POWER)
-    further = sweep.further_runs(size, _MOST_PROOFS) if linear and thorough else ()
-    for run in itertools.chain(_telling_first(sweep.runs, size), further):
-        if run.y is None or not _can_be_right(sweep.region, run, size):
-            continue
-        if tried == _MOST_PROOFS:
-            return None
-        tried += 1
-        with sweep.specialised(run) as region:
-            verdicts = (rule(region, opset) for rule in rules)
-            verdict = next((v for v in verdicts if v is not None), None)
-        if isinstance(verdict, Construct) and getattr(verdict.op, "output_size", None) == size:
-            if run not in sweep.runs:
-                sweep.runs.append(run)
-            return dataclasses.replace(verdict, regions=_in_graph(verdict, sweep.whole_region()))
-    return None
-
-
-def _in_graph(construct: Construct, region: Region) -> tuple[Region | None, ...]:
-    return tuple(region if found is not None else None for found in construct.regions)
-
-
-def _telling_first(runs: Sequence[Run], size: tuple[int, ...]) -> list[Run]:
-    """Sizes with windows that overlap or differ say most."""
-
-    def says_little(run: Run) -> bool:
-        return all(length % abs(bins) == 0 for length, bins in zip(run.plane, size, strict=True))
-
-    return sorted(runs, key=says_little)
-
-
-def _can_be_right(region: Region, run: Run, size: tuple[int, ...]) -> bool:
-    """Whether a proof is worth its time: an axis must not look kept, and sums must be equal."""
-    if any(length == bins for length, bins in zip(run.plane, size, strict=True)):
-        return False
-    if Role.POWER in region.roles or run.y is None:
-        return True
-    op = AdaptiveMaxPool(size) if Role.MAX in region.roles else AdaptiveAveragePool(size)
-    return is_same(run.y, op.reference(run.x.astype(np.float64))[0])
-
-
-def _strange_start(sweep: Sweep, size: tuple[int, ...]) -> Plane | None:
-    """A plane at which a window does not start where adaptive windows do; None if there is none."""
-    for length in _START_PLANES:
-        plane = sweep.plane(length)
-        for axis, bins in enumerate(size):
-            wanted = [w.start for w in windows(plane[axis], plane[axis] if bins == KEEP else bins)]
-            found = sweep.starts(plane, axis, size)
-            if found is not None and found != wanted:
-                return plane
-    return None
-
-
-def _repair(sweep: Sweep, construct: Construct, opset: int) -> Repair | None:
-    """Where the region is not what `construct` says."""
-    parameters = [evaluate(p, opset).astype(np.float64) for p in construct.parameters]
-    right, wrong, failing = [], [], []
-    for run in sweep.runs:
-        if run.y is None:
-            failing.append(run.plane)
-        elif is_same(run.y, construct.op.reference(run.x.astype(np.float64), *parameters)[0]):
-            right.append(run.plane)
-        else:
-            wrong.append(run.plane)
-    return Repair(tuple(right), tuple(wrong), tuple(failing)) if wrong or failing else None
+def _repair(verdicts: Sequence[_Verdict], meaning: Meaning) -> Repair | None:
+    """Where the region is not what it is elsewhere."""
+    right = tuple(run.plane for run, found in verdicts if found == meaning)
+    wrong = tuple(
+        run.plane for run, found in verdicts if found != meaning and run.value is not None
+    )
+    failing = tuple(run.plane for run, _ in verdicts if run.value is None)
+    return Repair(right, wrong, failing) if wrong or failing else None

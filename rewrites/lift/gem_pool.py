@@ -9,61 +9,27 @@ by hand:            Max for Clip, Softplus(p) + 1, Exp(p·Log(X)), products, Sqr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Iterator
 
 import numpy as np
 import onnx_graphsurgeon as gs
 
 from onnxpool.ops import GeMPool
-from onnxpool.ops.op import Array, Shape
-from onnxpool.rewrites.graph.run import RunError, evaluate
+from onnxpool.ops.op import Array
 from onnxpool.rewrites.graph.tensors import numpy_type, shape_of
-from onnxpool.rewrites.lift.construct import Construct, Declined
-from onnxpool.rewrites.region.proof import concrete_shapes, prove, run_type
+from onnxpool.rewrites.lift.construct import Construct
+from onnxpool.rewrites.lift.rule import Meaning, Rule
+from onnxpool.rewrites.region.computation import Constants, Dims
+from onnxpool.rewrites.region.proof import average_differs, misplaced, unit, windows_of
 from onnxpool.rewrites.region.region import Region
 from onnxpool.rewrites.region.roles import Role
 from onnxpool.rewrites.region.size import output_size, size_of_dropped_axes
-
-_Exponent = tuple[gs.Tensor, Array]
-
-_TOLERANCE = 3e-5
-"""Of the greatest output. float32 powers up to 1e30 are right to some 1e-5."""
+from onnxpool.rewrites.region.terms import Sums, Value
 
 
-def judge(region: Region, opset: int) -> Construct | Declined | None:
-    if Role.POWER not in region.roles or Role.SUM not in region.roles:
-        return None
-    shape = shape_of(region.x)
-    size = _output_size(region)
-    if shape is None or size is None:
-        return None
-    try:
-        epsilon = _epsilon(region, opset)
-        exponents = list(_exponents(region, opset))
-    except RunError as error:
-        return Declined(region, f"its exponent cannot be computed: {error}")
-    reason: str | None = ""
-    for parameter, p in exponents:
-        if p.size not in (1, shape[-len(size) - 1]) or not np.all(p > 0):
-            continue
-        op = GeMPool(size, epsilon)
-        reference = _reference(op, p, exponents, region)
-        inputs = _inputs(region, shape, float(p.max()), epsilon)
-        reason = prove(region, reference, inputs, opset, tolerance=_TOLERANCE)
-        if reason is None:
-            return Construct(op, (region,), (parameter,))
-    return Declined(region, f"it is not a generalised mean: {reason}") if reason else None
-
-
-def _reference(
-    op: GeMPool, p: Array, exponents: Sequence[_Exponent], region: Region
-) -> Callable[[Array], Array]:
-    """The op, with 1/p rounded as the graph rounded it: in float16 that shows."""
-    unit = float(np.finfo(numpy_type(region.x.dtype)).eps)
-    products = (e * p for _, e in exponents if e.size in (1, p.size))
-    rounded = [product for product in products if np.all(np.abs(product - 1) <= unit)]
-    root = rounded[0].reshape(-1, *(1,) * len(op.output_size)) if rounded else 1.0
-    return lambda x: np.asarray(op.reference(x, p)[0] ** root)
+def _applies(region: Region) -> bool:
+    return Role.POWER in region.roles and Role.SUM in region.roles
 
 
 def _output_size(region: Region) -> tuple[int, ...] | None:
@@ -77,61 +43,58 @@ def _output_size(region: Region) -> tuple[int, ...] | None:
     return output_size(x, y) or size_of_dropped_axes(x, y)
 
 
-def _epsilon(region: Region, opset: int) -> float | None:
-    """The lower bound to which X is clamped before it is raised to p."""
-    bounds: list[float] = []
-    for node in region.nodes:
-        if node.op == "Relu":
-            bounds.append(0.0)
-        elif node.op == "Clip":
-            minimum = node.attrs.get("min", node.inputs[1] if len(node.inputs) > 1 else None)
-            if isinstance(minimum, gs.Tensor):
-                minimum = evaluate(minimum, opset).item() if minimum.name else None
-            bounds += [] if minimum is None else [float(minimum)]
-        elif node.op == "Max":
-            bounds += [float(np.max(v)) for _, v in _constant_operands(node, region, opset)]
-    return max(bounds, default=None)
+def _explain(region: Region, value: Value, dims: Dims, size: tuple[int, ...]) -> Meaning | str:
+    rows = value.each()
+    reason = misplaced(value, dims, size) or average_differs(
+        rows, windows_of(value, dims, size), unit(region)
+    )
+    if reason:
+        return reason
+    if np.any(np.isfinite(rows.high)):
+        return f"it is clamped at {rows.high.min():g} from above"
+    low = np.unique(rows.low)
+    if len(low) != 1 or (low[0] < 0 and np.isfinite(low[0])):
+        return "it is clamped at several values, or at one below 0"
+    if np.any(np.abs(rows.power * rows.root - 1) > 2 * unit(region)):
+        return f"its root is {1 / rows.root[0]:.6g}, of powers {rows.power[0]:.6g}"
+    if np.all(rows.power == 1):
+        return ""
+    p = _exponents(rows, value, len(dims) - len(size) - 1)
+    if p is None:
+        return "its exponents differ inside a channel"
+    epsilon = None if np.isneginf(low[0]) else float(low[0])
+    return Meaning(GeMPool(size, epsilon), p)
 
 
-def _exponents(region: Region, opset: int) -> Iterator[_Exponent]:
-    """What p may be: the exponents in the graph, then their reciprocals."""
-    found: list[_Exponent] = []
-    logarithms = any(node.op == "Log" for node in region.nodes)
-    for node in region.nodes:
-        if node.op == "Pow" or (node.op in ("Mul", "Div") and logarithms):
-            found += _constant_operands(node, region, opset)
-        elif node.op == "Sqrt":
-            found.append((gs.Constant("", np.array(0.5)), np.array(0.5)))
+def _exponents(rows: Sums, value: Value, channel: int) -> Array | None:
+    """One exponent, or one per channel; None where they differ inside a channel."""
+    powers = rows.power.reshape(value.ids.shape)
+    if np.all(powers == powers.flat[0]):
+        return powers.reshape(-1)[:1]
+    by_channel = np.moveaxis(powers, channel, 0).reshape(powers.shape[channel], -1)
+    same = np.all(by_channel == by_channel[:, :1])
+    return by_channel[:, 0] if same else None
+
+
+def _construct(region: Region, meaning: Meaning, constants: Constants) -> Construct:
+    assert meaning.p is not None
+    return Construct(meaning.op, (region,), (_parameter(region, meaning.p, constants),))
+
+
+def _parameter(region: Region, p: Array, constants: Constants) -> gs.Constant:
+    """The graph's own tensor of the exponents, or a new one."""
     dtype = numpy_type(region.x.dtype)
-    name = f"{region.y.name}/onnxpool/p"
-    tried: set[bytes] = set()
-    for inverse in (False, True):
-        for tensor, values in found:
-            p = np.asarray(1 / values if inverse else values)
-            if values.size and p.tobytes() not in tried:
-                tried.add(p.tobytes())
-                stored = isinstance(tensor, gs.Constant) and numpy_type(tensor.dtype) == dtype
-                same = stored and tensor.name and not inverse
-                yield (tensor if same else gs.Constant(name, p.astype(dtype))), p
+    for tensor in _own_constants(region):
+        fits = numpy_type(tensor.dtype) == dtype and math.prod(tensor.shape) == p.size
+        if fits and np.array_equal(constants(tensor).astype(np.float64).reshape(-1), p):
+            return tensor
+    return gs.Constant(f"{region.y.name}/onnxpool/p", p.astype(dtype))
 
 
-def _constant_operands(node: gs.Node, region: Region, opset: int) -> list[_Exponent]:
-    inside = {t.name for n in region.nodes for t in n.outputs} | {region.x.name}
-    operands = [t for t in node.inputs if t.name and t.name not in inside]
-    return [(t, evaluate(t, opset).astype(np.float64)) for t in operands]
+def _own_constants(region: Region) -> Iterator[gs.Constant]:
+    for node in region.nodes:
+        if node.op in ("Pow", "Mul", "Div"):
+            yield from (t for t in node.inputs if isinstance(t, gs.Constant) and t.name)
 
 
-def _inputs(region: Region, shape: Shape, p: float, epsilon: float | None) -> Iterator[Array]:
-    """Values whose powers float32 holds, at three scales and of both signs.
-
-    Without a clamp, a power of a negative value is NaN or negative; an Abs in front makes it
-    neither. Positive values alone come first there, because a NaN hides what else is different.
-    """
-    rng = np.random.default_rng(0)
-    least = max(10 ** (-30 / p), (epsilon or 0.0) / 4)
-    for concrete in concrete_shapes(shape):
-        for scale in (least, 1.0, min(10 ** (25 / p), 100.0)):
-            x = rng.uniform(0.2, 1.0, concrete) * scale
-            if epsilon is None:
-                yield x.astype(run_type(region))
-            yield (x * rng.choice((-1, 1), concrete)).astype(run_type(region))
+RULE = Rule("a generalised mean", _applies, _output_size, _explain, _construct)

@@ -13,7 +13,7 @@ from onnxpool.rewrites.region.roles import Role
 from onnxpool.rewrites.region.size import is_unknown
 
 
-def judge(region: Region, opset: int) -> Declined | None:
+def judge(region: Region) -> Declined | None:
     x, y = shape_of(region.x), shape_of(region.y)
     if not is_unknown(x, y) or not any(
         is_pool(node) or node.op == "GatherND" for node in region.nodes

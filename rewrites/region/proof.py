@@ -1,167 +1,148 @@
-"""Prove by running: a region computes what an op of the dialect computes.
+"""Prove that a region is what an op of the dialect says, element by element.
 
-The roles of its nodes bound what a region can be (see roles.py), and the inputs are chosen so that
-no other computation within these bounds gives the same outputs:
+`computation` says of each element of Y which elements of X it is made of, and how: that is all
+that there is to know of it, so nothing is sampled and no tolerance hides anything.
 
-- average: the region is affine in X. Equal outputs for random X and for -X exclude every other
-  affine map, up to rounding.
-- max: each output picks one of a set of inputs. Every position is the greatest of its window in
-  some trial, with greater and with smaller peaks in the windows around, so neither a missing nor an
-  additional position goes unseen; all values are very negative in one half of the trials.
-- generalised mean: the exponent is a constant of the region; values around 1, at both sides of
-  the clamp, and at several scales exclude other exponents and clamps.
+- average: the elements of each window and no others, each with the weight 1/n, and nothing added.
+  A weight may be off by as much as the rounding of the constants that it is made of.
+- maximum: the elements of each window and no others, and no constant that competes with them. For
+  indices, the positions in order, so that the first of equal ones is taken.
+- generalised mean: an average, of what is clamped from below and raised to p, under the root of p.
+
+docs/design.md says why this is enough.
 """
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 
 import numpy as np
-import onnx_graphsurgeon as gs
 
-from onnxpool.ops.op import KEEP, Array, Shape
-from onnxpool.ops.windows import windows
-from onnxpool.rewrites.graph.cut import cut
-from onnxpool.rewrites.graph.run import RunError, Runner
+from onnxpool.ops.op import KEEP, Array
 from onnxpool.rewrites.graph.tensors import numpy_type
 from onnxpool.rewrites.region.region import Region
+from onnxpool.rewrites.region.semantics.windows import adaptive, gathered
+from onnxpool.rewrites.region.terms import NOTHING, Candidates, Ids, Sums, Value
 
-_MOST_ELEMENTS = 1 << 30
-_LEADING_SIZES = (2, 3)
-_PLANE_SIZES = (7, 13, 1, 4)
-_UNIT = float(np.finfo(np.float32).eps) / 2
+_ROUNDINGS = 4
+"""Of constants that one weight is made of: a product of two rounded matrices has two."""
 
 
-def prove(
-    region: Region,
-    reference: Callable[[Array], Array],
-    inputs: Iterator[Array],
-    opset: int,
-    *,
-    tolerance: float = 0.0,
-) -> str | None:
-    """Run `region` on every one of `inputs` and compare with `reference` in float64.
+def unit(region: Region) -> float:
+    """The greatest relative error of rounding once to the dtype of X."""
+    return float(np.finfo(numpy_type(region.x.dtype)).eps) / 2
 
-    Args:
-        tolerance: greatest difference allowed, relative to the greatest value of the output.
 
-    Returns:
-        None if all are equal; else, in words, what differs.
-    """
-    try:
-        run = _runner(region, opset)
-        for x in inputs:
-            wanted = reference(x.astype(np.float64))
-            if difference := _difference(run(x), wanted, tolerance):
-                return difference
-    except RunError as error:
-        return f"onnxruntime does not run it: {error}"
+def misplaced(value: Value, dims: Sequence[int | None], size: Sequence[int]) -> str | None:
+    """Why the carried axes of Y, or its number of elements, are not those of pooling."""
+    k = len(size)
+    wanted = {
+        axis: (axis,)
+        for axis in range(len(dims))
+        if axis in value.sizes and (axis < len(dims) - k or size[axis - len(dims)] == KEEP)
+    }
+    if dict(value.carried) != wanted:
+        return "its axes are not those of its input"
     return None
 
 
-def _runner(region: Region, opset: int) -> Callable[[Array], Array]:
-    """What runs a region; a pool in it is computed by its definition."""
-    if region.pool is None:
-        return _piece(region.x, region.y, opset)
-    node, op = region.pool.node, region.pool.op
-    before = _piece(region.x, node.inputs[0], opset)
-    after = _piece(node.outputs[0], region.y, opset)
-    return lambda x: after(op.reference(before(x))[0])
+def windows_of(value: Value, dims: Sequence[int | None], size: Sequence[int]) -> Ids:
+    """``(m, K)``: per element of Y the positions of its window in X, in order.
 
-
-def _piece(x: gs.Variable, y: gs.Variable, opset: int) -> Callable[[Array], Array]:
-    if x is y:
-        return lambda values: values
-    runner = Runner(cut((x,), (y,), opset, promote=True))
-    return lambda values: runner({x.name: values})[0]
-
-
-def _difference(found: Array, wanted: Array, tolerance: float) -> str | None:
-    if found.size != wanted.size:
-        return f"shape {list(found.shape)} instead of {list(wanted.shape)}"
-    # Y may come without its pooled axes.
-    wanted = wanted.reshape(found.shape)
-    if not np.array_equal(np.isnan(found), np.isnan(wanted)):
-        return "NaN appears elsewhere"
-    numbers = ~np.isnan(wanted)
-    bound = tolerance * float(np.max(np.abs(wanted), where=numbers, initial=0.0))
-    with np.errstate(invalid="ignore"):
-        off = float(np.max(np.abs(found - wanted), where=numbers, initial=0.0))
-    return None if off <= bound else f"its output differs by up to {off:.2g}"
-
-
-def concrete_shapes(x: Shape) -> Iterator[tuple[int, ...]]:
-    """Shapes to run at: `x`; where sizes are not fixed, several with other numbers for them."""
-    names = [dim if isinstance(dim, str) else axis for axis, dim in enumerate(x)]
-    symbols = list(
-        dict.fromkeys(n for n, d in zip(names, x, strict=True) if not isinstance(d, int))
-    )
-    sizes = _PLANE_SIZES if any(not isinstance(dim, int) for dim in x[2:]) else _LEADING_SIZES
-    for i in range(len(sizes) if symbols else 1):
-        number = {name: sizes[(i + j) % len(sizes)] for j, name in enumerate(symbols)}
-        yield tuple(d if isinstance(d, int) else number[n] for n, d in zip(names, x, strict=True))
-
-
-def run_type(region: Region) -> np.dtype[np.generic]:
-    """The dtype in which a region is run: half precision is promoted."""
-    dtype = numpy_type(region.x.dtype)
-    return np.dtype(np.float64 if dtype == np.float64 else np.float32)
-
-
-def random_inputs(region: Region, shape: Shape) -> Iterator[Array]:
-    rng = np.random.default_rng(0)
-    for concrete in concrete_shapes(shape):
-        x = rng.standard_normal(concrete).astype(run_type(region))
-        yield x
-        yield -x
-
-
-def average_tolerance(shape: Shape, size: tuple[int, ...]) -> float:
-    """A few times the rounding of a float32 sum over the largest window, as a random walk."""
-    return 32 * _UNIT * math.sqrt(math.prod(_longest_windows(shape, size)))
-
-
-def peaks(region: Region, shape: Shape, size: tuple[int, ...]) -> Iterator[Array]:
-    """Inputs in which every position is the greatest of its window once; see the module's text."""
-    lowest = float(np.finfo(numpy_type(region.x.dtype)).min)
-    for concrete in concrete_shapes(shape):
-        longest = _longest_windows(concrete, size)
-        trials = list(itertools.product(itertools.product(*map(range, longest)), (False, True)))
-        plane, planes = concrete[-len(size) :], math.prod(concrete[: -len(size)])
-        for first in range(0, len(trials), planes):
-            chosen = (trials[(first + i) % len(trials)] for i in range(planes))
-            stacked = [_trial(plane, longest, offset, low, lowest) for offset, low in chosen]
-            yield np.stack(stacked).reshape(concrete).astype(run_type(region))
-
-
-def _trial(
-    plane: tuple[int, ...],
-    spacing: tuple[int, ...],
-    offset: tuple[int, ...],
-    low: bool,
-    lowest: float,
-) -> Array:
-    """A plane of distinct values with peaks at `offset` and every `spacing` from there.
-
-    Peaks rise along the plane; where `low` they fall, and all values are near the lowest number.
+    Of carried axes one slice is there, in X and in Y.
     """
-    rising = np.linspace(0, 1, math.prod(plane)).reshape(plane)
-    values = 1 - rising if low else rising
-    values[tuple(slice(o, None, step) for o, step in zip(offset, spacing, strict=True))] += 2
-    return lowest / 8 * (4 - values) if low else values
+    k = len(size)
+    shape = [1 if axis in value.sizes else int(n or 0) for axis, n in enumerate(dims)]
+    plane = shape[-k:]
+    bins = [n if b == KEEP else b for b, n in zip(size, plane, strict=True)]
+    ids = np.arange(int(np.prod(shape))).reshape(shape)
+    read = gathered(ids, adaptive(plane, bins)).reshape(-1, int(_longest(plane, bins)))
+    return np.sort(np.where(read == NOTHING, np.iinfo(np.int64).max, read), axis=1)
 
 
-def too_large_to_prove(shape: Shape, size: tuple[int, ...]) -> bool:
-    plane = math.prod(d for d in shape[-len(size) :] if isinstance(d, int))
-    return 2 * math.prod(_longest_windows(shape, size)) * plane > _MOST_ELEMENTS
+def _longest(plane: Sequence[int], bins: Sequence[int]) -> int:
+    return int(np.prod([table.shape[1] for table in adaptive(plane, bins)]))
 
 
-def _longest_windows(shape: Shape, size: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(
-        1
-        if bins == KEEP or not isinstance(length, int)
-        else max(w.length for w in windows(length, bins))
-        for length, bins in zip(shape[-len(size) :], size, strict=True)
+def average_differs(rows: Sums, wanted: Ids, unit: float) -> str | None:
+    """What is different from the mean of each window; None where nothing is.
+
+    Args:
+        rows: one per window; clamps and powers are another matter.
+        wanted: ``(m, K)``, padded with the greatest integer.
+        unit: of the rounding of the region's constants.
+    """
+    if len(rows) != len(wanted):
+        return f"it has {len(rows)} elements instead of {len(wanted)}"
+    if np.any(rows.offset != 0):
+        return f"{_most(rows.offset):.3g} is added"
+    found = np.where(rows.terms == NOTHING, np.iinfo(np.int64).max, rows.terms)
+    order = np.argsort(found, axis=1, kind="stable")
+    found = np.take_along_axis(found, order, axis=1)
+    if reason := _positions_differ(found, wanted):
+        return reason
+    there = wanted != np.iinfo(np.int64).max
+    count = there.sum(axis=1, keepdims=True)
+    weights = np.take_along_axis(rows.weights, order, axis=1)[:, : wanted.shape[1]]
+    off = np.abs(weights * count - 1)
+    wrong = there & ~(off <= _ROUNDINGS * unit)
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        return (
+            f"an element has weight {weights[row, column]:.9g} in a window of {int(count[row, 0])}"
+        )
+    return None
+
+
+def _most(values: Array) -> float:
+    return float(values[np.abs(values).argmax()])
+
+
+def _positions_differ(found: Ids, wanted: Ids) -> str | None:
+    width = max(found.shape[1], wanted.shape[1])
+    pad = np.iinfo(np.int64).max
+    found, wanted = (
+        np.pad(a, ((0, 0), (0, width - a.shape[1])), constant_values=pad) for a in (found, wanted)
     )
+    different = (found != wanted).any(axis=1)
+    if not different.any():
+        return None
+    row = int(different.argmax())
+    missing = set(wanted[row]) - set(found[row]) - {pad}
+    more = set(found[row]) - set(wanted[row]) - {pad}
+    said = [f"lacks {len(missing)}"] * bool(missing) + [f"has {len(more)} more"] * bool(more)
+    return f"window {row} {' and '.join(said) or 'has other'} elements"
+
+
+def maximum_differs(rows: Candidates, wanted: Ids) -> str | None:
+    """What is different from the maximum of each window; None where nothing is."""
+    if len(rows) != len(wanted):
+        return f"it has {len(rows)} elements instead of {len(wanted)}"
+    if np.any(rows.floor != -np.inf):
+        return f"{_most(np.where(np.isneginf(rows.floor), 0, rows.floor)):.3g} competes"
+    pad = np.iinfo(np.int64).max
+    found = np.sort(np.where(rows.terms == NOTHING, pad, rows.terms), axis=1)
+    # Twice the same element is that element once.
+    found[:, 1:][found[:, 1:] == found[:, :-1]] = pad
+    return _positions_differ(np.sort(found, axis=1), wanted)
+
+
+def indices_differ(rows: Candidates, wanted: Ids, plane: int) -> str | None:
+    """What is different from the position of the first maximum; None where nothing is.
+
+    Args:
+        plane: how many positions a plane has; X holds whole planes behind each other.
+    """
+    if reason := maximum_differs(rows, wanted):
+        return reason
+    assert rows.payload is not None
+    there = rows.terms != NOTHING
+    if np.any(there & (rows.payload != rows.terms % plane)):
+        return "an index is not the position in its plane"
+    last = np.full(len(rows), -1)
+    for column in range(rows.terms.shape[1]):
+        here = there[:, column]
+        if np.any(here & (rows.terms[:, column] <= last)):
+            return "of equal elements it is not the first that is taken"
+        last = np.where(here, rows.terms[:, column], last)
+    return None

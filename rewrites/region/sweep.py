@@ -1,66 +1,70 @@
-"""Run a region whose windows the graph computes, at many sizes of its X.
+"""A region whose windows the graph computes of shapes, followed at many sizes of its X.
 
 Sizes of the inputs are chosen so that X has a wanted plane; what the graph computes of shapes is
-then constant, and X is random.
+constant then, and the elements of Y are what `computation` says.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import onnx_graphsurgeon as gs
 
 from onnxpool.ops.op import KEEP, Array
 from onnxpool.ops.windows import windows
-from onnxpool.rewrites.graph.cut import cut
-from onnxpool.rewrites.graph.run import RunError, Runner
+from onnxpool.rewrites.graph.run import RunError
 from onnxpool.rewrites.graph.tensors import shape_of
-from onnxpool.rewrites.region.proof import run_type
+from onnxpool.rewrites.region.computation import Constants, NeedsSize, compute
+from onnxpool.rewrites.region.lengths import integers_of, lengths, squares_and_strips
+from onnxpool.rewrites.region.proof import unit
 from onnxpool.rewrites.region.region import Region
 from onnxpool.rewrites.region.size import SWEEP, Plane
+from onnxpool.rewrites.region.terms import NOTHING, Impossible, NotUnderstood, Sums, Value
 from onnxpool.rewrites.region.trials import Trials
 
-_LONG = 160
-"""No window of a map that was traced smaller than this is cut short on an axis of this length."""
-_MOST_ELEMENTS = 1 << 24
-"""Of X. Volumes of many channels are not tried at every size."""
-_SAME = 1e-4
-"""Of the greatest value. A wrong window shows far above; only the proof decides."""
+_MOST_LENGTH = 160
+"""Of an axis for which a right length is looked for."""
+_ROUNDINGS = 64
+"""Of a marginal weight, which is a sum of weights."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Run:
-    """One trial: `y` is None where the region fails."""
+    """Y at one size: `value` is None where the graph fails.
+
+    Attributes:
+        plane: the last axes of X.
+        dims: the shape of X.
+    """
 
     plane: Plane
-    x: Array
-    y: Array | None
+    dims: tuple[int, ...]
+    value: Value | None
 
 
 class Sweep:
-    """A region, run at many sizes."""
+    """A region, at many sizes."""
 
-    def __init__(self, region: Region, trials: Trials, opset: int) -> None:
-        """Make it ready to run.
+    def __init__(self, region: Region, trials: Trials, constants: Constants) -> None:
+        """Make it ready.
 
         Raises:
-            RunError: it cannot be cut out, or no op pools an X of its rank.
+            NotUnderstood: no op pools an X of its rank.
         """
         self.region = region
         self._trials = trials
+        self._constants = constants
         self._operands = size_operands(region, trials)
-        self._runner = Runner(cut((region.x, *self._operands), (region.y,), opset, promote=True))
         self._rank = len(shape_of(region.x) or ())
         if not 2 <= self._rank <= 5:
-            raise RunError(f"X has rank {self._rank}")
+            raise NotUnderstood(f"X has rank {self._rank}")
         self.k = self._pooled_axes()
-        self._rng = np.random.default_rng(0)
+        self._known: dict[Plane, Run | None] = {}
 
     def _pooled_axes(self) -> int:
         unbatched = self._rank in (2, 3, 4) and self._trials.is_open(self.region.x, 1)
@@ -68,48 +72,65 @@ class Sweep:
 
     @functools.cached_property
     def runs(self) -> list[Run]:
-        """All of `each_run`, and what is found to be worth a place among them later."""
+        """Squares of every length of `SWEEP`, and what is found to be worth a place later.
+
+        Raises:
+            NotUnderstood: what a node does is not known.
+        """
         return list(self.each_run())
 
     def each_run(self) -> Iterator[Run]:
-        """On random X, at the sizes of `SWEEP` that some size of the inputs gives X."""
-        for length in SWEEP:
-            plane = self.plane(length)
-            shape = self.shape(plane)
-            if shape is not None and math.prod(shape) > _MOST_ELEMENTS:
-                return
-            if run := self._random_run(plane):
-                yield run
+        """At the squares of `SWEEP` that some size of the inputs gives X."""
+        planes = dict.fromkeys(map(self.plane, SWEEP))
+        yield from filter(None, map(self.at, planes))
+
+    def deciding_runs(self, size: Sequence[int]) -> Iterator[Run]:
+        """At the sizes at which the graph could change its mind; see `lengths`."""
+        nodes = [*self.region.nodes, *self._trials.producers(self._operands)]
+        numbers = integers_of(nodes, self.region.x, self._constants)
+        axes = [
+            lengths(numbers, [bins]) if self._is_open(axis) else [self.plane(1)[axis]]
+            for axis, bins in enumerate(size)
+        ]
+        yield from filter(None, map(self.at, squares_and_strips(axes)))
 
     def plane(self, length: int) -> Plane:
+        """The last axes of X where all open ones are so long."""
         shape = shape_of(self.region.x) or ()
         return tuple(
             length if self._trials.is_open(self.region.x, axis) or not isinstance(dim, int) else dim
             for axis, dim in enumerate(shape)
         )[-self.k :]
 
-    def _random_run(self, plane: Plane) -> Run | None:
-        shape = self.shape(plane)
-        if shape is None:
-            return None
-        x = self._rng.uniform(0.1, 1.0, shape).astype(run_type(self.region))
-        return Run(plane, x, self(plane, x))
+    def at(self, plane: Plane) -> Run | None:
+        """Y where the last axes of X are `plane`; None where no size of the inputs makes them so.
 
-    def shape(self, plane: Plane) -> tuple[int, ...] | None:
-        sizes = self._trials.sizes_for(self.region.x, plane)
-        return self._trials.shape(self.region.x, sizes) if sizes else None
+        Raises:
+            NotUnderstood: what a node does is not known.
+        """
+        if plane not in self._known:
+            self._known[plane] = self._run(plane)
+        return self._known[plane]
 
-    def __call__(self, plane: Plane, x: Array) -> Array | None:
+    def _run(self, plane: Plane) -> Run | None:
         sizes = self._trials.sizes_for(self.region.x, plane)
-        if sizes is None:
+        dims = self._trials.shape(self.region.x, sizes) if sizes else None
+        if sizes is None or dims is None:
             return None
         try:
             values = self._trials.values(self._operands, sizes)
-            given = zip((self.region.x, *self._operands), (x, *values), strict=True)
-            (y,) = self._runner({tensor.name: value for tensor, value in given})
         except RunError:
-            return None
-        return y
+            return Run(plane, dims, None)
+        known = {t.name: value for t, value in zip(self._operands, values, strict=True)}
+        pooled = range(self._rank - self.k, self._rank)
+        lead = {a for a in range(self._rank - self.k) if self._trials.is_open(self.region.x, a)}
+        try:
+            value = compute(self.region, dims, pooled, self._constants, known, must_carry=lead)
+        except Impossible:
+            return Run(plane, dims, None)
+        except NeedsSize:
+            raise NotUnderstood("it treats the parts of a batch of open size differently") from None
+        return Run(plane, dims, value)
 
     def whole_region(self) -> Region:
         """The region with the nodes that compute of shapes what it reads."""
@@ -117,121 +138,102 @@ class Sweep:
         nodes = {id(node): node for node in (*arithmetic, *self.region.nodes)}
         return dataclasses.replace(self.region, nodes=tuple(nodes.values()))
 
-    @contextlib.contextmanager
-    def specialised(self, run: Run) -> Iterator[Region]:
-        """The region as an export at one size would have it: what depends on shapes is constant."""
-        sizes = self._trials.sizes_for(self.region.x, run.plane)
-        values = self._trials.values(self._operands, sizes or {})
-        tensors: dict[str, gs.Tensor] = {
-            t.name: gs.Constant(t.name, value)
-            for t, value in zip(self._operands, values, strict=True)
-        }
-        region = self.region
-        inner = [region.x, *(t for node in region.nodes for t in node.outputs)]
-        tensors |= {t.name: gs.Variable(t.name, t.dtype) for t in inner if t.name}
-        nodes = [_copy(node, tensors) for node in region.nodes]
-        x, y = tensors[region.x.name], tensors[region.y.name]
-        x.shape = list(run.x.shape)
-        y.shape = [] if run.y is None else list(run.y.shape)
-        try:
-            yield Region(x, y, tuple(nodes), region.roles)
-        finally:
-            for node in nodes:
-                node.inputs.clear()
-                node.outputs.clear()
-
     def further_runs(self, size: tuple[int, ...], most: int) -> Iterator[Run]:
-        """Larger planes and such that are not square, if the axes are right there one by one."""
-        around = self._long_plane()
+        """Planes that are not square, if the axes are right there one by one."""
+        around = next((run.plane for run in self.runs if run.value is not None), None)
         if around is None:
             return
-        known = {run.plane for run in self.runs}
-        lengths = [list(self._lengths_to_try(around, *axis)) for axis in enumerate(size)]
-        for plane in itertools.islice(itertools.product(*lengths), most):
-            if plane not in known and (run := self._random_run(plane)):
+        tried = [list(self._lengths_to_try(around, *axis)) for axis in enumerate(size)]
+        for plane in itertools.islice(itertools.product(*tried), most):
+            if run := self.at(plane):
                 yield run
 
     def _lengths_to_try(self, around: Plane, axis: int, bins: int) -> Iterator[int]:
-        """Lengths of an axis at which its windows are right, the other axes being long."""
+        """Lengths of an axis at which its windows are right, whatever the others do."""
         if not self._is_open(axis):
             yield around[axis]
         elif bins != KEEP:
-            lengths = range(1, _LONG)
-            yield from (n for n in lengths if self.is_right_along(around, axis, n, bins))
+            tried = range(1, _MOST_LENGTH)
+            yield from (n for n in tried if self.is_right_along(around, axis, n, bins))
 
     def is_right_along(self, around: Plane, axis: int, length: int, bins: int) -> bool:
         """Whether the windows of an axis are right at a length, whatever the other axes do.
 
-        Sums that were unrolled for short windows leave a part of long ones out. Where X is the
-        same along the other axes, that is a factor, and a run on ones says which.
+        Sums that were unrolled for short windows leave a part of long ones out. Along the other
+        axes that is a factor of all weights.
         """
         plane = (*around[:axis], length, *around[axis + 1 :])
-        shape = self.shape(plane)
-        if shape is None:
+        run = self.at(plane)
+        if run is None or run.value is None or not isinstance(run.value.rows, Sums):
             return False
-        values = np.random.default_rng(length).uniform(0.1, 1.0, length)
-        along = np.moveaxis(values.reshape(length, *(1,) * (self.k - 1)), 0, axis)
-        x = np.broadcast_to(along, shape).astype(run_type(self.region))
-        found, ones = self(plane, x), self(plane, np.ones_like(x))
-        if found is None or ones is None:
+        rows, shape = run.value.each(), run.value.ids.shape
+        if len(shape) != self._rank or shape[axis - self.k] != bins or not rows.is_linear.all():
             return False
-        means = [values[w.start : w.end].mean() for w in windows(length, bins)]
-        return bool(np.allclose(np.moveaxis(found / ones, axis - self.k, -1), means, rtol=_SAME))
-
-    def _long_plane(self) -> Plane | None:
-        """A plane with long axes at which the region runs: odd windows fail at even lengths."""
-        planes = (self.plane(length) for length in range(_LONG, SWEEP.stop, -1))
-        return next((p for p in planes if (run := self._random_run(p)) and run.y is not None), None)
+        weights = _marginal(rows, plane, axis).reshape(*shape, length)
+        wanted = np.zeros((bins, length))
+        for row, window in zip(wanted, windows(length, bins), strict=True):
+            row[window.start : window.end] = 1 / window.length
+        totals = weights.sum(axis=-1, keepdims=True)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found = np.moveaxis(weights / totals, axis - self.k - 1, -2)
+        return bool(np.allclose(found, wanted, rtol=_ROUNDINGS * unit(self.region), atol=0))
 
     def _is_open(self, axis: int) -> bool:
         return self.plane(1)[axis] != self.plane(2)[axis]
 
-    def starts(self, plane: Plane, axis: int, size: tuple[int, ...]) -> list[int] | None:
-        """The first position on `axis` that each window reads; None where the region fails."""
-        shape = self.shape(plane)
-        if shape is None:
-            return None
-        level = np.full(shape, 0.5, run_type(self.region))
-        without = self(plane, level)
-        if without is None:
-            return None
-        planes, length = math.prod(shape[: -self.k]), plane[axis]
-        bins = [n if b == KEEP else b for n, b in zip(plane, size, strict=True)]
-        read = np.zeros((length, bins[axis]), bool)
-        for first in range(0, length, planes):
-            x = level.reshape(planes, *plane).copy()
-            positions = range(first, min(first + planes, length))
-            for number, position in enumerate(positions):
-                np.moveaxis(x[number], axis, 0)[position] = 1.0
-            y = self(plane, x.reshape(shape))
-            if y is None:
-                return None
-            changed = (np.abs(y - without) > _SAME / length).reshape(planes, *bins)
-            others = tuple(a + 1 for a in range(self.k) if a != axis)
-            read[first : first + len(positions)] = changed.any(axis=others)[: len(positions)]
-        return [int(column.argmax()) if column.any() else -1 for column in read.T]
+    def starts(self, run: Run, axis: int, size: Sequence[int]) -> bool:
+        """Whether each window of a run reads its first position on `axis` where it should."""
+        assert run.value is not None
+        rows, shape = run.value.rows.take(run.value.ids.reshape(-1)), run.value.ids.shape
+        terms = getattr(rows, "terms", None)
+        length = run.plane[axis]
+        bins = length if size[axis] == KEEP else size[axis]
+        if terms is None or math.prod(shape[-self.k :]) != math.prod(
+            n if b == KEEP else b for n, b in zip(run.plane, size, strict=True)
+        ):
+            return False
+        positions = np.where(terms == NOTHING, length, _along(terms, run.plane, axis))
+        planes = [n if b == KEEP else b for n, b in zip(run.plane, size, strict=True)]
+        first = np.moveaxis(positions.min(axis=1).reshape(-1, *planes), axis + 1, -1)
+        wanted = [window.start for window in windows(length, bins)]
+        return bool((first == wanted).all())
+
+
+def _along(terms: Array, plane: Plane, axis: int) -> Array:
+    """The position of terms on one axis of their plane."""
+    return np.asarray(terms // math.prod(plane[axis + 1 :]) % plane[axis])
+
+
+def _marginal(rows: Sums, plane: Plane, axis: int) -> Array:
+    """``(n, L)``: per row, how much each position of an axis weighs."""
+    length = plane[axis]
+    there = rows.terms != NOTHING
+    positions = np.where(there, _along(rows.terms, plane, axis), 0)
+    keys = np.arange(len(rows))[:, None] * length + positions
+    total = np.bincount(keys.reshape(-1), rows.weights.reshape(-1), len(rows) * length)
+    return total.reshape(len(rows), length)
 
 
 class Along:
     """At which lengths of its axes a region that averages is right, one axis at a time."""
 
     def __init__(
-        self, region: Region, trials: Trials, output_size: tuple[int, ...], opset: int
+        self, region: Region, trials: Trials, output_size: tuple[int, ...], constants: Constants
     ) -> None:
         """Find a small plane at which it runs.
 
         Raises:
-            RunError: it cannot be run.
+            NotUnderstood: it runs at none.
         """
-        # The nodes that compute of shapes are no part of what a sweep runs on.
+        # The nodes that compute of shapes are no part of what a sweep follows.
         nodes = tuple(n for n in region.nodes if n.outputs[0].name not in trials.sizes)
-        self._sweep = Sweep(dataclasses.replace(region, nodes=nodes), trials, opset)
+        self._sweep = Sweep(dataclasses.replace(region, nodes=nodes), trials, constants)
         self._output_size = output_size
         self.k = self._sweep.k
-        planes = (run.plane for run in self._sweep.each_run() if run.y is not None)
+        planes = (run.plane for run in self._sweep.each_run() if run.value is not None)
         around = next(planes, None)
         if around is None:
-            raise RunError("it runs at no size")
+            raise NotUnderstood("it runs at no size")
         self._around = around
         self._known: dict[tuple[int, int], bool] = {}
 
@@ -250,18 +252,6 @@ def size_operands(region: Region, trials: Trials) -> tuple[gs.Tensor, ...]:
     return tuple(read.values())
 
 
-def _copy(node: gs.Node, tensors: dict[str, gs.Tensor]) -> gs.Node:
-    """A copy that is not equal to the node: graphsurgeon finds a tensor's readers by equality."""
-    inputs = [tensors.get(tensor.name, tensor) for tensor in node.inputs]
-    outputs = [tensors.get(tensor.name, tensor) for tensor in node.outputs]
-    return gs.Node(
-        node.op, f"{node.name}/onnxpool/trial", dict(node.attrs), inputs, outputs, node.domain
-    )
-
-
-def is_same(found: Array, wanted: Array) -> bool:
-    """Whether they differ by less than a wrong window makes; Y may come without pooled axes."""
-    if found.size != wanted.size:
-        return False
-    bound = _SAME * float(np.max(np.abs(wanted), initial=0.0))
-    return bool(np.all(np.abs(found - wanted.reshape(found.shape)) <= bound))
+def shapes_of(runs: Iterable[Run]) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """The shapes of X and Y, where the graph runs."""
+    return [(run.dims, run.value.shape) for run in runs if run.value is not None]

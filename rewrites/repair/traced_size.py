@@ -20,8 +20,10 @@ from onnxpool.ops import AdaptiveAveragePool
 from onnxpool.rewrites.graph.run import RunError
 from onnxpool.rewrites.graph.tensors import shape_of
 from onnxpool.rewrites.lift.construct import Construct
+from onnxpool.rewrites.region.computation import Constants
 from onnxpool.rewrites.region.size import in_words
 from onnxpool.rewrites.region.sweep import Along
+from onnxpool.rewrites.region.terms import NotUnderstood
 from onnxpool.rewrites.region.trials import Trials
 from onnxpool.rewrites.repair.hints import Hints, WrongHint
 
@@ -147,8 +149,8 @@ class TracedSizes:
             return
         region = construct.found[0]
         try:
-            along = Along(region, self._trials, construct.op.output_size, opset)
-        except RunError:
+            along = Along(region, self._trials, construct.op.output_size, Constants(opset))
+        except (RunError, NotUnderstood):
             return
         self._siblings.append(region.y.name)
         rank = len(shape_of(region.x) or ())

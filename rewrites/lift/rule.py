@@ -1,0 +1,132 @@
+"""A rule: how one op of the dialect is recognised from what the elements of Y are.
+
+`judge` applies a rule to a region at every size that decides what the region computes; a region
+whose windows the graph computes of shapes is `dynamic`'s.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from onnxpool.ops.op import KEEP, Array, Op, Shape
+from onnxpool.rewrites.graph.run import RunError
+from onnxpool.rewrites.graph.tensors import shape_of
+from onnxpool.rewrites.lift.construct import Construct, Declined
+from onnxpool.rewrites.region.computation import Constants, Dims, NeedsSize, compute
+from onnxpool.rewrites.region.lengths import integers_of, lengths, squares_and_strips
+from onnxpool.rewrites.region.region import Region
+from onnxpool.rewrites.region.size import in_words
+from onnxpool.rewrites.region.terms import NotUnderstood, Value
+
+Size = tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Meaning:
+    """What a region is.
+
+    Attributes:
+        p: the exponents of a GeMPool.
+    """
+
+    op: Op
+    p: Array | None = None
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Meaning) or self.op != other.op:
+            return False
+        if self.p is None or other.p is None:
+            return self.p is other.p
+        return np.array_equal(self.p, other.p)
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """Attributes:
+    title: what the op is, in words.
+    applies: whether the roles of a region and the type of Y let it be that.
+    output_size: the output size that the shapes of X and Y suggest.
+    explain: what Y is, of X of these sizes and to this output size; or why it is not the op.
+    construct: the region and its meaning as a construct.
+    """
+
+    title: str
+    applies: Callable[[Region], bool]
+    output_size: Callable[[Region], Size | None]
+    explain: Callable[[Region, Value, Dims, Size], Meaning | str]
+    construct: Callable[[Region, Meaning, Constants], Construct]
+
+
+def judge(rule: Rule, region: Region, constants: Constants) -> Construct | Declined | None:
+    """The verdict of a rule on a region that reads nothing but X and constants."""
+    if not rule.applies(region):
+        return None
+    shape, size = shape_of(region.x), rule.output_size(region)
+    if shape is None or size is None:
+        return None
+    try:
+        found = _meaning(rule, region, shape, size, constants)
+    except NotUnderstood as reason:
+        found = str(reason)
+    except RunError as error:
+        found = f"onnxruntime does not run it: {error}"
+    if isinstance(found, str):
+        return Declined(region, f"it is not {rule.title}: {found}") if found else None
+    return rule.construct(region, found, constants)
+
+
+def _meaning(
+    rule: Rule, region: Region, shape: Shape, size: Size, constants: Constants
+) -> Meaning | str:
+    """What the region is at every size; the sizes of open leading axes are tried if they count."""
+    pooled = pooled_axes(shape, size)
+    chosen = {axis for axis in pooled if not isinstance(shape[axis], int)}
+    while True:
+        try:
+            return _at_every_size(rule, region, shape, size, chosen, constants)
+        except NeedsSize as reason:
+            chosen.add(reason.axis)
+
+
+def _at_every_size(
+    rule: Rule, region: Region, shape: Shape, size: Size, chosen: set[int], constants: Constants
+) -> Meaning | str:
+    found: Meaning | None = None
+    for dims in _dims_to_try(region, shape, size, chosen, constants):
+        value = compute(region, dims, pooled_axes(shape, size) | chosen, constants)
+        meaning = rule.explain(region, value, dims, size)
+        if isinstance(meaning, Meaning) and found not in (None, meaning):
+            meaning = "it is another one at other sizes"
+        if isinstance(meaning, str):
+            at = in_words([n for n in dims if n is not None])
+            return f"{meaning}, at {at}" if chosen and meaning else meaning
+        found = meaning
+    assert found is not None
+    return found
+
+
+def _dims_to_try(
+    region: Region, shape: Shape, size: Size, chosen: set[int], constants: Constants
+) -> Iterator[Dims]:
+    fixed = [dim if isinstance(dim, int) else None for dim in shape]
+    axes = sorted(chosen)
+    numbers = integers_of(region.nodes, region.x, constants) if axes else set()
+    first = len(shape) - len(size)
+    tried = [lengths(numbers, [size[axis - first]] if axis >= first else []) for axis in axes]
+    for sizes in squares_and_strips(tried):
+        chosen_sizes = dict(zip(axes, sizes, strict=True))
+        yield [chosen_sizes.get(axis, dim) for axis, dim in enumerate(fixed)]
+
+
+def pooled_axes(shape: Shape, size: Sequence[int]) -> set[int]:
+    """The axes of X that are not kept."""
+    first = len(shape) - len(size)
+    return {first + i for i, bins in enumerate(size) if bins != KEEP}
+
+
+def one_region(region: Region, meaning: Meaning, constants: Constants) -> Construct:
+    """The construct of an op of one output and no parameters."""
+    return Construct(meaning.op, (region,))
