@@ -103,10 +103,11 @@ def _verdicts(
     if all(meaning is None for _, meaning in judged):
         further = sweep.further_runs(size, _MOST_PLANES) if thorough else ()
         more = (_verdict(region, rule, run, size) for run in further)
-        right = next((verdict for verdict in more if verdict[1] is not None), None)
-        if right is None:
-            return judged
-        judged.append(right)
+        fitting = next((verdict for verdict in more if verdict[1] is not None), None)
+        return judged if fitting is None else [*judged, fitting]
+    right = judged[0][1]
+    if any(meaning is None or meaning != right for _, meaning in judged):
+        return judged
     planes = {run.plane for run, _ in judged}
     deciding = (run for run in sweep.deciding_runs(size) if run.plane not in planes)
     return [*judged, *(_verdict(region, rule, run, size) for run in deciding)]
