@@ -81,7 +81,9 @@ def test_max_at_the_edges(
     dtype=st.sampled_from([np.float32, np.float64, np.float16]),
     seed=st.integers(0, 2**32 - 1),
 )
-def test_any_shape(lengths: list[int], data: st.DataObject, dtype: type, seed: int) -> None:
+def test_any_shape(
+    lengths: list[int], data: st.DataObject, dtype: type[np.floating], seed: int
+) -> None:
     sizes = st.integers(1, 12) | st.just(KEEP)
     size = tuple(data.draw(sizes) for _ in lengths)
     leading = data.draw(st.lists(st.integers(0, 3), min_size=1, max_size=2))
