@@ -30,8 +30,8 @@ from onnxpool.exporters.dynamo import export_dynamo
 from onnxpool.exporters.shapes import dynamic_axes
 from onnxpool.exporters.torch_errors import one_line, quiet
 from onnxpool.exporters.torchscript import export_torchscript
+from onnxpool.model.bodies import bodies
 from onnxpool.model.functions import dialect_nodes
-from onnxpool.model.scope import bodies
 from onnxpool.pipeline import rewrite as pipeline
 from onnxpool.pipeline.rewrite import Check, Result
 from onnxpool.pipeline.survey import OUTPUTS

@@ -9,7 +9,7 @@ import pytest
 from onnx import GraphProto, TensorProto, helper, parser
 
 from onnxpool.model.file import ModelFile
-from onnxpool.model.splice import unique_name
+from onnxpool.model.scope import unique_name
 
 
 def metadata(proto, text):
