@@ -12,7 +12,7 @@ from onnx import TensorProto, parser
 
 from onnxpool.errors import ModelError
 from onnxpool.model.file import ModelFile
-from onnxpool.model.splice import unique_name
+from onnxpool.model.scope import unique_name
 
 TEXT = """
 <ir_version: 9, opset_import: ["" : 17], producer_name: "someone", doc_string: "kept">

@@ -13,8 +13,7 @@ import pytest
 from onnx import GraphProto, TensorProto, helper, parser
 
 from onnxpool.model.file import ModelFile
-from onnxpool.model.scope import Scope
-from onnxpool.model.splice import unique_name
+from onnxpool.model.scope import Scope, unique_name
 
 Array = npt.NDArray[Any]
 Named = onnx.NodeProto | onnx.TensorProto

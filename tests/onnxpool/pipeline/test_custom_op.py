@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 
 import onnxpool
 from onnxpool.errors import ArgumentError, CheckError
-from onnxpool.model.scope import with_bodies
+from onnxpool.model.bodies import with_bodies
 from onnxpool.ops import DOMAIN, AdaptiveAveragePool, PyramidPool
 from onnxpool.pipeline import check
 from onnxpool.pipeline import rewrite as pipeline

@@ -99,7 +99,7 @@ def test_subnormal_numbers_are_kept(dtype: type[np.floating]) -> None:
     least = np.finfo(dtype).smallest_subnormal
     x = (least * (1 + np.arange(70))).astype(dtype).reshape(1, 1, 7, 10)
     (y,) = run(AdaptiveAveragePool((1, 5)), x)
-    # All these means are ties, which loops/simd.h may round up or down where they are subnormal.
+    # All these means are ties, which the loops may round up or down where they are subnormal.
     ulps = (y - AdaptiveAveragePool((1, 5)).reference(x)[0]) / least
     assert np.abs(ulps).max() <= (0 if dtype == np.float16 else 1)
     np.testing.assert_array_equal(run(AdaptiveMaxPool((7, 5)), x)[0], x[..., 1::2])
