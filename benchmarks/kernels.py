@@ -182,7 +182,8 @@ def kernel_model(case: Case) -> onnx.ModelProto:
         case.op.op_type(), names, outputs, domain=DOMAIN, **case.op.attributes()
     )
     x = onnx.helper.make_tensor_value_info("X", onnx.TensorProto.FLOAT, case.shape)
-    constants = [] if case.p is None else [onnx.numpy_helper.from_array(np.float32([case.p]), "p")]
+    values = [] if case.p is None else [np.array([case.p], np.float32)]
+    constants = [onnx.numpy_helper.from_array(value, "p") for value in values]
     results = [onnx.helper.make_empty_tensor_value_info(name) for name in outputs]
     graph = onnx.helper.make_graph([node], "graph", [x], results, constants)
     opsets = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid(DOMAIN, VERSION)]
@@ -246,7 +247,8 @@ def openvino_pools(case: Case) -> Any:
     is_max = isinstance(case.op, AdaptiveMaxPool) or getattr(case.op, "mode", "") == "max"
     pool = opset8.adaptive_max_pool if is_max else opset8.adaptive_avg_pool
     index = ["i32"] if is_max else []
-    sizes = [np.array(size, np.int64) for size in case.module.sizes]
+    levels: Any = case.module.sizes
+    sizes = [np.array(size, np.int64) for size in levels]
     return Model([pool(x, opset8.constant(size), *index).output(0) for size in sizes], [x])
 
 

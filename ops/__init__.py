@@ -1,4 +1,9 @@
-"""The dialect: the ops of domain `onnxpool`, version 1, one op per file."""
+"""The dialect: the ops of domain `onnxpool`, version 1, one op per file.
+
+An op is its attributes, its shape rule and its NumPy reference; its ONNX schema is made of them.
+kernels/ holds the same ops in C++, and `library` says where that library is. Every room above knows
+the dialect from here.
+"""
 
 import onnx
 

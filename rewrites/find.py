@@ -1,16 +1,17 @@
-"""Lift: find pooling by what it computes, and replace it by ops of the dialect.
+"""Find pooling by what it computes: the search through one graph, which drives lift and repair.
 
 A node of the dialect is what it says (dialect_node), and so is a pool that an exporter left as
 PyTorch's own op (aten_fallback); such an average may be part of a generalised mean. A region of one
 pooling node is judged from its attributes and left alone (single_node). On every other region (see
-region.py) these rules are tried in order:
+region/region.py) these rules are tried in order:
 
     adaptive_average_pool   weighted sums
     adaptive_max_pool       maxima, and where they stood
     gem_pool                powers around a sum
     dynamic                 all of these, where the graph computes its windows of shapes
     unknown_size            looks like pooling, sizes not fixed: declined
-Then `adaptive_max_pool.pair` joins values with indices and `pyramid_pool.join` pools of one tensor,
+Then `frozen.settle` judges the pools that an exporter froze (repair/frozen.py),
+`adaptive_max_pool.pair` joins values with indices and `pyramid_pool.join` pools of one tensor,
 and `floor_stride.explain` says which strided pools stand in the place of adaptive ones.
 """
 

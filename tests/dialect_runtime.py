@@ -28,7 +28,6 @@ def run(model: onnx.ModelProto | Path, *inputs: Array) -> list[Array]:
     """The outputs of a model, for its inputs in order."""
     loaded = onnx.load(model) if isinstance(model, Path) else model
     evaluator = ReferenceEvaluator(loaded, new_ops=[_implementation(op) for op in DIALECT])
-    outputs: list[Array] = evaluator.run(
-        None, dict(zip(evaluator.input_names, inputs, strict=True))
-    )
+    outputs = evaluator.run(None, dict(zip(evaluator.input_names, inputs, strict=True)))
+    assert isinstance(outputs, list)
     return outputs

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import io
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from onnxpool.rewrites.graph.run import RunError, Runner
-from tests.exports import quiet
+from tests.exports import quiet, through_torchscript
 
 Array = NDArray[np.float32]
 Shape = tuple[int, ...]
@@ -36,18 +35,10 @@ def torchscript(
     module: nn.Module, traced: Shape, axes: Iterable[int], **options: Any
 ) -> onnx.ModelProto:
     """`torch.onnx.export(dynamo=False)` with these axes of the one input dynamic."""
-    file = io.BytesIO()
-    with quiet():
-        torch.onnx.export(
-            module.eval(),
-            (example(traced),),
-            file,
-            dynamo=False,
-            input_names=["x"],
-            dynamic_axes={"x": {axis: f"axis{axis}" for axis in axes}},
-            **options,
-        )
-    return onnx.load_from_string(file.getvalue())
+    names = {axis: f"axis{axis}" for axis in axes}
+    return through_torchscript(
+        module.eval(), example(traced), input_names=["x"], dynamic_axes={"x": names}, **options
+    )
 
 
 def fallthrough(module: nn.Module, traced: Shape, axes: Iterable[int]) -> onnx.ModelProto:

@@ -10,6 +10,9 @@ node of the dialect until `onnxpool.pipeline.rewrite` lowers it, or gives it a f
     torchscript     torch.onnx.export(dynamo=False) with symbolic functions
     specialised     what torch.export assumed about sizes, for the report
     torch_errors    torch's messages, in one line or not at all
+
+`export` is for the Python interface: a module and example arguments come in, a model and its report
+go out. The command line calls `command.py`, which takes the module by name.
 """
 
 from __future__ import annotations
@@ -30,8 +33,8 @@ from onnxpool.exporters.dynamo import export_dynamo
 from onnxpool.exporters.shapes import dynamic_axes
 from onnxpool.exporters.torch_errors import one_line, quiet
 from onnxpool.exporters.torchscript import export_torchscript
+from onnxpool.model.bodies import bodies
 from onnxpool.model.functions import dialect_nodes
-from onnxpool.model.scope import bodies
 from onnxpool.pipeline import rewrite as pipeline
 from onnxpool.pipeline.rewrite import Check, Result
 from onnxpool.pipeline.survey import OUTPUTS

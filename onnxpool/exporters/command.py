@@ -28,7 +28,7 @@ def export_source(
     seed: int = 0,
     **options: Any,
 ) -> Report:
-    """Export the module that `spec` names (see `onnxpool.source`).
+    """Export the module that `spec` names (see `onnxpool.validation.source`).
 
     Args:
         shapes: one per input; where there are none, the example shapes of the source.

@@ -15,10 +15,10 @@ import numpy as np
 import onnx_graphsurgeon as gs
 from onnx import FunctionProto, GraphProto, TensorShapeProto, ValueInfoProto
 
-from onnxpool.model import shapes
+from onnxpool.model import open_sizes, shapes
 from onnxpool.model.file import ModelFile
+from onnxpool.model.open_sizes import Sizes
 from onnxpool.model.scope import Scope
-from onnxpool.model.shapes import Sizes
 from onnxpool.ops.op import Dim, Shape
 
 _Tensors = dict[int, list[gs.Tensor]]
@@ -66,7 +66,7 @@ def correct(model_file: ModelFile, stale: Sequence[tuple[Scope, str]]) -> None:
 def _samples(model_file: ModelFile) -> Iterator[_Sample]:
     """Unrelated numbers for the symbols, so that a size which equals one is that symbol."""
     rng = np.random.default_rng(0)
-    symbols = shapes.symbols(model_file.proto)
+    symbols = open_sizes.symbols(model_file.proto)
     for low, high in _RANGES:
         numbers = low + rng.choice(high - low + len(symbols), len(symbols), replace=False)
         sizes = dict(zip(symbols, numbers.tolist(), strict=True))

@@ -16,11 +16,10 @@ from google.protobuf.message import DecodeError, EncodeError
 
 from onnxpool.errors import ExternalDataError, ModelError, OutputError
 from onnxpool.model.external_data import DataFolder, is_external, locations, tensors_of_model
-from onnxpool.model.scope import Scope, default_opset, import_scopes
+from onnxpool.model.graphs import import_scopes
+from onnxpool.model.scope import Scope, default_opset
 from onnxpool.model.skeleton import for_checker, thin_model
 from onnxpool.model.splice import splice
-
-__all__ = ["ModelFile", "Progress", "Scope"]
 
 Progress = Callable[[str, int, int], None]
 """Called while a file is copied, with its name, the bytes copied so far and all bytes."""

@@ -7,8 +7,8 @@ from typing import Any
 
 import onnx
 
+from onnxpool.model.bodies import with_bodies
 from onnxpool.model.file import ModelFile
-from onnxpool.model.scope import with_bodies
 from onnxpool.ops import DOMAIN
 from onnxpool.rewrites.lower.function_body import is_body
 

@@ -13,10 +13,9 @@ import onnx_graphsurgeon as gs
 from onnx import GraphProto, NodeProto
 from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter
 
-from onnxpool.model.scope import Scope, bodies, unique_name
+from onnxpool.model.bodies import bodies
+from onnxpool.model.scope import Scope, unique_name
 from onnxpool.ops import DOMAIN, VERSION
-
-__all__ = ["splice", "unique_name"]
 
 _INITIALIZERS_ARE_INPUTS_BEFORE_IR = 4
 """Before this IR version every initializer has to be an input as well."""

@@ -1,4 +1,4 @@
-"""Law 4: every changed region is run before and after, and compared with its reference."""
+"""Every changed region is run before and after, and compared with its reference."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Make a model fit its target: cure what the target does not take, then write another opset.
 
 Both change the graphs in place, before they are spliced; each change comes with a probe that runs
-the node as it was against what stands in its place (law 4).
+the node as it was against what stands in its place before anything is written.
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ import onnx
 
 from onnxpool.errors import check_choice
 from onnxpool.model import declared_shapes, shapes
+from onnxpool.model.bodies import with_bodies
 from onnxpool.model.file import ModelFile, Progress
 from onnxpool.model.functions import drop_uncalled, uses_dialect
-from onnxpool.model.scope import with_bodies
 from onnxpool.ops import register_schemas
 from onnxpool.pipeline import conform, frozen_sizes, report
 from onnxpool.pipeline import input_shapes as input_shapes_

@@ -1,7 +1,10 @@
 """The runtimes that `rewrite --target` writes for: one small entry per file, listed in `TARGETS`.
 
 To add one: copy the file that is nearest, say what the runtime does not take as `Limit`s (cures are
-in rewrites/lower/, conditions in conditions.py), and add the entry to `TARGETS`.
+in rewrites/legalize/, conditions in conditions.py), and add the entry to `TARGETS`.
+
+A name comes in, a `Target` goes out: what its runtime does not take, each with a cure or without.
+The pipeline (conform) cures or refuses by it; the command line lists it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How far an output is from its reference, and whether that is as good as PyTorch (law 5).
+"""How far an output is from its reference, and whether that is as good as PyTorch's own.
 
 The reference is the source in float64, and the unit of error is the error that the source itself
 makes in float32 on the same input:

@@ -1,6 +1,7 @@
 """Compare a model with its source, over the sizes and values at which pooling goes wrong.
 
-sizes.py lists the sizes, inputs.py the values, accuracy.py decides, first_difference.py explains.
+inputs/sizes.py lists the sizes, inputs/values.py the values, accuracy.py decides,
+first_difference.py explains.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@
 
 namespace onnxpool {
 
-// float16 and bfloat16 as they are stored; loops/simd.h computes with them in float32.
+// float16 and bfloat16 as they are stored; loops/compute.h computes with them in float32.
 struct Half {
   uint16_t bits;
 };

@@ -3,7 +3,8 @@
 Most nodes are valid in both: they stay as they are. Where the form of an op changed between the two
 opsets, `FORMS` says at which versions and what reads one form and writes the other. Attributes that
 only the newer form has are dropped where they hold their default. What is left must fit the op's
-schema of the new opset, types included; else the node is refused, with the reason.
+schema of the new opset, types included; else the node is refused, with the reason. The pipeline
+(conform) calls it for the nodes of a graph, once it has cured what the target does not take.
 
 onnx's own converter was tried first: of 93 downward conversions of the nodes in
 tests/rewrites/convert it makes 15 that are valid and equal, and it drops the metadata of nodes.

@@ -34,6 +34,11 @@ def is_float(dtype: Any) -> bool:
     )
 
 
+def is_half(dtype: Any) -> bool:
+    """Whether a type has 16 bits: PyTorch computes pooling in float32 there, and so do we."""
+    return onnx_type(dtype) in (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
+
+
 def is_integer(dtype: Any) -> bool:
     return onnx_type(dtype) in (onnx.TensorProto.INT64, onnx.TensorProto.INT32)
 
@@ -43,3 +48,8 @@ def shape_of(tensor: gs.Tensor) -> Shape | None:
     if tensor.shape is None:
         return None
     return tuple(d if isinstance(d, int) else (d or None) for d in tensor.shape)
+
+
+def resized(shape: Shape, sizes: dict[int, int]) -> Shape:
+    """`shape` with other sizes on some axes."""
+    return tuple(sizes.get(axis, dim) for axis, dim in enumerate(shape))

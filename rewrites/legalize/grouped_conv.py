@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 import onnx_graphsurgeon as gs
 
-from onnxpool.rewrites.graph.builder import Builder, resized
+from onnxpool.rewrites.graph.builder import Builder
 from onnxpool.rewrites.graph.run import known_value
+from onnxpool.rewrites.graph.tensors import resized
 from onnxpool.rewrites.graph.unsupported import Unsupported
 from onnxpool.rewrites.legalize.replacement import Replacement
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import onnx_graphsurgeon as gs
 
-from onnxpool.rewrites.graph.builder import Builder, resized
+from onnxpool.rewrites.graph.builder import Builder
+from onnxpool.rewrites.graph.tensors import resized
 from onnxpool.rewrites.graph.unsupported import Unsupported
 from onnxpool.rewrites.legalize.replacement import Replacement
 from onnxpool.rewrites.legalize.volume_pool import window_of

@@ -1,4 +1,4 @@
-"""Replace a standard node by other standard nodes that compute the same."""
+"""A replacement: a way to write a standard node as other standard nodes that compute the same."""
 
 from __future__ import annotations
 

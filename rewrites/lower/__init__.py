@@ -1,4 +1,9 @@
-"""Lower the dialect to standard ONNX ops: one dialect op per file, one spelling per strategy."""
+"""Lower the dialect to standard ONNX ops: one dialect op per file, one spelling per strategy.
+
+A node of the dialect comes in; standard nodes that are valid in the opset of its graph stand in its
+place, or `Unsupported` says why not. function_body writes the same as the body of an ONNX function,
+for models that keep the node. The pipeline calls it, after `plan` has asked what it would do.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +46,7 @@ def lower(graph: gs.Graph, node: gs.Node, opset: int, strategy: str = "auto") ->
     The new nodes stand where the node stood and produce its output Variables.
 
     Args:
-        node: of domain `onnxpool`, as `onnxpool.rewrites.verify` wants it.
+        node: of domain `onnxpool`, as `onnxpool.rewrites.graph.verify` wants it.
         opset: the opset of the model; the new nodes are valid in it.
         strategy: one of `STRATEGIES`.
 

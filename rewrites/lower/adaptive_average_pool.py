@@ -34,7 +34,8 @@ from numpy.typing import DTypeLike
 from onnxpool.ops.adaptive_average_pool import AdaptiveAveragePool
 from onnxpool.ops.op import KEEP, Array
 from onnxpool.ops.windows import windows
-from onnxpool.rewrites.graph.builder import Builder, is_half
+from onnxpool.rewrites.graph.builder import Builder
+from onnxpool.rewrites.graph.tensors import is_half
 from onnxpool.rewrites.lower.dynamic import average_axes, multiply, pool
 from onnxpool.rewrites.lower.separable import (
     MEAN,

@@ -21,8 +21,8 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from onnxpool.ops.op import COMPUTED, KEEP, Dim, Shape, kept
-from onnxpool.rewrites.graph.builder import Builder, resized
-from onnxpool.rewrites.graph.tensors import onnx_type
+from onnxpool.rewrites.graph.builder import Builder
+from onnxpool.rewrites.graph.tensors import onnx_type, resized
 from onnxpool.rewrites.lower.separable import MAX, pooled_axes
 
 INT64 = np.dtype(np.int64)

@@ -52,11 +52,13 @@ def test_the_python_of_the_page_runs(model: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(model.parent)
     for name, module in ray().items():
         monkeypatch.setitem(sys.modules, name, module)
-    pages = [{"__name__": f"block_{i}"} for i, _ in enumerate(blocks("python"))]
+    pages: list[dict[str, Any]] = [
+        {"__name__": f"block_{i}"} for i, _ in enumerate(blocks("python"))
+    ]
     assert len(pages) == 3
     for source, names in zip(blocks("python"), pages, strict=True):
         exec(compile(source, str(PAGE), "exec"), names)
-        session = names.get("session") or names["app"].session  # type: ignore[attr-defined]
+        session = names.get("session") or names["app"].session
         (wanted,) = AdaptiveAveragePool((6, 6)).reference(IMAGE)
         np.testing.assert_allclose(session.run(None, {"input": IMAGE})[0], wanted, rtol=1e-6)
 

@@ -13,7 +13,7 @@ caller, who may change them.
 
 from tests.exports.averages import AVERAGES
 from tests.exports.case import Case, load, parameters
-from tests.exports.export import Export, quiet
+from tests.exports.export import Export, quiet, through_torchscript
 from tests.exports.gems import GEMS
 from tests.exports.graph import Graph, HandWritten
 from tests.exports.hand_written import HAND_WRITTEN
@@ -43,4 +43,5 @@ __all__ = [
     "quiet",
     "reduced",
     "separable",
+    "through_torchscript",
 ]

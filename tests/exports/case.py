@@ -11,7 +11,7 @@ import pytest
 from _pytest.mark import ParameterSet
 from numpy.typing import NDArray
 
-from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool, GeMPool, Op
+from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool, GeMPool
 
 Array = NDArray[Any]
 Reference = Callable[[Array], tuple[Array, ...]]
@@ -30,7 +30,7 @@ class Pool:
             MaxPool, Global or Reduce node, and those that find the indices of its maxima.
     """
 
-    op: Op
+    op: AdaptiveAveragePool | AdaptiveMaxPool | GeMPool
     p: tuple[float, ...] = ()
     indices: bool = False
     native: bool = False

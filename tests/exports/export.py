@@ -7,7 +7,7 @@ import io
 import logging
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import onnx
 import torch
@@ -56,18 +56,13 @@ class Export(Case):
     def _torchscript(self) -> onnx.ModelProto:
         types = torch.onnx.OperatorExportTypes
         fallthrough = self.exporter == "torchscript_fallthrough"
-        buffer = io.BytesIO()
-        torch.onnx.export(
+        return through_torchscript(
             self.module(),
-            self._example(),
-            buffer,
-            dynamo=False,
+            *self._example(),
             input_names=["X"],
             dynamic_axes={"X": {0: "N"}} if self.dynamic_batch else None,
             operator_export_type=types.ONNX_FALLTHROUGH if fallthrough else types.ONNX,
-            verbose=False,
         )
-        return onnx.load_from_string(buffer.getvalue())
 
     def reference(self) -> Reference:
         module = self.module()
@@ -79,6 +74,14 @@ class Export(Case):
             return tuple(y.numpy() for y in (outputs if isinstance(outputs, tuple) else (outputs,)))
 
         return run
+
+
+def through_torchscript(module: nn.Module, *example: Tensor, **options: Any) -> onnx.ModelProto:
+    """`torch.onnx.export(dynamo=False)`."""
+    buffer: Any = io.BytesIO()  # torch takes it; its annotations name paths only.
+    with quiet():
+        torch.onnx.export(module, example, buffer, dynamo=False, verbose=False, **options)
+    return onnx.load_from_string(buffer.getvalue())
 
 
 @contextlib.contextmanager

@@ -26,6 +26,8 @@ from tests.exports.spellings import (
 class BlurPool(nn.Module):
     """Zhang: Making Convolutional Networks Shift-Invariant Again, ICML 2019: binomial, stride 2."""
 
+    kernel: Tensor
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         binomial = torch.tensor([1.0, 2.0, 1.0]) / 4

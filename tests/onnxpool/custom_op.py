@@ -14,7 +14,9 @@ from onnxpool.rewrites.graph.run import kernels_missing
 needs_library = pytest.mark.skipif(bool(kernels_missing()), reason="needs the custom-op library")
 
 
-def session(model: onnx.ModelProto, *, library: bool, optimized: Path | None = None):
+def session(
+    model: onnx.ModelProto, *, library: bool, optimized: Path | None = None
+) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1

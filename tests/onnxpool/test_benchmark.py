@@ -122,7 +122,8 @@ def test_the_floor_reads_the_input(dtype: str, size: int) -> None:
     assert rows.ndim == 2
     left_out = x.nbytes - rows.nbytes
     assert 0 <= left_out < max(4, rows.itemsize * rows.shape[1])
-    (sums,) = benchmark.sum_of_inputs(1, [x])()  # type: ignore[misc]
+    answer: Any = benchmark.sum_of_inputs(1, [x])()
+    (sums,) = answer
     if x.dtype == rows.dtype:
         assert sums.sum() == rows.size
 

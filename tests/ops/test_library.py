@@ -50,13 +50,14 @@ def test_a_runtime_that_is_too_old_is_told_so() -> None:
 
     messages: list[bytes] = []
 
-    @create_status
     def remember(code: int, message: bytes) -> int:
         messages.append(message)
         return 1
 
+    remembering = create_status(remember)
+
     version = ctypes.create_string_buffer(b"1.16.3")
-    version_1 = (ctypes.c_void_p * 3)(ctypes.cast(remember, ctypes.c_void_p))
+    version_1 = (ctypes.c_void_p * 3)(ctypes.cast(remembering, ctypes.c_void_p))
     base = ApiBase(
         get_api(lambda number: ctypes.addressof(version_1) if number == 1 else 0),
         get_version(lambda: ctypes.addressof(version)),

@@ -36,7 +36,7 @@ def test_reference_rounds_once(case: Case, dtype: type[np.floating]) -> None:
     assert output.dtype == dtype
     (exact,) = case.expected(dtype)
     # Half a unit in the last place, and a thousandth for the float64 sums' own rounding.
-    np.testing.assert_allclose(output, exact, rtol=0.501 * np.finfo(dtype).eps, atol=1e-7)
+    np.testing.assert_allclose(output, exact, rtol=0.501 * float(np.finfo(dtype).eps), atol=1e-7)
 
 
 @pytest.mark.parametrize(

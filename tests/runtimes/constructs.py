@@ -76,7 +76,7 @@ def exported(source: Source, form: Form) -> onnx.ModelProto:
     axes = tuple(dynamic_axes([shape]))
     options: dict[str, Any] = {"args": (torch.zeros(shape),)}
     if form == "dynamic":
-        options: dict[str, Any] = {
+        options = {
             "args": (torch.zeros(traced_shape(shape)),),
             "dynamic_shapes": axes,
         }

@@ -127,7 +127,9 @@ REASONS_HEAD = ("runtime", "construct", "sizes", "outcome", "why")
 
 
 def _outcomes(cells: Sequence[Cell], state: State) -> str:
-    counted = collections.Counter(cell.outcome for cell in cells if cell.state == state)
+    counted: collections.Counter[str] = collections.Counter(
+        cell.outcome for cell in cells if cell.state == state
+    )
     return ", ".join(f"{counted[outcome]} {outcome}" for outcome in SYMBOLS if counted[outcome])
 
 

@@ -6,7 +6,7 @@ They are what `Limit` and `TRIED` in onnxpool/targets are measured on.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 Array = NDArray[Any]
+Constants = Mapping[str, Array | np.generic]
+Options = dict[str, Any]
+"""What `_one` takes as its rest: constants and attributes."""
+
 OPSET = 17
 PLANE, LINE, VOLUME, ROW = (1, 8, 12, 12), (1, 8, 12), (1, 8, 6, 6, 6), (1, 96)
 SEQUENCE = (12, 1, 8)
@@ -73,8 +77,8 @@ def _elementwise() -> Iterator[tuple[str, onnx.ModelProto]]:
 
 
 def _pooling() -> Iterator[tuple[str, onnx.ModelProto]]:
-    square = {"kernel_shape": [3, 3]}
-    particular: dict[str, dict[str, Any]] = {
+    square: Options = {"kernel_shape": [3, 3]}
+    particular: dict[str, Options] = {
         "": {},
         " strides": {"strides": [2, 2]},
         " pads": {"pads": [1] * 4, "strides": [2, 2]},
@@ -90,7 +94,7 @@ def _pooling() -> Iterator[tuple[str, onnx.ModelProto]]:
         yield f"{op} of lines", _one(op, shape=LINE, kernel_shape=[3])
         yield f"{op} of volumes", _one(op, shape=VOLUME, kernel_shape=[3] * 3)
         yield f"Global{op} of volumes", _one(f"Global{op}", shape=VOLUME)
-    padded = {"pads": [1] * 4, "count_include_pad": 1}
+    padded: Options = {"pads": [1] * 4, "count_include_pad": 1}
     yield "AveragePool counts padding", _one("AveragePool", **square, **padded)
     yield "MaxPool dilations", _one("MaxPool", dilations=[2, 2], **square)
     yield "MaxPool indices", _indices()
@@ -105,29 +109,29 @@ def _pooling() -> Iterator[tuple[str, onnx.ModelProto]]:
 
 
 def _products() -> Iterator[tuple[str, onnx.ModelProto]]:
-    square = {"kernel_shape": [3, 3]}
+    square: Options = {"kernel_shape": [3, 3]}
     yield "Conv", _one("Conv", w=_floats(6, 8, 3, 3), b=_floats(6), pads=[1] * 4, **square)
     yield "Conv of groups", _one("Conv", w=_floats(8, 2, 3, 3), group=4, **square)
     yield "Conv by channel", _one("Conv", w=_floats(8, 1, 3, 3), group=8, **square)
     yield "Conv dilations", _one("Conv", w=_floats(6, 8, 3, 3), dilations=[2, 2], **square)
-    upper = {"auto_pad": "SAME_UPPER", "strides": [2, 2]}
+    upper: Options = {"auto_pad": "SAME_UPPER", "strides": [2, 2]}
     yield "Conv SAME_UPPER", _one("Conv", w=_floats(6, 8, 3, 3), **upper, **square)
     yield "Conv of lines", _one("Conv", w=_floats(6, 8, 3), shape=LINE)
     yield "Conv of volumes", _one("Conv", w=_floats(6, 8, 3, 3, 3), shape=VOLUME)
-    double = {"strides": [2, 2], "pads": [1] * 4, "output_padding": [1, 1]}
+    double: Options = {"strides": [2, 2], "pads": [1] * 4, "output_padding": [1, 1]}
     yield "ConvTranspose", _one("ConvTranspose", w=_floats(8, 4, 3, 3), **double)
     yield "Gemm", _one("Gemm", w=_floats(5, 96), b=_floats(5), shape=ROW, transB=1)
     yield "MatMul", _one("MatMul", w=_floats(12, 7))
     yield "MatMul from the left", _one("MatMul", w=_floats(7, 12), order=["w", "x"])
     yield "Einsum", _one("Einsum", w=_floats(12, 7), equation="nchw,wo->ncho")
-    statistics = {name: _floats(8) for name in ("s", "b", "m", "v")}
+    statistics: Options = {name: _floats(8) for name in ("s", "b", "m", "v")}
     yield "BatchNormalization", _one("BatchNormalization", **statistics)
     yield "InstanceNormalization", _one("InstanceNormalization", s=_floats(8), b=_floats(8))
     yield "LayerNormalization", _one("LayerNormalization", s=_floats(12), b=_floats(12))
     yield "LRN", _one("LRN", size=3)
     yield "LpNormalization", _one("LpNormalization", axis=1)
     for op, gates in (("LSTM", 4), ("GRU", 3)):
-        weights = {"w": _floats(1, 4 * gates, 8), "r": _floats(1, 4 * gates, 4)}
+        weights: Options = {"w": _floats(1, 4 * gates, 8), "r": _floats(1, 4 * gates, 4)}
         yield op, _one(op, **weights, shape=SEQUENCE, hidden_size=4)
 
 
@@ -144,7 +148,7 @@ def _shaping() -> Iterator[tuple[str, onnx.ModelProto]]:
         yield f"Gather{name}", _one("Gather", i=np.array(index, np.int64), axis=3)
     elements = np.broadcast_to(np.array([5, 0, 7], np.int64), (1, 8, 12, 3)).copy()
     yield "GatherElements", _one("GatherElements", i=elements, axis=3)
-    updates = {"i": elements, "u": _floats(1, 8, 12, 3)}
+    updates: Options = {"i": elements, "u": _floats(1, 8, 12, 3)}
     yield "ScatterElements", _one("ScatterElements", **updates, axis=3)
     places = np.array([[0, 3], [0, 5]], np.int64)
     yield "GatherND", _one("GatherND", i=places)
@@ -156,8 +160,8 @@ def _shaping() -> Iterator[tuple[str, onnx.ModelProto]]:
     for op in ("DepthToSpace", "SpaceToDepth"):
         yield op, _one(op, blocksize=2)
     yield "GridSample", _one("GridSample", g=2 * _floats(1, 5, 6, 2) - 1)
-    rois = {"r": np.array([[0, 0, 6, 6]], np.float32), "b": _ints(0)}
-    sizes = {"output_height": 3, "output_width": 3}
+    rois: Options = {"r": np.array([[0, 0, 6, 6]], np.float32), "b": _ints(0)}
+    sizes: Options = {"output_height": 3, "output_width": 3}
     yield "RoiAlign", _one("RoiAlign", **rois, **sizes)
 
 
@@ -199,7 +203,7 @@ def _chains() -> Iterator[tuple[str, onnx.ModelProto]]:
         ),
     )
     yield "TopK", _chain({"k": _ints(4)}, ("TopK", "x k", "y indices", {"axis": 3}))
-    one_hot = {"depth": np.int64(12), "values": np.array([0, 1], np.float32)}
+    one_hot: Constants = {"depth": np.int64(12), "values": np.array([0, 1], np.float32)}
     positions = ("ArgMax", "x", "positions", {"axis": 3, "keepdims": 0})
     yield "OneHot", _chain(one_hot, positions, ("OneHot", "positions depth values", "y"))
     tensor = onnx.numpy_helper.from_array(_floats(8, 1, 1), "value")
@@ -228,7 +232,7 @@ def _chains() -> Iterator[tuple[str, onnx.ModelProto]]:
     for p in (0.5, 2.3, 3.0):
         numbers = {"half": np.float32(0.5), "p": np.float32(p)}
         yield f"Pow {p:g} of 0", _chain(numbers, *half_of_zeros, ("Pow", "base p", "y"))
-    quantization = {"scale": np.float32(0.01), "zero_point": np.uint8(3)}
+    quantization: Constants = {"scale": np.float32(0.01), "zero_point": np.uint8(3)}
     yield (
         "QuantizeLinear",
         _chain(
@@ -248,11 +252,11 @@ def _branch(op: str) -> onnx.GraphProto:
     return helper.make_graph([node], op, [], [onnx.ValueInfoProto(name=op)])
 
 
-def _chain(constants: dict[str, Array], *steps: tuple[Any, ...]) -> onnx.ModelProto:
+def _chain(constants: Constants, *steps: tuple[Any, ...]) -> onnx.ModelProto:
     """Nodes (op, inputs, outputs, attributes), names in one text, "-" for an input left out."""
     nodes = []
     for op, inputs, outputs, *attributes in steps:
-        options: dict[str, Any] = attributes[0] if attributes else {}
+        options: Options = attributes[0] if attributes else {}
         given = ["" if name == "-" else name for name in inputs.split()]
         nodes.append(helper.make_node(op, given, outputs.split(), **options))
     read = {name for _, inputs, *_ in steps for name in inputs.split()}
@@ -266,7 +270,7 @@ def _resize(
     shape: Sequence[int] = PLANE,
     **options: Any,
 ) -> onnx.ModelProto:
-    names = {"mode": mode, "coordinate_transformation_mode": coordinates}
+    names: Options = {"mode": mode, "coordinate_transformation_mode": coordinates}
     order = ["x", "", "", "sizes"]
     return _one("Resize", sizes=_ints(1, 8, *size), order=order, shape=shape, **names, **options)
 
@@ -300,14 +304,17 @@ def _one(
 
 
 def _model(
-    nodes: Sequence[onnx.NodeProto], constants: dict[str, Array], shape: Sequence[int], opset: int
+    nodes: Sequence[onnx.NodeProto], constants: Constants, shape: Sequence[int], opset: int
 ) -> onnx.ModelProto:
     graph = helper.make_graph(
         nodes,
         "form",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
         [onnx.ValueInfoProto(name="y")],
-        [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()],
+        [
+            onnx.numpy_helper.from_array(np.asarray(value), name)
+            for name, value in constants.items()
+        ],
     )
     imports = [helper.make_opsetid("", opset)]
     model = helper.make_model(graph, opset_imports=imports, ir_version=8)

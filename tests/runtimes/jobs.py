@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -188,7 +189,7 @@ def _write(model: onnx.ModelProto, path: Path) -> str:
 
 
 def _save(values: Values, path: Path) -> None:
-    arrays = {f"input {d}": x for d, x in values.inputs.items()}
+    arrays: dict[str, Any] = {f"input {d}": x for d, x in values.inputs.items()}
     arrays["sums"] = np.array(values.sums)
     for kind, by_distribution in (("source", values.source), ("exact", values.exact)):
         for distribution, outputs in by_distribution.items():
@@ -213,7 +214,7 @@ def load_values(path: Path, shape: Shape) -> Values:
     return Values(shape, sums, inputs, outputs["source"], outputs["exact"])
 
 
-def _job_from_json(facts: dict[str, object]) -> Job:
+def _job_from_json(facts: dict[str, Any]) -> Job:
     runs = tuple(
         Run(run["model"], tuple(tuple(shape) for shape in run["shapes"])) for run in facts["runs"]
     )

@@ -134,7 +134,8 @@ class Runner:
         path = self._scratch / "model.onnx"
         shutil.copyfile(model, path)
         given, results = self._scratch / "given.npz", self._scratch / "results.npz"
-        np.savez(given, **{str(i): x for i, x in enumerate(inputs)})
+        arrays: dict[str, Any] = {str(i): x for i, x in enumerate(inputs)}
+        np.savez(given, **arrays)
         graph = onnx.load(path).graph
         answer = self._worker.ask(
             {

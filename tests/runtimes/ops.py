@@ -7,7 +7,7 @@ and compared with ONNX Runtime on two inputs.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import onnx
@@ -74,7 +74,8 @@ def _verdict(
     shape = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
     rng = np.random.default_rng(0)
     inputs = [rng.uniform(0.05, 1, shape).astype(np.float32) for _ in range(2)]
-    np.savez(given, **{str(i): x for i, x in enumerate(inputs)})
+    arrays: dict[str, Any] = {str(i): x for i, x in enumerate(inputs)}
+    np.savez(given, **arrays)
     request = {
         "model": str(scratch / "model.onnx"),
         "input": "x",

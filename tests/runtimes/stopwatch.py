@@ -19,27 +19,27 @@ from worker import Model, import_driver
 LEAST_ROUNDS = 5
 
 
-def main():
+def main() -> None:
     request = json.loads(sys.stdin.read())
     driver = import_driver(sys.argv[1])
     x = np.load(request["given"])
-    runs, answers = {}, {}
+    runs, times, failures = {}, {}, {}
     for path in request["models"]:
         try:
             run = driver.load(Model(path, request["input"], request["outputs"], x.shape))
             run(x)
-            runs[path], answers[path] = run, float("inf")
+            runs[path], times[path] = run, float("inf")
         except Exception as error:
-            answers[path] = f"{type(error).__name__}: {error}"
+            failures[path] = f"{type(error).__name__}: {error}"
     end, rounds = time.perf_counter() + request["seconds"], 0
     while runs and (rounds < LEAST_ROUNDS or time.perf_counter() < end):
         for path, run in runs.items():
             start = time.perf_counter()
             run(x)
-            answers[path] = min(answers[path], time.perf_counter() - start)
+            times[path] = min(times[path], time.perf_counter() - start)
         rounds += 1
     print()
-    print(json.dumps([answers[path] for path in request["models"]]))
+    print(json.dumps([(failures | times)[path] for path in request["models"]]))
 
 
 if __name__ == "__main__":

@@ -6,18 +6,18 @@ from pathlib import Path
 import pytest
 
 from tests.runtimes import document
-from tests.runtimes.constructs import builders
+from tests.runtimes.constructs import State, builders
 from tests.runtimes.defects import DEFECTS
 from tests.runtimes.document import NOT_EXPLAINED
 from tests.runtimes.matrix import Cell, Outcome
-from tests.runtimes.reasons import REASONS
+from tests.runtimes.reasons import REASONS, Reason
 from tests.runtimes.registry import RUNTIMES
 
 PAGE = Path(__file__).parents[2] / "docs" / "portability.md"
 EXPLAINED = REASONS[0]
 
 
-def cell(outcome: Outcome, builder: str = "gem:gem", state: str = "rewritten") -> Cell:
+def cell(outcome: Outcome, builder: str = "gem:gem", state: State = "rewritten") -> Cell:
     return Cell(EXPLAINED.defect.runtime, builder, "static", state, outcome, "what it says")
 
 
@@ -60,6 +60,6 @@ def test_the_committed_page_has_every_construct_and_runtime() -> None:
 
 
 @pytest.mark.parametrize("reason", REASONS, ids=[reason.defect.name for reason in REASONS])
-def test_a_reason_is_about_a_known_defect_and_constructs(reason) -> None:
+def test_a_reason_is_about_a_known_defect_and_constructs(reason: Reason) -> None:
     assert reason.defect in DEFECTS
     assert set(reason.builders) <= set(builders())

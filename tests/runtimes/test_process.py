@@ -48,7 +48,8 @@ def worker(tmp_path: Path) -> Iterator[Worker]:
 
 def request(model: str, folder: Path) -> dict[str, Any]:
     given, results = folder / "given.npz", folder / "results.npz"
-    np.savez(given, **{"0": np.zeros(3), "1": np.ones(3)})
+    arrays: dict[str, Any] = {"0": np.zeros(3), "1": np.ones(3)}
+    np.savez(given, **arrays)
     return {
         "model": model,
         "input": "x",

@@ -56,7 +56,7 @@ def answer(driver: ModuleType, request: dict[str, Any]) -> dict[str, str]:
         )
         run = driver.load(model)
         stage = "run"
-        results = {}
+        results: dict[str, Any] = {}
         with np.load(request["given"]) as given:
             for i in range(len(given)):
                 for k, y in enumerate(run(given[str(i)])):

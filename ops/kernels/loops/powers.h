@@ -10,7 +10,8 @@
 
 #include <math.h>
 
-#include "simd.h"
+#include "arithmetic.h"
+#include "vector.h"
 
 namespace onnxpool::ONNXPOOL_ISA {
 namespace {

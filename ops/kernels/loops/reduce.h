@@ -23,8 +23,19 @@
 // 1993).
 #pragma once
 
+#include <cstring>
+
+#include "arithmetic.h"
 #include "job.h"
-#include "simd.h"
+#include "memory.h"
+#include "transpose.h"
+#include "vector.h"
+
+#if defined(__GNUC__)
+#define ONNXPOOL_INLINE __attribute__((always_inline))
+#else
+#define ONNXPOOL_INLINE
+#endif
 
 namespace onnxpool::ONNXPOOL_ISA {
 namespace {

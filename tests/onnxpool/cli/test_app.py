@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +18,17 @@ MODELS = Path(__file__).parents[3] / "models"
 PYRAMID = MODELS / "ppm.onnx"
 
 
-def relu(opset: int = 17, **changes: object) -> onnx.ModelProto:
-    node = helper.make_node("Relu", ["X"], ["Y"])
+def relu(opset: int = 17, nodes: Sequence[onnx.NodeProto] | None = None) -> onnx.ModelProto:
+    relu = helper.make_node("Relu", ["X"], ["Y"])
     info = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 2]) for name in "XY"]
-    graph = helper.make_graph(changes.get("nodes", [node]), "main", info[:1], info[1:])
+    graph = helper.make_graph([relu] if nodes is None else nodes, "main", info[:1], info[1:])
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
 
 
 def with_external_data(location: str) -> onnx.ModelProto:
     model = relu(nodes=[helper.make_node("Add", ["X", "weight"], ["Y"])])
-    tensor = TensorProto(name="weight", data_type=TensorProto.FLOAT, dims=[1, 2], data_location=1)
+    tensor = TensorProto(name="weight", data_type=TensorProto.FLOAT, dims=[1, 2])
+    tensor.data_location = TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value=location)
     model.graph.initializer.append(tensor)
     return model

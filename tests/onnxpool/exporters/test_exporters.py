@@ -52,13 +52,15 @@ def adaptive_sizes(x: Tensor) -> Any:
 
 def adaptive_max_sizes(x: Tensor) -> Any:
     volume = x[..., None]
+    kept: Any = (3, None)  # PyTorch's annotations of maxima leave None out.
+    kept_volume: Any = (2, None, 1)
     return (
         F.adaptive_max_pool2d(x, 4),
-        *F.adaptive_max_pool2d(x, (3, None), return_indices=True),
+        *F.adaptive_max_pool2d(x, kept, return_indices=True),
         F.adaptive_max_pool2d(x, (x.shape[-2] // 3, 5)),
         *torch.adaptive_max_pool1d(x[:, :, 0], x.shape[-1] // 2),
         F.adaptive_max_pool2d(x[0], (2, 3)),
-        F.adaptive_max_pool3d(volume, (2, None, 1)),
+        F.adaptive_max_pool3d(volume, kept_volume),
     )
 
 

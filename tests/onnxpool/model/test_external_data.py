@@ -1,5 +1,6 @@
 """Weights in files of their own: found, checked, read singly, never outside of the folder."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import ml_dtypes
@@ -14,7 +15,12 @@ from onnxpool.model.external_data import DataFolder, Reference, locations, nbyte
 VALUES = np.arange(6, dtype=np.float32).reshape(2, 3)
 
 
-def external(location, data_type=TensorProto.FLOAT, dims=(2, 3), **entries):
+def external(
+    location: str,
+    data_type: int = TensorProto.FLOAT,
+    dims: Sequence[int] = (2, 3),
+    **entries: object,
+) -> TensorProto:
     tensor = TensorProto(name="w", data_type=data_type, dims=dims)
     tensor.data_location = TensorProto.EXTERNAL
     for key, value in {"location": location, **entries}.items():
@@ -23,20 +29,20 @@ def external(location, data_type=TensorProto.FLOAT, dims=(2, 3), **entries):
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path: Path) -> DataFolder:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "w.bin").write_bytes(b"\xff" * 8 + VALUES.tobytes() + b"\xff" * 4)
     (tmp_path / "secret.bin").write_bytes(VALUES.tobytes())
     return DataFolder(tmp_path / "model" / "m.onnx")
 
 
-def test_reads_its_range_only(folder):
+def test_reads_its_range_only(folder: DataFolder) -> None:
     np.testing.assert_array_equal(folder.read(external("w.bin", offset=8, length=24)), VALUES)
     np.testing.assert_array_equal(folder.read(external("./w.bin", offset=8)), VALUES)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64", "int4", "uint8", "bool"])
-def test_reads_every_dtype(tmp_path, dtype):
+def test_reads_every_dtype(tmp_path: Path, dtype: str) -> None:
     values = np.array([0, 1, 1]).astype(getattr(ml_dtypes, dtype, dtype))
     embedded = onnx.numpy_helper.from_array(values)
     (tmp_path / "w.bin").write_bytes(embedded.raw_data)
@@ -66,7 +72,7 @@ def test_reads_every_dtype(tmp_path, dtype):
         (external("w.bin", data_type=99), "cannot be external"),
     ],
 )
-def test_refuses(folder, tensor, message):
+def test_refuses(folder: DataFolder, tensor: TensorProto, message: str) -> None:
     for refuse in (lambda: folder.check([tensor]), lambda: folder.read(tensor)):
         with pytest.raises(ExternalDataError) as error:
             refuse()
@@ -74,26 +80,26 @@ def test_refuses(folder, tensor, message):
         assert "\n" not in str(error.value)
 
 
-def test_refuses_a_link_out_of_the_folder(folder):
+def test_refuses_a_link_out_of_the_folder(folder: DataFolder) -> None:
     link = folder.model.parent / "link.bin"
     link.symlink_to("../secret.bin")
     with pytest.raises(ExternalDataError, match="is a link out of the folder"):
         folder.read(external("link.bin"))
 
 
-def test_refuses_a_loop_of_links(folder):
+def test_refuses_a_loop_of_links(folder: DataFolder) -> None:
     link = folder.model.parent / "loop.bin"
     link.symlink_to("loop.bin")
     with pytest.raises(ExternalDataError, match="is missing"):
         folder.read(external("loop.bin"))
 
 
-def test_takes_a_link_inside_the_folder(folder):
+def test_takes_a_link_inside_the_folder(folder: DataFolder) -> None:
     (folder.model.parent / "link.bin").symlink_to("w.bin")
     np.testing.assert_array_equal(folder.read(external("link.bin", offset=8)), VALUES)
 
 
-def test_takes_the_links_of_a_hugging_face_cache(tmp_path):
+def test_takes_the_links_of_a_hugging_face_cache(tmp_path: Path) -> None:
     for name in ("blobs", "snapshots"):
         (tmp_path / name).mkdir()
     (tmp_path / "blobs" / "aaa").write_bytes(b"model")
@@ -104,13 +110,15 @@ def test_takes_the_links_of_a_hugging_face_cache(tmp_path):
     np.testing.assert_array_equal(folder.read(external("m.onnx_data")), VALUES)
 
 
-def test_check_reads_nothing(folder, monkeypatch):
+def test_check_reads_nothing(folder: DataFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "open", lambda *_: pytest.fail("opened a data file"))
     folder.check([external("w.bin", offset=8)])
 
 
-def test_a_file_that_cannot_be_opened_is_one_line(folder, monkeypatch):
-    def refuse(*_):
+def test_a_file_that_cannot_be_opened_is_one_line(
+    folder: DataFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "open", refuse)
@@ -118,8 +126,8 @@ def test_a_file_that_cannot_be_opened_is_one_line(folder, monkeypatch):
         folder.read(external("w.bin"))
 
 
-def test_locations_are_found_everywhere():
-    def constant(location):
+def test_locations_are_found_everywhere() -> None:
+    def constant(location: str) -> onnx.NodeProto:
         return onnx.helper.make_node("Constant", [], ["k" + location], value=external(location))
 
     branch = onnx.helper.make_graph([constant("branch")], "b", [], [])
@@ -137,5 +145,5 @@ def test_locations_are_found_everywhere():
     assert locations(model) == wanted
 
 
-def test_reference_defaults():
+def test_reference_defaults() -> None:
     assert Reference.of(external("w.bin")) == Reference("w.bin", 0, None)

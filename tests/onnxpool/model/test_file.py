@@ -1,33 +1,24 @@
-"""Model files: what cannot be loaded, what a scope shows, and saving all of it or nothing."""
+"""Model files: what cannot be loaded, weights beside them, and saving all of it or nothing."""
 
 import shutil
 from pathlib import Path
+from typing import Any
 
-import ml_dtypes
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 import pytest
-from onnx import TensorProto, parser
+from onnx import TensorProto
 
 from onnxpool.errors import ExternalDataError, ModelError, OutputError
 from onnxpool.model.file import ModelFile
 from onnxpool.model.shapes import infer
-from onnxpool.model.splice import unique_name
-
-TEXT = """
-<ir_version: 9, opset_import: ["" : 17], producer_name: "someone", doc_string: "kept">
-g (float[1,2,4,4] x) => (float[1,2,4,4] y) <float[1] w = {2}> { r = Relu(x)  y = Mul(r, w) }
-"""
+from tests.onnxpool.model.test_scope import NESTED, model
 
 WEIGHTS = np.arange(512, dtype=np.float32)
 
 
-def model(text=TEXT):
-    return parser.parse_model(text)
-
-
-def save_external(path, location="weights.bin", data=None):
+def save_external(path: Path, location: str = "weights.bin", data: bytes | None = None) -> Path:
     """Write a model with one external weight `w`, and the weight."""
     weight = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[512])
     weight.data_location = TensorProto.EXTERNAL
@@ -44,7 +35,7 @@ def save_external(path, location="weights.bin", data=None):
     return path
 
 
-def replace_last_node(model_file):
+def replace_last_node(model_file: ModelFile) -> None:
     """Put Neg in place of the last node of the main graph: a change for `save` to write."""
     graph = model_file.main.graph
     old = graph.nodes.pop()
@@ -55,28 +46,28 @@ def replace_last_node(model_file):
     assert model_file.splice()
 
 
-def files(folder):
+def files(folder: Path) -> list[str]:
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
 
 
-def truncated(data):
+def truncated(data: bytes) -> bytes:
     return data[: len(data) - 7]
 
 
-def with_opset(*versions):
+def with_opset(*versions: tuple[str, int]) -> bytes:
     proto = model()
     del proto.opset_import[:]
     proto.opset_import.extend(onnx.helper.make_opsetid(*v) for v in versions)
     return proto.SerializeToString()
 
 
-def invalid():
+def invalid() -> bytes:
     proto = model()
     proto.graph.node[0].op_type = "Rulu"
     return proto.SerializeToString()
 
 
-def without_nodes():
+def without_nodes() -> bytes:
     proto = model()
     del proto.graph.node[:]
     return proto.SerializeToString()
@@ -98,7 +89,7 @@ def without_nodes():
         (invalid(), "is not a valid model: No Op registered for Rulu"),
     ],
 )
-def test_refuses_what_is_no_model(tmp_path, data, message):
+def test_refuses_what_is_no_model(tmp_path: Path, data: bytes, message: str) -> None:
     path = tmp_path / "in.onnx"
     path.write_bytes(data)
     with pytest.raises(ModelError) as error:
@@ -108,7 +99,7 @@ def test_refuses_what_is_no_model(tmp_path, data, message):
     assert "\n" not in str(error.value)
 
 
-def test_refuses_paths_that_are_no_file(tmp_path):
+def test_refuses_paths_that_are_no_file(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"in\.onnx: no such file$"):
         ModelFile.load(tmp_path / "in.onnx")
     with pytest.raises(ModelError, match=r"is a folder, wanted an ONNX file$"):
@@ -118,11 +109,11 @@ def test_refuses_paths_that_are_no_file(tmp_path):
         ModelFile.load(tmp_path / "file" / "in.onnx")
 
 
-def test_damaged_files_are_refused_in_one_line_or_saved_as_they_are(tmp_path):
+def test_damaged_files_are_refused_in_one_line_or_saved_as_they_are(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     path = save_external(tmp_path / "in.onnx")
-    sound = [path.read_bytes(), model(TestScopes.TEXT).SerializeToString()]
-    outcomes = set()
+    sound = [path.read_bytes(), model(NESTED).SerializeToString()]
+    outcomes: set[str | bool] = set()
     for number in range(400):
         data = bytearray(sound[number % 2])
         for place in rng.integers(len(data), size=rng.integers(1, 4)):
@@ -139,7 +130,7 @@ def test_damaged_files_are_refused_in_one_line_or_saved_as_they_are(tmp_path):
     assert outcomes == {"refused", True}
 
 
-def test_an_unchanged_model_is_saved_as_the_bytes_it_came_as(tmp_path):
+def test_an_unchanged_model_is_saved_as_the_bytes_it_came_as(tmp_path: Path) -> None:
     # Protobuf would not write these bytes: the unknown field 1000 comes before field 1.
     data = b"\xc2\x3e\x01\x07" + model().SerializeToString()
     (tmp_path / "in.onnx").write_bytes(data)
@@ -152,7 +143,7 @@ def test_an_unchanged_model_is_saved_as_the_bytes_it_came_as(tmp_path):
     assert files(tmp_path) == ["in.onnx", "out.onnx"]
 
 
-def test_from_proto_leaves_the_proto_alone():
+def test_from_proto_leaves_the_proto_alone() -> None:
     proto = model()
     data = proto.SerializeToString()
     model_file = ModelFile.from_proto(proto)
@@ -161,7 +152,7 @@ def test_from_proto_leaves_the_proto_alone():
     assert [n.op_type for n in model_file.proto.graph.node] == ["Relu", "Neg"]
 
 
-def test_reimported_shows_what_the_proto_holds_now(tmp_path):
+def test_reimported_shows_what_the_proto_holds_now(tmp_path: Path) -> None:
     loaded = ModelFile.load(save_external(tmp_path / "in.onnx"))
     replace_last_node(loaded)
     again = loaded.reimported()
@@ -171,220 +162,60 @@ def test_reimported_shows_what_the_proto_holds_now(tmp_path):
     assert [n.op_type for n in onnx.load(tmp_path / "out.onnx").graph.node] == ["Neg"]
 
 
-def test_outputs_without_a_shape_are_valid():
+def test_outputs_without_a_shape_are_valid() -> None:
     proto = model()
     proto.graph.output[0].type.tensor_type.ClearField("shape")
     assert ModelFile.from_proto(proto).main.graph.outputs[0].shape is None
     assert not proto.graph.output[0].type.tensor_type.HasField("shape")
 
 
-def test_loading_prints_nothing(capfd, tmp_path):
+def test_loading_prints_nothing(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     save_external(tmp_path / "in.onnx")
     ModelFile.load(tmp_path / "in.onnx")
     assert capfd.readouterr() == ("", "")
 
 
-class TestScopes:
-    TEXT = """
-    <ir_version: 9, opset_import: ["" : 17, "d" : 1]>
-    g (bool c, float[2,8] x) => (float[2,8] y) {
-        r = Relu(x)
-        [choice] y = If (c) <
-            then_branch = t () => (float[2,8] t1) { t1 = d.f(r) },
-            else_branch = e () => (float[2,8] e1) {
-                two = Constant <value = int64[1] {2}> ()
-                e1 = If (c) <
-                    then_branch = tt () => (float[2,8] tt1) { tt1 = Neg(r) },
-                    else_branch = ee () => (float[2,8] ee1) { ee1 = Abs(x) }
-                >
-            }
-        >
-    }
-    <domain: "d", opset_import: ["" : 13]>
-    f (a) => (b) { b = Sigmoid(a) }
-    """
-
-    @pytest.fixture
-    def model_file(self):
-        return ModelFile.from_proto(model(self.TEXT))
-
-    def test_bodies_come_before_what_is_around_them(self, model_file):
-        assert [scope.name for scope in model_file.scopes] == [
-            "function d::f",
-            "then_branch of If node 'choice'",
-            "then_branch of If node 'e1' in else_branch of If node 'choice'",
-            "else_branch of If node 'e1' in else_branch of If node 'choice'",
-            "else_branch of If node 'choice'",
-            "main graph",
-        ]
-
-    def test_outer_and_owner(self, model_file):
-        _, then, inner, _, otherwise, main = model_file.scopes
-        assert model_file.main is main
-        assert main.outer is None
-        assert then.outer is main
-        assert otherwise.owner is main.graph.nodes[1]
-        assert inner.outer is otherwise
-        assert inner.owner is otherwise.graph.nodes[1]
-
-    def test_graph_and_proto_correspond(self, model_file):
-        for scope in model_file.scopes:
-            assert [n.op for n in scope.graph.nodes] == [n.op_type for n in scope.proto.node]
-            assert [t.name for t in scope.graph.outputs] == [
-                getattr(value, "name", value) for value in scope.proto.output
-            ]
-        main = model_file.main
-        bodies = {a.name: a.g for a in main.proto.node[1].attribute}
-        for scope in (model_file.scopes[1], model_file.scopes[4]):
-            attribute = scope.name.split()[0]
-            assert main.graph.nodes[1].attrs[attribute] is scope.graph
-            assert bodies[attribute] is scope.proto
-
-    def test_the_graphs_are_those_of_graphsurgeon(self, model_file):
-        theirs = gs.import_onnx(model(self.TEXT))
-        assert theirs == model_file.main.graph
-        (function,) = theirs.functions
-        assert function == model_file.scopes[0].graph
-
-    def test_captured_tensors_are_those_of_the_outer_graph(self, model_file):
-        _, then, inner, deepest, _, main = model_file.scopes
-        relu = main.graph.nodes[0].outputs[0]
-        assert then.graph.nodes[0].inputs[0] is relu
-        assert inner.graph.nodes[0].inputs[0] is relu
-        assert deepest.graph.nodes[0].inputs[0] is main.graph.inputs[1]
-        assert len(relu.outputs) == 2
-
-    def test_a_function_has_an_opset_of_its_own(self, model_file):
-        assert [s.opset for s in model_file.scopes] == [13, 17, 17, 17, 17, 17]
-        assert isinstance(model_file.scopes[0].graph, gs.Function)
-
-    def test_unique_names_differ_from_all_in_the_model(self, model_file):
-        main = model_file.main
-        assert unique_name(main, "fresh") == "fresh"
-        assert unique_name(model_file.scopes[0], "fresh") == "fresh_1"
-        # A tensor, a node, a tensor two bodies down, one in a function.
-        for taken in ("r", "choice", "tt1", "b"):
-            assert unique_name(main, taken) == f"{taken}_1"
-
-
-@pytest.mark.parametrize(("ir_version", "kind"), [(3, gs.Constant), (4, gs.Variable)])
-def test_an_initializer_that_is_an_input_is_constant_before_ir_4(ir_version, kind):
-    proto = model(
-        f'<ir_version: {ir_version}, opset_import: ["" : 8]>'
-        " g (float[2] x, float[2] w) => (float[2] y) { y = Mul(x, w) }"
-    )
-    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.ones(2, np.float32), "w"))
-    graph = ModelFile.from_proto(proto).main.graph
-    w = graph.nodes[0].inputs[1]
-    assert type(w) is kind
-    assert (w.dtype, w.shape) == (np.float32, (2,))
-    assert [t.name for t in graph.inputs] == (["x"] if kind is gs.Constant else ["x", "w"])
-
-
-@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, ml_dtypes.int4, np.float64])
-@pytest.mark.parametrize("external", [False, True])
-def test_constants_have_their_own_dtype(tmp_path, dtype, external):
-    proto = model()
-    values = np.array([1, 2, 3]).astype(dtype)
-    stored = onnx.numpy_helper.from_array(values, "w")
-    if external:
-        (tmp_path / "w.bin").write_bytes(stored.raw_data)
-        stored.ClearField("raw_data")
-        stored.data_location = TensorProto.EXTERNAL
-        stored.external_data.add(key="location", value="w.bin")
-    proto.graph.initializer[0].CopyFrom(stored)
-    constant = ModelFile.from_proto(proto, tmp_path).main.graph.nodes[1].inputs[1]
-    assert (constant.dtype, constant.shape) == (values.dtype, (3,))
-    assert constant.values.dtype == values.dtype
-    np.testing.assert_array_equal(constant.values, values)
-
-
-@pytest.mark.parametrize("raw", [False, True])
-@pytest.mark.parametrize("rank", [1, 2])
-def test_sparse_constants_are_dense_in_the_graph(raw, rank):
-    proto = model()
-    del proto.graph.initializer[:]
-    indices = np.array([1, 5]) if rank == 1 else np.array([[0, 1], [1, 2]])
-    sparse = proto.graph.sparse_initializer.add(dims=[2, 3])
-    for tensor, values in (
-        (sparse.values, np.array([3, 4], np.float32)),
-        (sparse.indices, indices.astype(np.int64)),
-    ):
-        data_type = onnx.helper.np_dtype_to_tensor_dtype(values.dtype)
-        data = values.tobytes() if raw else values.reshape(-1).tolist()
-        tensor.CopyFrom(onnx.helper.make_tensor("w", data_type, values.shape, data, raw=raw))
-    constant = ModelFile.from_proto(proto).main.graph.nodes[1].inputs[1]
-    np.testing.assert_array_equal(constant.values, [[0, 3, 0], [0, 0, 4]])
-    assert constant.values.dtype == np.float32
-
-
-def test_attributes_are_as_graphsurgeon_has_them():
-    proto = model()
-    tensor = onnx.numpy_helper.from_array(np.array([1, 2]), "t")
-    attributes = {
-        "f": 0.5,
-        "i": 3,
-        "s": "text",
-        "blob": b"\xff\xfe",
-        "fs": [0.5],
-        "is": [1, 2],
-        "ss": ["a"],
-        "t": tensor,
-        "type": onnx.helper.make_tensor_type_proto(1, [2]),
-    }
-    node = onnx.helper.make_node("Anything", ["x"], ["z"], domain="com.example", **attributes)
-    proto.graph.node.append(node)
-    proto.opset_import.add(domain="com.example", version=1)
-    attrs = ModelFile.from_proto(proto).main.graph.nodes[-1].attrs
-    np.testing.assert_array_equal(attrs.pop("t").values, [1, 2])
-    assert "type" not in attrs, "graphsurgeon has no such attributes"
-    assert attrs == {k: v for k, v in attributes.items() if k not in ("t", "type")}
-
-
-def test_a_large_weight_that_cannot_be_decoded_is_one_line():
-    proto = model()
-    proto.graph.initializer[0].CopyFrom(
-        TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[1000], raw_data=b"1234")
-    )
-    constant = ModelFile.from_proto(proto).main.graph.nodes[1].inputs[1]
-    with pytest.raises(ModelError, match=r"^tensor 'w' cannot be decoded: .*$"):
-        _ = constant.values
-
-
 class TestExternalData:
-    def test_loading_does_not_read_it(self, tmp_path, monkeypatch):
+    def test_loading_does_not_read_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         path = save_external(tmp_path / "in.onnx")
-        opened = []
+        opened: list[Path] = []
         original = Path.open
-        monkeypatch.setattr(
-            Path, "open", lambda self, *a, **k: opened.append(self) or original(self, *a, **k)
-        )
+
+        def record(path: Path, *arguments: Any, **options: Any) -> Any:
+            opened.append(path)
+            return original(path, *arguments, **options)
+
+        monkeypatch.setattr(Path, "open", record)
         loaded = ModelFile.load(path)
         assert opened == [path]
         assert loaded.proto.graph.initializer[0].data_location == TensorProto.EXTERNAL
 
-    def test_a_constant_is_read_from_the_folder_of_the_model(self, tmp_path, monkeypatch):
+    def test_a_constant_is_read_from_the_folder_of_the_model(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         path = save_external(tmp_path / "a" / "in.onnx")
         monkeypatch.chdir(tmp_path)
         constant = ModelFile.load(path).main.graph.nodes[0].inputs[1]
         np.testing.assert_array_equal(constant.values, WEIGHTS)
 
     @pytest.mark.parametrize(("data", "message"), [(b"short", "too short"), (None, "is missing")])
-    def test_missing_and_truncated(self, tmp_path, data, message):
+    def test_missing_and_truncated(self, tmp_path: Path, data: bytes | None, message: str) -> None:
         path = save_external(tmp_path / "in.onnx", data=data)
         if data is None:
             (tmp_path / "weights.bin").unlink()
         with pytest.raises(ExternalDataError, match=message):
             ModelFile.load(path)
 
-    def test_from_proto_needs_the_folder(self, tmp_path):
+    def test_from_proto_needs_the_folder(self, tmp_path: Path) -> None:
         proto = onnx.load(save_external(tmp_path / "in.onnx"), load_external_data=False)
         with pytest.raises(ExternalDataError, match="say in which folder"):
             ModelFile.from_proto(proto)
         assert ModelFile.from_proto(proto, tmp_path).main.graph.nodes[0].inputs[1].values[1] == 1
 
     @pytest.mark.parametrize("location", ["weights.bin", "sub/weights.bin"])
-    def test_follows_the_model_to_another_folder(self, tmp_path, location):
+    def test_follows_the_model_to_another_folder(self, tmp_path: Path, location: str) -> None:
         loaded = ModelFile.load(save_external(tmp_path / "a" / "in.onnx", location))
         (tmp_path / "b").mkdir()
         calls = []
@@ -394,7 +225,7 @@ class TestExternalData:
         shutil.rmtree(tmp_path / "a")
         ModelFile.load(tmp_path / "b" / "out.onnx")
 
-    def test_stays_where_it_is_in_the_same_folder(self, tmp_path):
+    def test_stays_where_it_is_in_the_same_folder(self, tmp_path: Path) -> None:
         path = save_external(tmp_path / "in.onnx")
         before = (tmp_path / "weights.bin").stat()
         loaded = ModelFile.load(path)
@@ -405,7 +236,7 @@ class TestExternalData:
         assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
         assert files(tmp_path) == ["in.onnx", "out.onnx", "weights.bin"]
 
-    def test_never_overwrites_weights_of_others(self, tmp_path):
+    def test_never_overwrites_weights_of_others(self, tmp_path: Path) -> None:
         loaded = ModelFile.load(save_external(tmp_path / "a" / "in.onnx"))
         (tmp_path / "b").mkdir()
         (tmp_path / "b" / "weights.bin").write_bytes(b"of someone else")
@@ -414,13 +245,13 @@ class TestExternalData:
         assert files(tmp_path / "b") == ["weights.bin"]
         assert (tmp_path / "b" / "weights.bin").read_bytes() == b"of someone else"
 
-    def test_replaces_the_weights_of_the_model_that_it_replaces(self, tmp_path):
+    def test_replaces_the_weights_of_the_model_that_it_replaces(self, tmp_path: Path) -> None:
         loaded = ModelFile.load(save_external(tmp_path / "a" / "in.onnx"))
         save_external(tmp_path / "b" / "out.onnx", data=b"\0" * WEIGHTS.nbytes)
         loaded.save(tmp_path / "b" / "out.onnx")
         assert (tmp_path / "b" / "weights.bin").read_bytes() == WEIGHTS.tobytes()
 
-    def test_keeps_an_equal_file(self, tmp_path):
+    def test_keeps_an_equal_file(self, tmp_path: Path) -> None:
         loaded = ModelFile.load(save_external(tmp_path / "a" / "in.onnx"))
         (tmp_path / "b").mkdir()
         copy = tmp_path / "b" / "weights.bin"
@@ -429,21 +260,21 @@ class TestExternalData:
         loaded.save(tmp_path / "b" / "out.onnx")
         assert copy.stat().st_ino == before
 
-    def test_a_link_out_of_the_output_folder_is_not_written_through(self, tmp_path):
+    def test_a_link_out_of_the_output_folder_is_not_written_through(self, tmp_path: Path) -> None:
         loaded = ModelFile.load(save_external(tmp_path / "a" / "in.onnx"))
         (tmp_path / "b").mkdir()
         (tmp_path / "b" / "weights.bin").symlink_to("../a/weights.bin")
         with pytest.raises(OutputError, match="exists and"):
             loaded.save(tmp_path / "b" / "out.onnx")
 
-    def test_a_file_that_is_no_longer_used_is_not_copied(self, tmp_path):
+    def test_a_file_that_is_no_longer_used_is_not_copied(self, tmp_path: Path) -> None:
         loaded = ModelFile.load(save_external(tmp_path / "a" / "in.onnx"))
         replace_last_node(loaded)
         (tmp_path / "b").mkdir()
         loaded.save(tmp_path / "b" / "out.onnx")
         assert files(tmp_path / "b") == ["out.onnx"]
 
-    def test_is_not_overwritten_by_the_model(self, tmp_path):
+    def test_is_not_overwritten_by_the_model(self, tmp_path: Path) -> None:
         loaded = ModelFile.load(save_external(tmp_path / "a" / "in.onnx"))
         (tmp_path / "b").mkdir()
         for folder in ("a", "b"):
@@ -454,7 +285,7 @@ class TestExternalData:
 
 
 class TestSave:
-    def test_refuses_what_is_no_file_name(self, tmp_path):
+    def test_refuses_what_is_no_file_name(self, tmp_path: Path) -> None:
         model_file = ModelFile.from_proto(model())
         (tmp_path / "file").write_bytes(b"x")
         for target, message in (
@@ -471,14 +302,16 @@ class TestSave:
         assert files(tmp_path) == ["file"]
 
     @pytest.mark.parametrize("step", ["write_bytes", "replace"])
-    def test_a_failure_leaves_everything_as_it_was(self, tmp_path, monkeypatch, step):
+    def test_a_failure_leaves_everything_as_it_was(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+    ) -> None:
         loaded = ModelFile.load(save_external(tmp_path / "a" / "in.onnx", "sub/w.bin"))
         (tmp_path / "b").mkdir()
         (tmp_path / "b" / "out.onnx").write_bytes(b"old")
         original = getattr(Path, step)
 
-        def fail_on_the_model(self, argument):
-            if step == "write_bytes" or argument.name == "out.onnx":
+        def fail_on_the_model(self: Path, argument: bytes | Path) -> object:
+            if isinstance(argument, bytes) or argument.name == "out.onnx":
                 raise OSError(28, "No space left on device")
             return original(self, argument)
 
@@ -488,32 +321,32 @@ class TestSave:
         assert files(tmp_path / "b") == ["out.onnx"]
         assert (tmp_path / "b" / "out.onnx").read_bytes() == b"old"
 
-    def test_an_interruption_leaves_nothing(self, tmp_path):
+    def test_an_interruption_leaves_nothing(self, tmp_path: Path) -> None:
         loaded = ModelFile.load(save_external(tmp_path / "a" / "in.onnx"))
         (tmp_path / "b").mkdir()
 
-        def interrupt(*_):
+        def interrupt(*_: object) -> None:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
             loaded.save(tmp_path / "b" / "out.onnx", progress=interrupt)
         assert files(tmp_path / "b") == []
 
-    def test_over_the_input_after_a_change(self, tmp_path):
+    def test_over_the_input_after_a_change(self, tmp_path: Path) -> None:
         path = save_external(tmp_path / "in.onnx")
         loaded = ModelFile.load(path)
         replace_last_node(loaded)
         loaded.save(path)
         assert [n.op_type for n in onnx.load(path).graph.node] == ["Neg"]
 
-    def test_keeps_the_mode_of_the_file_it_replaces(self, tmp_path):
+    def test_keeps_the_mode_of_the_file_it_replaces(self, tmp_path: Path) -> None:
         target = tmp_path / "out.onnx"
         target.write_bytes(b"old")
         target.chmod(0o640)
         ModelFile.from_proto(model()).save(target)
         assert target.stat().st_mode & 0o777 == 0o640
 
-    def test_a_link_is_replaced_not_written_through(self, tmp_path):
+    def test_a_link_is_replaced_not_written_through(self, tmp_path: Path) -> None:
         (tmp_path / "kept.onnx").write_bytes(b"kept")
         (tmp_path / "out.onnx").symlink_to("kept.onnx")
         ModelFile.from_proto(model()).save(tmp_path / "out.onnx")

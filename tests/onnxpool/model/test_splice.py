@@ -1,7 +1,11 @@
 """Splicing: what a pass replaced is replaced, and everything else is equal, byte for byte."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import ml_dtypes
 import numpy as np
+import numpy.typing as npt
 import onnx
 import onnx_graphsurgeon as gs
 import onnxruntime
@@ -9,15 +13,18 @@ import pytest
 from onnx import GraphProto, TensorProto, helper, parser
 
 from onnxpool.model.file import ModelFile
-from onnxpool.model.splice import unique_name
+from onnxpool.model.scope import Scope, unique_name
+
+Array = npt.NDArray[Any]
+Named = onnx.NodeProto | onnx.TensorProto
 
 
-def metadata(proto, text):
+def metadata(proto: Any, text: str) -> None:
     proto.metadata_props.add(key="about", value=text)
     proto.doc_string = f"doc of {text}"
 
 
-def rich_model():
+def rich_model() -> onnx.ModelProto:
     """A model with everything that graphsurgeon's own export drops, or orders in its own way."""
     proto = parser.parse_model("""
         <ir_version: 13, opset_import: ["" : 21, "com.example" : 3, "unused.domain" : 7],
@@ -67,7 +74,7 @@ def rich_model():
     return proto
 
 
-def replace_with(scope, node, *new):
+def replace_with(scope: Scope, node: gs.Node, *new: gs.Node) -> None:
     """Put `new` nodes in the place of `node`; the last one takes over its outputs."""
     outputs = list(node.outputs)
     index = next(i for i, n in enumerate(scope.graph.nodes) if n is node)
@@ -77,15 +84,15 @@ def replace_with(scope, node, *new):
     scope.graph.nodes[index : index + 1] = new
 
 
-def named(scope, name):
+def named(scope: Scope, name: str) -> gs.Node:
     return next(node for node in scope.graph.nodes if node.name == name)
 
 
-def constant(scope, base, values):
+def constant(scope: Scope, base: str, values: npt.ArrayLike) -> gs.Constant:
     return gs.Constant(unique_name(scope, base), np.asarray(values))
 
 
-def replace_victim(model_file):
+def replace_victim(model_file: ModelFile) -> None:
     """Replace Mul(a, old) by Add(Neg(a), new)."""
     scope = model_file.main
     victim = named(scope, "victim")
@@ -95,7 +102,7 @@ def replace_victim(model_file):
     replace_with(scope, victim, neg, gs.Node("Add", "added", inputs=[between, new]))
 
 
-def by_name(protos):
+def by_name(protos: Iterable[Named]) -> dict[str, bytes]:
     return {
         getattr(p, "name", "") or getattr(p, "tensor_name", ""): p.SerializeToString(
             deterministic=True
@@ -106,11 +113,11 @@ def by_name(protos):
 
 class TestLossless:
     @pytest.fixture
-    def before(self):
+    def before(self) -> onnx.ModelProto:
         return rich_model()
 
     @pytest.fixture
-    def after(self, before):
+    def after(self, before: onnx.ModelProto) -> onnx.ModelProto:
         model_file = ModelFile.from_proto(before)
         replace_victim(model_file)
         assert model_file.splice()
@@ -118,28 +125,28 @@ class TestLossless:
         model_file.check()
         return model_file.proto
 
-    def test_nothing_to_splice(self, before):
+    def test_nothing_to_splice(self, before: onnx.ModelProto) -> None:
         model_file = ModelFile.from_proto(before)
         assert not model_file.splice()
         assert model_file.proto.SerializeToString() == before.SerializeToString()
 
-    def test_the_order_of_the_nodes(self, after):
+    def test_the_order_of_the_nodes(self, after: onnx.ModelProto) -> None:
         assert [node.name for node in after.graph.node] == [
             "first", "victim_1", "added", "third", "custom", "call", "last", "", "reads_sparse",
         ]  # fmt: skip
 
-    def test_the_new_nodes(self, after):
+    def test_the_new_nodes(self, after: onnx.ModelProto) -> None:
         neg, add = after.graph.node[1:3]
         assert (neg.op_type, list(neg.input), list(neg.output)) == ("Neg", ["a"], ["b_1"])
         assert (add.op_type, list(add.input), list(add.output)) == ("Add", ["b_1", "old_1"], ["b"])
 
-    def test_all_other_nodes(self, before, after):
+    def test_all_other_nodes(self, before: onnx.ModelProto, after: onnx.ModelProto) -> None:
         old, new = by_name(before.graph.node), by_name(after.graph.node)
         del old["victim"]
         assert old.items() <= new.items()
         assert len(new) == len(old) + 2
 
-    def test_initializers(self, before, after):
+    def test_initializers(self, before: onnx.ModelProto, after: onnx.ModelProto) -> None:
         old, new = by_name(before.graph.initializer), by_name(after.graph.initializer)
         del old["old"]
         added = new.pop("old_1")
@@ -148,7 +155,7 @@ class TestLossless:
             onnx.numpy_helper.to_array(TensorProto.FromString(added)), np.array([4], np.float32)
         )
 
-    def test_everything_else(self, before, after):
+    def test_everything_else(self, before: onnx.ModelProto, after: onnx.ModelProto) -> None:
         """Equal once the replaced nodes and their initializers are taken out of both."""
         for proto in (before, after):
             del proto.graph.node[:]
@@ -157,7 +164,7 @@ class TestLossless:
             deterministic=True
         )
 
-    def test_what_the_new_graph_no_longer_has_is_forgotten(self, before):
+    def test_what_the_new_graph_no_longer_has_is_forgotten(self, before: onnx.ModelProto) -> None:
         model_file = ModelFile.from_proto(before)
         scope = model_file.main
         third, victim = named(scope, "third"), named(scope, "victim")
@@ -174,7 +181,7 @@ class TestLossless:
         names = [t.name for t in graph.initializer]
         assert names == ["overridable", "shared", "unused"]
 
-    def test_an_overridable_initializer_without_reader_stays(self, before):
+    def test_an_overridable_initializer_without_reader_stays(self, before: onnx.ModelProto) -> None:
         model_file = ModelFile.from_proto(before)
         last = named(model_file.main, "last")
         replace_with(model_file.main, last, gs.Node("Neg", inputs=last.inputs[:1]))
@@ -182,7 +189,7 @@ class TestLossless:
         assert "overridable" in [t.name for t in model_file.proto.graph.initializer]
         assert "overridable" in [v.name for v in model_file.proto.graph.input]
 
-    def test_an_unread_sparse_initializer_goes(self, before):
+    def test_an_unread_sparse_initializer_goes(self, before: onnx.ModelProto) -> None:
         model_file = ModelFile.from_proto(before)
         node = named(model_file.main, "reads_sparse")
         replace_with(model_file.main, node, gs.Node("Neg", inputs=node.inputs[:1]))
@@ -209,10 +216,10 @@ g (bool c, float[2,8] x) => (float[2,8] y) <float[1] w = {2}, float[1] k = {3}> 
 
 
 class TestBodies:
-    def deep(self, model_file):
+    def deep(self, model_file: ModelFile) -> Scope:
         return next(s for s in model_file.scopes if s.graph.nodes[0].name == "deep")
 
-    def test_a_change_two_bodies_down(self):
+    def test_a_change_two_bodies_down(self) -> None:
         before = parser.parse_model(BODIES)
         model_file = ModelFile.from_proto(before)
         scope = self.deep(model_file)
@@ -234,7 +241,7 @@ class TestBodies:
         (y,) = run(model_file.proto, {"c": np.array(False), "x": x})
         np.testing.assert_array_equal(y, run(before, {"c": np.array(False), "x": x})[0])
 
-    def test_changes_in_all_scopes_at_once_and_again(self):
+    def test_changes_in_all_scopes_at_once_and_again(self) -> None:
         model_file = ModelFile.from_proto(parser.parse_model(BODIES))
         for _ in range(2):
             for scope in model_file.scopes:
@@ -269,7 +276,7 @@ class TestConstants:
         ],
         ids=["function", "IR 3"],
     )
-    def test_are_nodes_where_initializers_cannot_be(self, text):
+    def test_are_nodes_where_initializers_cannot_be(self, text: str) -> None:
         model_file = ModelFile.from_proto(parser.parse_model(text))
         scope = model_file.scopes[0]
         kept = scope.proto.node[0].SerializeToString()
@@ -296,7 +303,7 @@ class TestConstants:
         model_file.splice()
         np.testing.assert_array_equal(run(model_file.proto, {"x": x})[0], -5 * x)
 
-    def test_an_initializer_of_ir_3_goes_with_its_input(self):
+    def test_an_initializer_of_ir_3_goes_with_its_input(self) -> None:
         proto = parser.parse_model(
             '<ir_version: 3, opset_import: ["" : 8]> g (float[2] x, float[2] w) => (float[2] y)'
             " <float[2] w = {1, 2}> { [old] y = Mul(x, w) }"
@@ -321,7 +328,7 @@ class TestConstants:
         ids=lambda values: f"{values.dtype}{values.shape}",
     )
     @pytest.mark.parametrize("text", [BODIES, FUNCTIONS], ids=["initializer", "node"])
-    def test_keep_dtype_shape_and_values(self, values, text):
+    def test_keep_dtype_shape_and_values(self, values: Array, text: str) -> None:
         model_file = ModelFile.from_proto(parser.parse_model(text))
         scope = model_file.scopes[0]
         node = scope.graph.nodes[-1]
@@ -337,7 +344,7 @@ class TestConstants:
         assert (read.dtype, read.shape) == (values.dtype, values.shape)
         np.testing.assert_array_equal(read, values)
 
-    def test_one_constant_read_twice_is_stored_once(self):
+    def test_one_constant_read_twice_is_stored_once(self) -> None:
         model_file = ModelFile.from_proto(parser.parse_model(BODIES))
         scope = model_file.main
         relu = scope.graph.nodes[0]
@@ -352,7 +359,7 @@ class TestConstants:
         model_file.splice()
         assert [t.name for t in scope.proto.initializer] == ["w", "k", "new"]
 
-    def test_a_stored_constant_is_used_by_its_name(self):
+    def test_a_stored_constant_is_used_by_its_name(self) -> None:
         model_file = ModelFile.from_proto(parser.parse_model(BODIES))
         scope = model_file.scopes[0]
         node = scope.graph.nodes[-1]
@@ -361,7 +368,7 @@ class TestConstants:
         assert list(scope.proto.node[-1].input) == ["r", "k"]
         assert not scope.proto.initializer
 
-    def test_one_without_a_name_is_a_mistake_of_the_pass(self):
+    def test_one_without_a_name_is_a_mistake_of_the_pass(self) -> None:
         model_file = ModelFile.from_proto(parser.parse_model(BODIES))
         node = model_file.main.graph.nodes[0]
         new = gs.Constant("", np.ones(1, np.float32))
@@ -370,7 +377,7 @@ class TestConstants:
             model_file.splice()
 
 
-def test_new_domains_are_imported_where_they_are_used():
+def test_new_domains_are_imported_where_they_are_used() -> None:
     model_file = ModelFile.from_proto(parser.parse_model(FUNCTIONS))
     function, main = model_file.scopes
     old = named(function, "old")
@@ -389,7 +396,7 @@ def test_new_domains_are_imported_where_they_are_used():
     }
 
 
-def test_a_node_that_moved_is_not_exported_again():
+def test_a_node_that_moved_is_not_exported_again() -> None:
     before = parser.parse_model(
         '<ir_version: 9, opset_import: ["" : 17]> g (float[2] x) => (float[2] y, float[2] z)'
         " { [one] y = Neg(x)  [two] z = Abs(x) }"
@@ -402,7 +409,7 @@ def test_a_node_that_moved_is_not_exported_again():
     assert [node.SerializeToString() for node in model_file.proto.graph.node] == wanted
 
 
-def test_changing_a_node_of_the_model_is_a_mistake_of_the_pass():
+def test_changing_a_node_of_the_model_is_a_mistake_of_the_pass() -> None:
     model_file = ModelFile.from_proto(parser.parse_model(BODIES))
     relu = model_file.main.graph.nodes[0]
     relu.inputs[0] = gs.Variable("something")
@@ -410,7 +417,7 @@ def test_changing_a_node_of_the_model_is_a_mistake_of_the_pass():
         model_file.splice()
 
 
-def run(proto, inputs):
+def run(proto: onnx.ModelProto, inputs: dict[str, Array]) -> list[Array]:
     session = onnxruntime.InferenceSession(
         proto.SerializeToString(), providers=["CPUExecutionProvider"]
     )

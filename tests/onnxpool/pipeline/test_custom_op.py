@@ -11,10 +11,11 @@ from onnx import TensorProto, helper
 
 import onnxpool
 from onnxpool.errors import ArgumentError, CheckError
-from onnxpool.model.scope import with_bodies
+from onnxpool.model.bodies import with_bodies
 from onnxpool.ops import DOMAIN, AdaptiveAveragePool, PyramidPool
 from onnxpool.pipeline import check
 from onnxpool.pipeline import rewrite as pipeline
+from onnxpool.rewrites.graph.run import Runner, kernels_missing
 from onnxpool.rewrites.lower import function_body
 from onnxpool.rewrites.lower.function_body import is_body
 from tests import exports
@@ -59,7 +60,7 @@ def check_both_ways(case: exports.Case, model: onnx.ModelProto, before: onnx.Mod
     old = run(before, library=False, X=x)
     wanted = reference(x.astype(np.float64)) if reference else old
     bound = 16 * float(np.finfo(case.dtype).eps)
-    for library in (False, *[True] * (not pipeline.kernels_missing())):
+    for library in (False, *[True] * (not kernels_missing())):
         for y, was, exact in zip(run(model, library=library, X=x), old, wanted, strict=True):
             assert y.shape == was.shape
             assert relative_error(y, exact) <= max(bound, 2 * relative_error(was, exact))
@@ -211,7 +212,7 @@ def check_in_place(before: onnx.ModelProto) -> onnx.ModelProto:
     assert dialect_ops(result.model) == ["AdaptiveAveragePool"]
     x = np.random.default_rng(0).standard_normal((1, 2, 7, 7)).astype(np.float32)
     (wanted,) = AdaptiveAveragePool((4, 4)).reference(x)
-    for library in (False, *[True] * (not pipeline.kernels_missing())):
+    for library in (False, *[True] * (not kernels_missing())):
         (y,) = run(result.model, library=library, X=x, condition=np.array(True))
         np.testing.assert_allclose(y, wanted, rtol=1e-5, atol=1e-6)
     return result.model
@@ -321,7 +322,7 @@ def test_a_wrong_body_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @needs_library
 def test_a_wrong_kernel_is_not_relied_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Runner(check.Runner):
+    class Wrong(Runner):
         def __init__(self, *arguments: Any, kernels: bool = False) -> None:
             super().__init__(*arguments, kernels=kernels)
             self.factor = 2 if kernels else 1
@@ -329,7 +330,7 @@ def test_a_wrong_kernel_is_not_relied_on(monkeypatch: pytest.MonkeyPatch) -> Non
         def __call__(self, inputs: Any) -> tuple[Any, ...]:
             return tuple(y * self.factor for y in super().__call__(inputs))
 
-    monkeypatch.setattr(check, "Runner", Runner)
+    monkeypatch.setattr(check, "Runner", Wrong)
     model = simple_model([dialect_node(AdaptiveAveragePool((5, 7)), "Y")], ["Y"])
     with pytest.raises(CheckError, match=r"'Y' with the custom-op library is off by"):
         onnxpool.rewrite(model, to="custom-op")
@@ -358,9 +359,10 @@ def test_options_of_standard_ops_are_refused(option: str, name: str) -> None:
     wanted = (
         f"^{option} {name} is for standard ops; custom ops are for ONNX Runtime, so leave it out$"
     )
+    options: dict[str, Any] = {option: name}
     for call in (onnxpool.rewrite, onnxpool.inspect):
         with pytest.raises(ArgumentError, match=wanted):
-            call(model, to="custom-op", **{option: name})
+            call(model, to="custom-op", **options)
 
 
 def test_an_unknown_output_is_refused() -> None:

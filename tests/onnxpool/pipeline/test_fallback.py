@@ -1,7 +1,6 @@
 """Exports that keep pooling as PyTorch's own op: what no runtime loads becomes standard ops."""
 
 import dataclasses
-import io
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +15,7 @@ from torch import Tensor
 import onnxpool
 from onnxpool.rewrites.graph.run import RunError, Runner
 from tests import declared
-from tests.exports import Function, quiet
+from tests.exports import Function, through_torchscript
 
 PLANE = (1, 3, 13, 13)
 AXES = ("N", "C", "D", "H", "W")
@@ -106,20 +105,15 @@ CASES = {
 def export(case: Case, kind: str, *, dynamic: bool) -> onnx.ModelProto:
     names = {axis: AXES[axis if axis < 2 else axis - len(case.shape)] for axis in (0, 2, 3, 4)}
     axes = {axis: name for axis, name in names.items() if axis < len(case.shape)}
-    buffer = io.BytesIO()
-    with quiet(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
-        torch.onnx.export(
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
+        return through_torchscript(
             Function(case.function),
-            (torch.zeros(case.shape),),
-            buffer,
-            dynamo=False,
+            torch.zeros(case.shape),
             input_names=["X"],
             dynamic_axes={"X": axes} if dynamic else None,
             operator_export_type=getattr(torch.onnx.OperatorExportTypes, kind),
-            verbose=False,
         )
-    return onnx.load_from_string(buffer.getvalue())
 
 
 def sizes(case: Case) -> list[tuple[int, ...]]:

@@ -1,6 +1,7 @@
 """Whole models through `rewrite` and `inspect`: right before, right after, and only once."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -192,5 +193,6 @@ def test_the_whole_model_is_checked_when_asked(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("argument", ["strategy", "check"])
 def test_an_unknown_choice_is_refused(argument: str) -> None:
+    options: dict[str, Any] = {argument: "fast"}
     with pytest.raises(ArgumentError, match=f"unknown {argument} 'fast'"):
-        onnxpool.rewrite(exports.load(LIFTED[0])[0], **{argument: "fast"})
+        onnxpool.rewrite(exports.load(LIFTED[0])[0], **options)

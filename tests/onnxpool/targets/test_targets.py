@@ -2,6 +2,8 @@
 
 import json
 import re
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -83,7 +85,7 @@ def test_without_a_target_nothing_changes() -> None:
     assert plain.report.changes == ()
 
 
-def test_a_model_that_the_target_takes_comes_out_byte_for_byte(tmp_path) -> None:
+def test_a_model_that_the_target_takes_comes_out_byte_for_byte(tmp_path: Path) -> None:
     model = model_of("Relu", X)
     onnx.save(model, tmp_path / "in.onnx")
     result = onnxpool.rewrite(tmp_path / "in.onnx", target="opencv4")
@@ -175,7 +177,7 @@ def test_litert_gets_the_folded_sizes_of_a_resize_as_an_initializer() -> None:
 
 
 def test_a_volume_of_open_size_is_pooled_by_planes_for_mnn() -> None:
-    attributes = {"kernel_shape": [2] * 3, "strides": [1] * 3, "pads": [0] * 6}
+    attributes: dict[str, Any] = {"kernel_shape": [2] * 3, "strides": [1] * 3, "pads": [0] * 6}
     model = model_of("MaxPool", {"X": (1, 4, "D", "H", "W")}, **attributes)
     (refusal,) = onnxpool.inspect(model, target="mnn").refusals
     assert "ends the process when sizes of a volume change" in refusal.reason
@@ -301,7 +303,7 @@ def test_metadata_of_a_node_survives_its_new_form() -> None:
         ({"opset": 9}, "converts from 11 on"),
     ],
 )
-def test_a_wrong_argument_is_one_line(options: dict, reason: str) -> None:
+def test_a_wrong_argument_is_one_line(options: dict[str, Any], reason: str) -> None:
     with pytest.raises(ArgumentError, match=reason):
         onnxpool.rewrite(PPM, **options)
 
@@ -315,7 +317,7 @@ def test_the_table_of_targets() -> None:
     assert "garbage" in one.stdout
 
 
-def test_inspect_tells_what_a_target_would_not_take(tmp_path) -> None:
+def test_inspect_tells_what_a_target_would_not_take(tmp_path: Path) -> None:
     onnx.save(model_of("Trilu", X), tmp_path / "m.onnx")
     call = ["inspect", str(tmp_path / "m.onnx"), "--target", "opencv4"]
     assert "opencv4 would not take Trilu node 'node'" in CliRunner().invoke(app, call).stdout

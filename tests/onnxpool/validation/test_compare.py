@@ -202,7 +202,7 @@ def two_layers(second: float = 2.0) -> onnx.ModelProto:
         node("Relu", "second", "third"),
         node("Mul", "third a", "Y"),
         inputs={"X": ["N", 4]},
-        constants={"a": np.float32(3), "b": np.float32([second])},
+        constants={"a": np.float32(3), "b": np.array([second], np.float32)},
     )
 
 

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <random>
 
+#include "loops/memory.h"
 #include "loops/powers.h"
 
 using namespace onnxpool;

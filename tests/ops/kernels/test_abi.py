@@ -72,8 +72,8 @@ def program() -> str:
 def compile_with_header(source: str, folder: Path) -> subprocess.CompletedProcess[str]:
     file = folder / "abi.cc"
     file.write_text(source)
-    command = [str(COMPILER), "-std=c++17", "-fsyntax-only", f"-I{INCLUDE}", f"-I{KERNELS}", file]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [str(COMPILER), "-std=c++17", "-fsyntax-only", f"-I{INCLUDE}", f"-I{KERNELS}"]
+    return subprocess.run([*command, str(file)], capture_output=True, text=True, check=False)
 
 
 def test_every_slot_and_number_is_the_official_one(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_accurate_at_every_magnitude(p: float, dtype: type[np.floating]) -> None
     magnitudes = np.exp2(np.linspace(least + 1, most, 64))[:, None]
     x = (magnitudes * RNG.uniform(0.5, 1, (64, 37))).astype(dtype)[None]
     # The root divides the error of the mean by p.
-    tolerance = (2 + 2 / min(p, 1)) * limits.eps
+    tolerance = (2 + 2 / min(p, 1)) * float(limits.eps)
     np.testing.assert_allclose(pooled(x, p), by_definition(x, p), rtol=tolerance)
 
 
@@ -50,7 +50,7 @@ def test_no_power_overflows_or_vanishes(p: float, dtype: type[np.floating]) -> N
     x = np.exp2(RNG.uniform(np.log2(float(limits.tiny)), np.log2(float(limits.max)), (1, 64, 50)))
     y = pooled(x.astype(dtype), p)
     assert np.isfinite(y).all()
-    np.testing.assert_allclose(y, by_definition(x.astype(dtype), p), rtol=3 * limits.eps)
+    np.testing.assert_allclose(y, by_definition(x.astype(dtype), p), rtol=3 * float(limits.eps))
 
 
 def test_large_p_takes_the_maximum() -> None:

@@ -21,7 +21,7 @@ def test_kernel_equals_pytorch(case: Case, dtype: type[np.floating]) -> None:
             np.testing.assert_array_equal(output, expected.astype(output.dtype))
         else:
             # Blocked sums of at most a few hundred elements, then a division and a rounding.
-            eps = np.finfo(dtype).eps
+            eps = float(np.finfo(dtype).eps)
             np.testing.assert_allclose(output, expected, rtol=2 * eps, atol=4 * eps)
 
 

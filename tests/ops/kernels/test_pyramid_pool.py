@@ -32,12 +32,12 @@ def sizes(*levels: tuple[int, ...], mode: str = "average") -> PyramidPool:
     ],
 )
 def test_each_level_is_the_pool_of_its_size(
-    shape: tuple[int, ...], levels: tuple[tuple[int, ...], ...], mode: str, dtype: type
+    shape: tuple[int, ...], levels: tuple[tuple[int, ...], ...], mode: str, dtype: type[np.floating]
 ) -> None:
     x = RNG.standard_normal(shape).astype(dtype)
     found = run(sizes(*levels, mode=mode), x, outputs=len(levels))
     single = AdaptiveAveragePool if mode == "average" else AdaptiveMaxPool
-    tolerance = 0 if mode == "max" else 4 * np.finfo(dtype).eps
+    tolerance = 0 if mode == "max" else 4 * float(np.finfo(dtype).eps)
     for y, size in zip(found, levels, strict=True):
         expected = single(size).reference(x)[0]
         np.testing.assert_allclose(y, expected, rtol=tolerance, atol=tolerance)

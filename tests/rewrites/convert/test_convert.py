@@ -1,5 +1,7 @@
 """Nodes in another opset: valid there, and what they were; or refused, with the reason."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -36,7 +38,7 @@ def converted(model: onnx.ModelProto, target: int) -> onnx.ModelProto:
     return file.proto
 
 
-RESIZE_AXES = {"order": ["X", "", "scales"], "mode": "linear", "axes": [2, 3]}
+RESIZE_AXES: dict[str, Any] = {"order": ["X", "", "scales"], "mode": "linear", "axes": [2, 3]}
 MODELS = {
     "ReduceMean axes": model_of("ReduceMean", X, {"axes": ints(2, -1)}, 18),
     "ReduceMax all": model_of("ReduceMax", X, {}, 18, keepdims=0),

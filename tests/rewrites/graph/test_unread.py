@@ -1,5 +1,7 @@
 """Outputs of a pool that nothing reads: what they alone need is not in the result."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -75,7 +77,7 @@ def test_a_level_that_nothing_reads() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"to": "custom-op"}, {"opset": 21}, {"opset": 11}])
-def test_a_pool_that_nothing_reads_at_all_stays(options: dict[str, object]) -> None:
+def test_a_pool_that_nothing_reads_at_all_stays(options: dict[str, Any]) -> None:
     nodes = f"{maximum(5, 3)} Z = Relu(X)"
     result = onnxpool.rewrite(model(nodes, STATIC, "float[a,b,c,d] Z"), **options)
     assert result.report.rewritten == 1

@@ -20,7 +20,7 @@ Array = NDArray[Any]
 def model_of(
     op: str,
     inputs: Mapping[str, Sequence[int | str]],
-    constants: Mapping[str, Array] | None = None,
+    constants: Mapping[str, Array | np.generic] | None = None,
     opset: int = 17,
     dtype: int = onnx.TensorProto.FLOAT,
     order: Sequence[str] | None = None,
@@ -35,7 +35,10 @@ def model_of(
         "graph",
         [helper.make_tensor_value_info(n, dtype, list(s)) for n, s in inputs.items()],
         [onnx.ValueInfoProto(name=name) for name in outputs if name],
-        [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()],
+        [
+            onnx.numpy_helper.from_array(np.asarray(value), name)
+            for name, value in constants.items()
+        ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
     return onnx.shape_inference.infer_shapes(model)

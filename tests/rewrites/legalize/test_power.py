@@ -113,7 +113,7 @@ def test_a_whole_power_is_a_product() -> None:
 @pytest.mark.parametrize(
     ("shape", "p"), [(X["X"], 2), (X["X"], 9), (X["X"], 2.5), ((1, 2, 1, 1), 3), (X["X"], None)]
 )
-def test_a_power_that_gains_nothing_is_no_product(shape: tuple, p: float | None) -> None:
+def test_a_power_that_gains_nothing_is_no_product(shape: tuple[int, ...], p: float | None) -> None:
     constants = {} if p is None else {"p": np.array(p, np.float32)}
     model = model_of("Pow", {"X": shape} | ({"p": ()} if p is None else {}), constants)
     with pytest.raises(Unsupported, match="no whole number"):
@@ -122,7 +122,7 @@ def test_a_power_that_gains_nothing_is_no_product(shape: tuple, p: float | None)
 
 def clamped_power(least: float, p: object) -> onnx.ModelProto:
     model = model_of("Pow", {"c": (1, 2, 6, 6)}, {"p": np.array(p, np.float32)})
-    least_value = onnx.numpy_helper.from_array(np.float32(least), "least")
+    least_value = onnx.numpy_helper.from_array(np.array(least, np.float32), "least")
     model.graph.initializer.append(least_value)
     model.graph.node.insert(0, onnx.helper.make_node("Max", ["X", "least"], ["c"]))
     model.graph.input[0].name = "X"

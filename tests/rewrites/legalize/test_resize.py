@@ -1,5 +1,7 @@
 """Resize as products: against ONNX's reference implementation and ONNX Runtime."""
 
+from typing import Any
+
 import numpy as np
 import onnx.reference
 import pytest
@@ -11,7 +13,7 @@ from onnxpool.rewrites.legalize import computed_resize
 from onnxpool.rewrites.legalize.resize import COORDINATES, NEAREST, RESIZE_BY_MATMUL
 from onnxpool.rewrites.legalize.upsample_from_one import UPSAMPLE_FROM_ONE
 from onnxpool.rewrites.lower import Unsupported
-from tests.rewrites.legalize.standard import model_of, ops, relative_error, replaced, run
+from tests.rewrites.legalize.standard import Array, model_of, ops, relative_error, replaced, run
 
 BOUND = 16 * float(np.finfo(np.float32).eps)
 """Four taps per axis, two axes, weights rounded to float32."""
@@ -22,11 +24,18 @@ ROUNDED_POSITIONS = 64 * float(np.finfo(np.float32).eps)
 lengths = st.integers(1, 9)
 
 
-def sized(length: tuple[int, ...], size: tuple[int, ...], opset: int = 19, **attributes: object):
+def sized(
+    length: tuple[int, ...], size: tuple[int, ...], opset: int = 19, **attributes: Any
+) -> onnx.ModelProto:
     sizes = np.array([1, 2, *size], np.int64)
     order = ["X", "", "", "sizes"]
     shape = (1, 2, *length)
     return model_of("Resize", {"X": shape}, {"sizes": sizes}, opset, order=order, **attributes)
+
+
+def by_the_reference(model: onnx.ModelProto, x: Array) -> Any:
+    (wanted,) = onnx.reference.ReferenceEvaluator(model).run(None, {"X": x})
+    return wanted
 
 
 def sample(*length: int) -> np.ndarray:
@@ -40,14 +49,14 @@ def sample(*length: int) -> np.ndarray:
 def test_weights_are_those_of_the_reference(
     mode: str, coordinates: str, length: tuple[int, int], size: tuple[int, int]
 ) -> None:
-    attributes = {"mode": mode, "coordinate_transformation_mode": coordinates}
+    attributes: dict[str, Any] = {"mode": mode, "coordinate_transformation_mode": coordinates}
     model = sized(length, size, **attributes)
     x = sample(*length)
     (found,) = run(replaced(model, RESIZE_BY_MATMUL.emit), X=x)
     assert relative_error(found, run(model, X=x)[0]) <= ROUNDED_POSITIONS
     if coordinates == "pytorch_half_pixel" and 1 in size:
         return  # onnx.reference takes position -1/2 there, against the specification's 0
-    (wanted,) = onnx.reference.ReferenceEvaluator(model).run(None, {"X": x})
+    wanted = by_the_reference(model, x)
     assert relative_error(found, wanted) <= BOUND
 
 
@@ -58,7 +67,10 @@ def test_weights_are_those_of_the_reference(
 def test_nearest_is_that_of_the_reference(
     nearest_mode: str, coordinates: str, length: int, size: int
 ) -> None:
-    names = {"coordinate_transformation_mode": coordinates, "nearest_mode": nearest_mode}
+    names: dict[str, Any] = {
+        "coordinate_transformation_mode": coordinates,
+        "nearest_mode": nearest_mode,
+    }
     model = sized((length, 3), (size, 3), mode="nearest", **names)
     x = sample(length, 3)
     if reason := refusal(model):
@@ -66,7 +78,7 @@ def test_nearest_is_that_of_the_reference(
         assert size % length  # upsampling by a whole number is exact
         return
     (found,) = run(replaced(model, RESIZE_BY_MATMUL.emit), X=x)
-    (wanted,) = onnx.reference.ReferenceEvaluator(model).run(None, {"X": x})
+    wanted = by_the_reference(model, x)
     np.testing.assert_array_equal(found, wanted)
 
 
@@ -98,7 +110,7 @@ def test_scales_are_taken_as_they_are_given(length: int, scale: float) -> None:
         coordinate_transformation_mode="half_pixel",
     )
     x = sample(length, 3)
-    (wanted,) = onnx.reference.ReferenceEvaluator(model).run(None, {"X": x})
+    wanted = by_the_reference(model, x)
     (found,) = run(replaced(model, RESIZE_BY_MATMUL.emit), X=x)
     assert relative_error(found, wanted) <= ROUNDED_POSITIONS
 
@@ -106,7 +118,7 @@ def test_scales_are_taken_as_they_are_given(length: int, scale: float) -> None:
 def test_cubic_can_leave_out_what_is_outside() -> None:
     model = sized((5, 4), (9, 7), mode="cubic", exclude_outside=1, cubic_coeff_a=-0.5)
     x = sample(5, 4)
-    (wanted,) = onnx.reference.ReferenceEvaluator(model).run(None, {"X": x})
+    wanted = by_the_reference(model, x)
     (found,) = run(replaced(model, RESIZE_BY_MATMUL.emit), X=x)
     assert relative_error(found, wanted) <= BOUND
 
@@ -126,7 +138,7 @@ def test_one_and_three_axes() -> None:
         ({"keep_aspect_ratio_policy": "not_larger"}, "not_larger"),
     ],
 )
-def test_what_has_no_constant_weights_is_refused(attributes: dict, reason: str) -> None:
+def test_what_has_no_constant_weights_is_refused(attributes: dict[str, Any], reason: str) -> None:
     with pytest.raises(Unsupported, match=reason):
         replaced(sized((4, 4), (2, 2), **attributes), RESIZE_BY_MATMUL.emit)
 
@@ -162,20 +174,22 @@ def test_more_than_one_element_is_not_expanded() -> None:
         replaced(sized((1, 2), (4, 5), mode="linear"), UPSAMPLE_FROM_ONE.emit)
 
 
-def computed(*lengths: int | str, **attributes: object) -> onnx.ModelProto:
+def computed(*lengths: int | str, **attributes: Any) -> onnx.ModelProto:
     """Resize of X ``(1, 2, …)`` to the sizes in the input "sizes"."""
     order = ["X", "", "", "sizes"]
     model = model_of("Resize", {"X": (1, 2, *lengths)}, {}, order=order, **attributes)
     sizes = onnx.helper.make_tensor_value_info("sizes", onnx.TensorProto.INT64, [2 + len(lengths)])
     model.graph.input.append(sizes)
-    shape = [1, 2, *(f"size_{i}" for i in range(len(lengths)))]
+    shape: list[int | str] = [1, 2, *(f"size_{i}" for i in range(len(lengths)))]
     model.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info("Y", 1, shape))
     return model
 
 
 @pytest.mark.parametrize("coordinates", computed_resize.COORDINATES)
 @pytest.mark.parametrize("lengths", [(3, 4), ("H", "W"), ("L",), (2, 3, "D")])
-def test_computed_sizes_have_computed_weights(coordinates: str, lengths: tuple) -> None:
+def test_computed_sizes_have_computed_weights(
+    coordinates: str, lengths: tuple[int | str, ...]
+) -> None:
     names = {"mode": "linear", "coordinate_transformation_mode": coordinates}
     model = computed(*lengths, **names)
     new = replaced(model, computed_resize.COMPUTED_RESIZE.emit)
@@ -203,7 +217,7 @@ def test_one_element_is_expanded_to_computed_sizes() -> None:
         ({"mode": "cubic"}, "only linear"),
     ],
 )
-def test_other_computed_sizes_are_refused(attributes: dict, reason: str) -> None:
+def test_other_computed_sizes_are_refused(attributes: dict[str, Any], reason: str) -> None:
     with pytest.raises(Unsupported, match=reason):
         replaced(
             computed(3, 4, **{"mode": "linear", **attributes}), computed_resize.COMPUTED_RESIZE.emit

@@ -1,5 +1,7 @@
 """Standard nodes in another form: each computes what it did."""
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -25,7 +27,7 @@ from onnxpool.rewrites.legalize.sign_magnitude import MAGNITUDE_WITH_SIGN
 from onnxpool.rewrites.legalize.volume_pool import POOL_BY_PLANES
 from onnxpool.rewrites.legalize.zeros_around import ZEROS_AROUND
 from onnxpool.rewrites.lower import Unsupported
-from tests.rewrites.legalize.standard import model_of, ops, relative_error, replaced, run
+from tests.rewrites.legalize.standard import Array, model_of, ops, relative_error, replaced, run
 
 EPSILON = float(np.finfo(np.float32).eps)
 PLANE = (1, 8, 11, 10)
@@ -66,7 +68,7 @@ def test_a_conv_of_computed_weights_is_left() -> None:
 @pytest.mark.parametrize("op", auto_pad.OPS)
 def test_pads_are_explicit(op: str, strides: list[int], mode: str) -> None:
     constants = {"W": random(4, 8, 4, 3)} if op == "Conv" else {}
-    attributes = {"kernel_shape": [4, 3], "strides": strides, "auto_pad": mode}
+    attributes: dict[str, Any] = {"kernel_shape": [4, 3], "strides": strides, "auto_pad": mode}
     new = same(model_of(op, {"X": PLANE}, constants, **attributes), EXPLICIT_PADS.emit, terms=96)
     assert not any(a.name == "auto_pad" for a in new.graph.node[0].attribute)
 
@@ -81,7 +83,7 @@ def test_pads_that_depend_on_the_size_are_left() -> None:
 @pytest.mark.parametrize("p", [1, 2, 3])
 @pytest.mark.parametrize("op", lp_pool.OPS)
 def test_power_average(op: str, p: int) -> None:
-    window = {"kernel_shape": [3, 2], "strides": [2, 2], "pads": [1, 0, 1, 1]}
+    window: dict[str, Any] = {"kernel_shape": [3, 2], "strides": [2, 2], "pads": [1, 0, 1, 1]}
     attributes = window if op == "LpPool" else {}
     new = same(model_of(op, {"X": PLANE}, p=p, **attributes), POWER_AVERAGE.emit, terms=110)
     assert not set(ops(new)) & set(lp_pool.OPS)
@@ -98,7 +100,7 @@ def test_an_lp_pool_over_the_edge_is_left() -> None:
 @pytest.mark.parametrize("op", ["ReduceMax", "ReduceMean"])
 def test_the_plane_is_pooled(op: str, opset: int, keepdims: int) -> None:
     axes = {"axes": np.array([-1, 2], np.int64)} if opset == 18 else {}
-    attributes = {} if opset == 18 else {"axes": [-1, 2]}
+    attributes: dict[str, Any] = {} if opset == 18 else {"axes": [-1, 2]}
     model = model_of(op, {"X": PLANE}, axes, opset, keepdims=keepdims, **attributes)
     new = same(model, GLOBAL_POOLING.emit, terms=110)
     pool = "GlobalMaxPool" if op == "ReduceMax" else "GlobalAveragePool"
@@ -110,8 +112,8 @@ def test_another_axis_is_not_pooled() -> None:
         replaced(model_of("ReduceMean", {"X": PLANE}, axes=[1, 2]), GLOBAL_POOLING.emit)
 
 
-def volume_of(shape: tuple, op: str, pads: list[int]) -> onnx.ModelProto:
-    attributes: dict = {"kernel_shape": [2, 3, 2], "strides": [2, 1, 2], "pads": pads}
+def volume_of(shape: tuple[int | str, ...], op: str, pads: list[int]) -> onnx.ModelProto:
+    attributes: dict[str, Any] = {"kernel_shape": [2, 3, 2], "strides": [2, 1, 2], "pads": pads}
     if op == "AveragePool":
         attributes["count_include_pad"] = 1
     return model_of(op, {"X": shape}, **({} if op.startswith("Global") else attributes))
@@ -127,7 +129,9 @@ def test_a_volume_is_pooled_by_planes(op: str, pads: list[int]) -> None:
 @pytest.mark.parametrize("op", volume_pool.OPS)
 @pytest.mark.parametrize("pads", [[0] * 6, [1, 0, 1, 0, 1, 1]])
 @pytest.mark.parametrize("shape", [("N", 4, "D", "H", "W"), ("N", 4, 6, 7, 5), (1, 4, "D", 7, 5)])
-def test_a_volume_of_open_size_is_pooled_by_planes(op: str, pads: list[int], shape: tuple) -> None:
+def test_a_volume_of_open_size_is_pooled_by_planes(
+    op: str, pads: list[int], shape: tuple[int | str, ...]
+) -> None:
     model = volume_of(shape, op, pads)
     new = replaced(model, POOL_BY_PLANES.emit)
     for sizes in ((1, 4, 6, 7, 5), (3, 4, 9, 8, 4)):
@@ -170,7 +174,7 @@ def test_a_constant_gets_every_axis(op: str) -> None:
 
 
 def test_padding_that_counts_is_a_pad() -> None:
-    attributes = {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 2, 1]}
+    attributes: dict[str, Any] = {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 2, 1]}
     model = model_of("AveragePool", {"X": PLANE}, count_include_pad=1, **attributes)
     assert ops(same(model, ZEROS_AROUND.emit, terms=6)) == ["Pad", "AveragePool"]
     conv = model_of("Conv", {"X": PLANE}, {"W": random(4, 8, 3, 2), "B": random(4)}, **attributes)
@@ -187,7 +191,7 @@ def test_strides_and_pads_are_written_out(op: str) -> None:
 
 @pytest.mark.parametrize("op", volume_pool.OPS)
 def test_a_plane_is_pooled_by_axes(op: str) -> None:
-    window = {"kernel_shape": [4, 3], "strides": [2, 3], "pads": [1, 0, 2, 1]}
+    window: dict[str, Any] = {"kernel_shape": [4, 3], "strides": [2, 3], "pads": [1, 0, 2, 1]}
     attributes = window | ({"count_include_pad": 1} if op == "AveragePool" else {})
     attributes = {} if op.startswith("Global") else attributes
     new = same(model_of(op, {"X": PLANE}, **attributes), POOL_BY_AXES.emit, terms=110)
@@ -217,7 +221,9 @@ def test_a_lower_clamp_is_a_relu_between_shifts() -> None:
         ("Max", {"c": random(8, 1, 1) ** 2 + 0.1}, ["Neg", "Min", "Neg"]),
     ],
 )
-def test_a_lower_clamp_is_the_min_of_a_negative(op: str, bounds: dict, wanted: list[str]) -> None:
+def test_a_lower_clamp_is_the_min_of_a_negative(
+    op: str, bounds: dict[str, Array], wanted: list[str]
+) -> None:
     model = model_of(op, {"X": PLANE}, bounds)
     new = replaced(model, MIN_OF_NEGATIVE.emit)
     assert ops(new) == wanted
@@ -248,7 +254,9 @@ def test_a_constant_of_the_plane_gets_every_element(shape: tuple[int, ...]) -> N
         ((1, 1024, 64, 64), (1, 1, 64, 64), "more than 1048576 elements"),
     ],
 )
-def test_another_constant_is_not_expanded(plane: tuple, constant: tuple, reason: str) -> None:
+def test_another_constant_is_not_expanded(
+    plane: tuple[int | str, ...], constant: tuple[int, ...], reason: str
+) -> None:
     with pytest.raises(Unsupported, match=reason):
         replaced(model_of("Mul", {"X": plane}, {"c": random(*constant)}), FULL_SHAPE.emit)
 

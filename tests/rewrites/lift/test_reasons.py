@@ -8,7 +8,7 @@ import pytest
 from onnx import helper
 
 import onnxpool
-from onnxpool.rewrites.graph.run import RunError
+from onnxpool.rewrites.graph.run import RunError, Runner
 from onnxpool.rewrites.region import proof
 from tests.exports import Graph, cut, reduced, separable
 
@@ -142,8 +142,12 @@ def test_the_parts_of_an_unrolled_sum_are_not_tried_without_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     runs = []
-    runner = proof.Runner
-    monkeypatch.setattr(proof, "Runner", lambda model: runs.append(model) or runner(model))
+
+    def record(model: onnx.ModelProto) -> Runner:
+        runs.append(model)
+        return Runner(model)
+
+    monkeypatch.setattr(proof, "Runner", record)
     g = Graph()
     rows = [g("Gather", "X", np.array([i]), axis=2) for i in range(12)]
     cells = [g("Gather", row, np.array([j]), axis=3) for row in rows for j in range(12)]

@@ -77,7 +77,8 @@ def calling(
     case: Case, opset: int = 17, dtype: Any = np.float32, *, sizes_known: bool = True
 ) -> onnx.ModelProto:
     """A model of one call."""
-    kind, unknown = onnx_type(dtype), [None] * len(case.shape)
+    kind = onnx_type(dtype)
+    unknown: list[int | None] = [None] * len(case.shape)
     outputs = {f"Y{i}": (kind, unknown) for i in range(case.outputs)}
     if isinstance(case.op, AdaptiveMaxPool) and case.outputs == 2:
         outputs["Y1"] = (onnx.TensorProto.INT64, unknown)

@@ -98,4 +98,5 @@ def _fed(name: str, kind: Any) -> str:
 def test_right_in_the_reference_implementation(opset: int) -> None:
     for case, model in models(opset, np.float32):
         found = ReferenceEvaluator(with_float_interface(model)).run(None, {"X": case.inputs()[0]})
+        assert isinstance(found, list)
         assert_equals_reference(case, found, np.float32)

@@ -67,7 +67,7 @@ def _unit(dtype: Any, *, wide: bool = False) -> float:
     """Half the distance from 1 to the next number, in float32 at least if `wide`."""
     if wide and np.dtype(dtype).itemsize == 2:
         dtype = np.float32
-    return float(ml_dtypes.finfo(dtype).eps) / 2
+    return float(ml_dtypes.finfo(dtype).eps) / 2  # type: ignore[no-untyped-call]
 
 
 def _largest_window(shape: tuple[int, ...], size: Sequence[int]) -> int:

@@ -1,7 +1,8 @@
 """Windows frozen at the traced size: what shows it, which size is restored, and when none is."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -47,7 +48,7 @@ class Ordinary(nn.Module):
 @functools.cache
 def exported(build: str, traced: Shape) -> tuple[nn.Module, bytes]:
     torch.manual_seed(0)
-    modules = {
+    modules: dict[str, Callable[[], nn.Module]] = {
         "pyramid": lambda: pyramid.ppm(),
         "attention": lambda: attention.linear_attention(),
         "classifier": lambda: Classifier(5),
@@ -219,7 +220,7 @@ def strip(model: onnx.ModelProto) -> None:
         del node.metadata_props[:]
 
 
-def side_by_side(*readers: tuple[str, dict[str, object]], line: str = "") -> onnx.ModelProto:
+def side_by_side(*readers: tuple[str, dict[str, Any]], line: str = "") -> onnx.ModelProto:
     """An AveragePool of 7x7 windows over open sizes, and what reads it."""
     g = Graph()
     tensor = g("AveragePool", "X", kernel_shape=[7, 7], strides=[7, 7])

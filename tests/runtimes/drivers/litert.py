@@ -37,7 +37,7 @@ def load(model):
     (converted,) = folder.glob("*_float32.tflite")
     interpreter = Interpreter(str(converted), num_threads=1)
     infer = interpreter.get_signature_runner()
-    turned = {}
+    turned: dict[str, bool] = {}
 
     def run(x):
         results = infer(**{model.input: x})

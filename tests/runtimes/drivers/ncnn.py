@@ -60,7 +60,7 @@ def convert(model):
 @contextlib.contextmanager
 def printed():
     """Catch what C++ prints on standard error: ncnn says why only there."""
-    words = []
+    words: list[str] = []
     with tempfile.TemporaryFile() as file:
         kept = os.dup(2)
         os.dup2(file.fileno(), 2)
