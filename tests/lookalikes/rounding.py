@@ -39,7 +39,7 @@ Result = list[tuple[Array, Array]]
 
 
 class NoRule(Exception):
-    """No bound is known for an op type."""
+    """No bound is known for a node, or onnx.reference does not evaluate it."""
 
 
 class Rounding:
@@ -87,11 +87,12 @@ class Rounding:
             return
         wide = [None if v is None else _wide(v) for v in given]
         bounds = [np.zeros(()) if not n else _error_of(n, values, errors) for n in node.input]
-        kind = _KINDS.get(node.op_type)
-        if kind is None:
-            raise NoRule(node.op_type)
         dtype = self._types.get(node.output[0], np.dtype(np.float32))
-        results = kind(node, run, _trimmed(wide), bounds, _unit(dtype), _least(dtype))
+        try:
+            kind = _KINDS[node.op_type]
+            results = kind(node, run, _trimmed(wide), bounds, _unit(dtype), _least(dtype))
+        except Exception as error:
+            raise NoRule(f"{node.op_type}: {error!r}") from error
         for name, (value, bound) in zip(node.output, results, strict=False):
             if name:
                 values[name], errors[name] = value, _overflown(value, bound, self._types.get(name))
@@ -200,8 +201,7 @@ _DATA = {
 
 def _sum(node, run, x, e, u, s):  # type: ignore[no-untyped-def]
     """Sums and means of windows; further inputs are axes."""
-    (y,) = run(*x)
-    y = np.asarray(y)
+    y = _with_nan(np.asarray(run(*x)[0]), run, x)
     terms = _apply(run, (x[0] != 0).astype(np.float64), x) * _volume(node, x[0], y)
     spread = _apply(run, np.abs(x[0]), x)
     total = np.where(spread * _volume(node, x[0], y) > _greatest_of(u), np.inf, 0.0)
@@ -219,6 +219,13 @@ def _sum(node, run, x, e, u, s):  # type: ignore[no-untyped-def]
 
 def _apply(run: Run, first: Array, x: Sequence[Any]) -> Array:
     return np.asarray(run(first, *x[1:])[0])
+
+
+def _with_nan(y: Array, run: Run, x: Sequence[Any]) -> Array:
+    """NaN for every window that holds one: the pools of onnx.reference pass over it."""
+    if x[0].dtype.kind != "f" or not np.isnan(x[0]).any():
+        return y
+    return np.where(_apply(run, np.isnan(x[0]).astype(np.float64), x) > 0, np.nan, y)
 
 
 def _volume(node: onnx.NodeProto, x: Array, y: Array) -> float:
@@ -270,6 +277,7 @@ def _sum_of_squares(node, run, x, e, u, s):  # type: ignore[no-untyped-def]
 def _greatest(node, run, x, e, u, s):  # type: ignore[no-untyped-def]
     """One of the elements of a window, and its place if that is asked for."""
     results = [np.asarray(y) for y in run(*x)]
+    results[0] = _with_nan(results[0], run, x)
     if not e[0].any():
         return [(y, np.zeros(y.shape)) for y in results]
     if node.op_type in ("MaxPool", "GlobalMaxPool", "ReduceMax"):

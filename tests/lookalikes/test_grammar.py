@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, given, reject, settings
 
 from tests.lookalikes.grammar import graphs
 from tests.lookalikes.judge import judge, runs
 from tests.lookalikes.lookalike import Lookalike
+from tests.lookalikes.rounding import NoRule
 
 _ASKED = os.environ.get("ONNXPOOL_LOOKALIKES")
 
@@ -26,5 +27,8 @@ _ASKED = os.environ.get("ONNXPOOL_LOOKALIKES")
 @given(graph=graphs())
 def test_a_rewrite_changes_no_value(graph: Lookalike) -> None:
     assume(runs(graph.model))
-    verdict = judge(graph)
+    try:
+        verdict = judge(graph)
+    except NoRule:  # ONNX Runtime takes more than onnx.reference does
+        reject()
     assert verdict.right, f"{graph.name}: {verdict}"
