@@ -8,8 +8,8 @@ from collections import Counter
 import onnx
 import onnx_graphsurgeon as gs
 
-from onnxpool.ops import PyramidPool
-from onnxpool.ops.op import DOMAIN
+from onnxpool.ops import AdaptiveMaxPool, PyramidPool
+from onnxpool.ops.op import DOMAIN, Op
 from onnxpool.rewrites import lower
 from onnxpool.rewrites.graph.tensors import onnx_type, shape_of
 from onnxpool.rewrites.lift.construct import Construct
@@ -22,11 +22,13 @@ class Plan:
     better: whether to rewrite.
     detail: the strategy, or why not.
     custom_op: whether it becomes, or stays, a node of the dialect with a function body.
+    strategy: what standard ops it is made of.
     """
 
     better: bool
     detail: str
     custom_op: bool = False
+    strategy: str = "auto"
 
 
 def plan(
@@ -53,7 +55,7 @@ def plan(
         return _as_custom_op(construct, opset, bodies)
     except lower.Unsupported as reason:
         standard = _as_standard_ops(construct, opset, strategy)
-        return Plan(standard.better, f"{standard.detail}; no custom op: {reason}")
+        return dataclasses.replace(standard, detail=f"{standard.detail}; no custom op: {reason}")
 
 
 def _as_custom_op(construct: Construct, opset: int, bodies: Bodies) -> Plan:
@@ -82,6 +84,7 @@ def _as_standard_ops(construct: Construct, opset: int, strategy: str) -> Plan:
     """
     if construct.best:
         return Plan(False, construct.best)
+    strategy = _strategy(construct, strategy)
     graph = _graph_of(construct, opset)
     try:
         used = lower.lower(graph, graph.nodes[0], opset, strategy)
@@ -89,7 +92,23 @@ def _as_standard_ops(construct: Construct, opset: int, strategy: str) -> Plan:
         return Plan(False, str(reason))
     if not construct.repair and _ops(graph.nodes) == _ops(construct.nodes):
         return Plan(False, "in the best form already")
-    return Plan(True, used)
+    return Plan(True, used, strategy=strategy)
+
+
+def _strategy(construct: Construct, strategy: str) -> str:
+    """The strategy that keeps what the source makes of a window that is -inf throughout.
+
+    There ONNX Runtime's ReduceMax answers -inf, and its MaxPool the lowest finite number.
+    """
+    if construct.is_wrong or construct.is_dialect_node or not _is_maximum(construct.op):
+        return strategy
+    if strategy not in ("auto", "matmul"):
+        return strategy
+    return "pool" if construct.uses_max_pool else "slice"
+
+
+def _is_maximum(op: Op) -> bool:
+    return isinstance(op, AdaptiveMaxPool) or (isinstance(op, PyramidPool) and op.mode == "max")
 
 
 def _graph_of(construct: Construct, opset: int) -> gs.Graph:

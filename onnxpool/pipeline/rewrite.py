@@ -169,7 +169,7 @@ def rewrite(
     told = frozen_sizes.told(file, output_sizes, traced_sizes)
     poolings = survey(file, goal, told, bodies, probe=probe)
     for pooling in poolings:
-        pooling.rewrite(goal.strategy)
+        pooling.rewrite()
     jobs = conform.conform(file, goal.target, opset, probe=probe)
 
     changed = file.splice() or opset != file.opset or fixed or bool(bodies.added)

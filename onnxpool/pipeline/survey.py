@@ -98,7 +98,7 @@ class Pooling:
         changed = (p.construct for p in self._changing() if p.construct.is_wrong)
         return [(self.scope, region.y.name) for c in changed for region in c.found]
 
-    def rewrite(self, strategy: str) -> None:
+    def rewrite(self) -> None:
         """Lift what is to change into the dialect, and lower what becomes standard ops."""
         graph, opset = self.scope.graph, self.scope.opset
         lifted = [
@@ -110,7 +110,7 @@ class Pooling:
         retarget(graph, [(construct, node) for construct, node, _ in lifted], opset)
         for _, node, planned in lifted:
             if not planned.custom_op:
-                lower.lower(graph, node, opset, strategy)
+                lower.lower(graph, node, opset, planned.strategy)
 
     def check(self, result: ModelFile, bodies: Bodies) -> list[Finding]:
         """Compare every changed region with what it was; the findings say how that went.

@@ -59,6 +59,11 @@ class Construct:
         return any(node.domain in PYTORCH_DOMAINS for node in self.nodes)
 
     @property
+    def uses_max_pool(self) -> bool:
+        """Whether its maxima are those of MaxPool, and not of ReduceMax."""
+        return any(node.op in ("MaxPool", "GlobalMaxPool") for node in self.nodes)
+
+    @property
     def is_wrong(self) -> bool:
         """Whether the graph as it stands is wrong at some sizes, or runs nowhere."""
         return self.unloadable or self.repair is not None

@@ -27,16 +27,17 @@ def join(constructs: Iterable[Construct], *, for_kernel: bool = False) -> list[C
         for_kernel: whether pools that are best as they are make a pyramid, too.
     """
     joined: list[Construct] = []
-    pyramids: dict[tuple[str, type, int], list[_Level]] = {}
+    pyramids: dict[tuple[str, type, int, bool], list[_Level]] = {}
     for construct in constructs:
         op = construct.op
         plain = len(construct.regions) == 1 and not construct.parameters
         if isinstance(op, AdaptivePool) and plain:
-            key = (construct.x.name, type(op), len(op.output_size))
+            maxima = construct.uses_max_pool and not for_kernel
+            key = (construct.x.name, type(op), len(op.output_size), maxima)
             pyramids.setdefault(key, []).append((op.output_size, construct))
         else:
             joined.append(construct)
-    for (_, kind, _), levels in pyramids.items():
+    for (_, kind, *_), levels in pyramids.items():
         best = all(level.best for _, level in levels)
         if len(levels) > 1 and (not best or (for_kernel and _has_large_windows(levels))):
             joined.append(_pyramid(_MODES[kind], levels, "one node per level already" * best))
