@@ -1,12 +1,12 @@
 """From one model to another, each step in a module of its own.
 
-load            model_file, shapes
+load            model/file, model/shapes
 fix sizes       input_shapes, after a repair of what would not show any more
 find and plan   survey
 rewrite         survey; then conform, for the target and the opset
-splice          splice, declared_shapes
+splice          model/splice, model/declared_shapes
 check           survey, conform, check
-write           model_file
+write           model/file
 """
 
 from __future__ import annotations
