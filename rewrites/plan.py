@@ -15,6 +15,11 @@ from onnxpool.rewrites.graph.tensors import onnx_type, shape_of
 from onnxpool.rewrites.lift.construct import Construct
 from onnxpool.rewrites.lower.function_body import Bodies, Signature
 
+_COST_NOTHING = frozenset(
+    ["Abs", "Add", "Cast", "Clip", "Div", "Expand", "Flatten", "Identity", "Max", "Min", "Mul"]
+) | frozenset(["Pad", "Relu", "Reshape", "Slice", "Split", "Squeeze", "Sub", "Unsqueeze", "Where"])
+"""Ops of one element, and views: to leave them out alone is no reason to touch a graph."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
@@ -90,8 +95,9 @@ def _as_standard_ops(construct: Construct, opset: int, strategy: str) -> Plan:
         used = lower.lower(graph, graph.nodes[0], opset, strategy)
     except lower.Unsupported as reason:
         return Plan(False, str(reason))
-    if not construct.repair and _ops(graph.nodes) == _ops(construct.nodes):
-        return Plan(False, "in the best form already")
+    why_not = _not_worth_it(_ops(construct.nodes), _ops(graph.nodes))
+    if why_not and not construct.is_wrong:
+        return Plan(False, why_not)
     return Plan(True, used, strategy=strategy)
 
 
@@ -105,6 +111,15 @@ def _strategy(construct: Construct, strategy: str) -> str:
     if strategy not in ("auto", "matmul"):
         return strategy
     return "pool" if construct.uses_max_pool else "slice"
+
+
+def _not_worth_it(before: Counter[str], after: Counter[str]) -> str:
+    """Why a form should stay: the other is the same, or only leaves out what costs nothing."""
+    if before == after:
+        return "in the best form already"
+    if not after - before and set(before - after) <= _COST_NOTHING:
+        return f"in the best form already, but for {', '.join(sorted(before - after))}"
+    return ""
 
 
 def _is_maximum(op: Op) -> bool:

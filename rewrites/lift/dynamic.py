@@ -88,8 +88,20 @@ def _judged(
             f"windows computed in the graph; at {in_words(strange.plane)} they do not start where "
             "those of adaptive pooling start",
         )
+    repair = _repair(verdicts, meaning)
+    if repair is not None and not _is_frozen_by_an_exporter(region):
+        return Declined(
+            region,
+            f"windows computed in the graph; {repair.in_words()} they are not those of adaptive "
+            "pooling, and nothing says that they should be",
+        )
     construct = rule.construct(sweep.whole_region(), meaning, constants)
-    return dataclasses.replace(construct, repair=_repair(verdicts, meaning))
+    return dataclasses.replace(construct, repair=repair)
+
+
+def _is_frozen_by_an_exporter(region: Region) -> bool:
+    """Whether it gathers windows as torch's exporter does; what people write means what it says."""
+    return any(node.op == "GatherND" for node in region.nodes)
 
 
 _Verdict = tuple[Run, Meaning | None]

@@ -13,7 +13,7 @@ import numpy as np
 
 from onnxpool.ops.op import KEEP, Array, Op, Shape
 from onnxpool.rewrites.graph.run import RunError
-from onnxpool.rewrites.graph.tensors import shape_of
+from onnxpool.rewrites.graph.tensors import is_integer, shape_of
 from onnxpool.rewrites.lift.construct import Construct, Declined
 from onnxpool.rewrites.region.computation import Constants, Dims, NeedsSize, compute
 from onnxpool.rewrites.region.lengths import integers_of, lengths, squares_and_strips
@@ -82,21 +82,27 @@ def _meaning(
     rule: Rule, region: Region, shape: Shape, size: Size, constants: Constants
 ) -> Meaning | str:
     """What the region is at every size; the sizes of open leading axes are tried if they count."""
-    pooled = pooled_axes(shape, size)
+    pooled = _not_carried(region, shape, size)
     chosen = {axis for axis in pooled if not isinstance(shape[axis], int)}
     while True:
         try:
-            return _at_every_size(rule, region, shape, size, chosen, constants)
+            return _at_every_size(rule, region, shape, size, chosen, pooled | chosen, constants)
         except NeedsSize as reason:
             chosen.add(reason.axis)
 
 
 def _at_every_size(
-    rule: Rule, region: Region, shape: Shape, size: Size, chosen: set[int], constants: Constants
+    rule: Rule,
+    region: Region,
+    shape: Shape,
+    size: Size,
+    chosen: set[int],
+    pooled: set[int],
+    constants: Constants,
 ) -> Meaning | str:
     found: Meaning | None = None
     for dims in _dims_to_try(region, shape, size, chosen, constants):
-        value = compute(region, dims, pooled_axes(shape, size) | chosen, constants)
+        value = compute(region, dims, pooled, constants)
         meaning = rule.explain(region, value, dims, size)
         if isinstance(meaning, Meaning) and found not in (None, meaning):
             meaning = "it is another one at other sizes"
@@ -121,10 +127,11 @@ def _dims_to_try(
         yield [chosen_sizes.get(axis, dim) for axis, dim in enumerate(fixed)]
 
 
-def pooled_axes(shape: Shape, size: Sequence[int]) -> set[int]:
-    """The axes of X that are not kept."""
+def _not_carried(region: Region, shape: Shape, size: Sequence[int]) -> set[int]:
+    """The axes of X that are pooled; for indices, which count positions, those of the plane."""
     first = len(shape) - len(size)
-    return {first + i for i, bins in enumerate(size) if bins != KEEP}
+    everything = is_integer(region.y.dtype)
+    return {first + i for i, bins in enumerate(size) if bins != KEEP or everything}
 
 
 def one_region(region: Region, meaning: Meaning, constants: Constants) -> Construct:

@@ -1,6 +1,6 @@
 """Pooling that is one standard node already: judged from its attributes, and left alone.
 
-AveragePool, MaxPool, GlobalAveragePool, GlobalMaxPool, ReduceMean, ReduceMax
+AveragePool, MaxPool, GlobalAveragePool, GlobalMaxPool, ReduceMean, ReduceMax, ArgMax
 """
 
 from __future__ import annotations
@@ -26,12 +26,17 @@ _POOLS: dict[str, type[AdaptivePool]] = {
 
 
 def applies(region: Region) -> bool:
-    return len(region.nodes) == 1 and is_pool(region.nodes[0]) and is_float(region.y.dtype)
+    if len(region.nodes) != 1:
+        return False
+    (node,) = region.nodes
+    return node.op == "ArgMax" or (is_pool(node) and is_float(region.y.dtype))
 
 
 def judge(region: Region) -> Construct | Declined | None:
     """Judge a region of one pooling node, which is `best` as it is."""
     (node,) = region.nodes
+    if node.op == "ArgMax":
+        return None
     x, y = shape_of(region.x), shape_of(region.y)
     if node.op in ("AveragePool", "MaxPool") and not _is_adaptive(node, x, y):
         return Declined(region, _why_not(node, x, y))

@@ -44,9 +44,16 @@ def _join_sums(tables: Sequence[Sums]) -> Sums:
     check_size(width * sum(map(len, tables)))
     terms = np.concatenate([_widened(t.terms, width, NOTHING) for t in tables])
     weights = np.concatenate([_widened(t.weights, width, 0.0) for t in tables])
-    others = ("offset", "low", "high", "power", "root", "summed")
-    joined = {name: np.concatenate([getattr(t, name) for t in tables]) for name in others}
-    return Sums(terms, weights, **joined)
+    return Sums(
+        terms,
+        weights,
+        offset=np.concatenate([t.offset for t in tables]),
+        low=np.concatenate([t.low for t in tables]),
+        high=np.concatenate([t.high for t in tables]),
+        power=np.concatenate([t.power for t in tables]),
+        root=np.concatenate([t.root for t in tables]),
+        summed=np.concatenate([t.summed for t in tables]),
+    )
 
 
 def _join_candidates(tables: Sequence[Candidates]) -> Candidates:
@@ -64,8 +71,7 @@ def _join_candidates(tables: Sequence[Candidates]) -> Candidates:
 
 def _widened(array: Array, width: int, fill: float) -> Array:
     more = width - array.shape[1]
-    widened: Array = np.pad(array, ((0, 0), (0, more)), constant_values=fill)
-    return widened
+    return np.asarray(np.pad(array, ((0, 0), (0, more)), constant_values=fill))
 
 
 def candidates(rows: Rows) -> Candidates:
@@ -97,17 +103,27 @@ def combined(rows: Sums, ids: Ids, weights: Array) -> Sums:
         NotUnderstood: roots, or different powers or clamps, are added up.
     """
     count, each = ids.shape
-    check_size(count * each * rows.terms.shape[1])
+    width = each * rows.terms.shape[1]
+    check_size(count * width)
     there = ids != NOTHING
     weights = np.where(there, weights, 0.0)
     if count and each and np.any(rows.root != 1) and np.any((rows.root[ids] != 1) & there):
         raise NotUnderstood("a sum of roots")
-    terms = np.where(there[..., None], rows.terms[ids], NOTHING).reshape(count, -1)
-    scaled = (rows.weights[ids] * weights[..., None]).reshape(count, -1)
+    terms = np.where(there[..., None], rows.terms[ids], NOTHING).reshape(count, width)
+    scaled = (rows.weights[ids] * weights[..., None]).reshape(count, width)
     offset = (rows.offset[ids] * weights).sum(axis=1)
-    same = [_common(getattr(rows, name), ids, there, rows) for name in ("low", "high", "power")]
-    summed = np.ones(count, bool)
-    return compressed(Sums(terms, scaled, offset, *same, np.ones(count), summed))
+    return compressed(
+        Sums(
+            terms,
+            scaled,
+            offset,
+            low=_common(rows.low, ids, there, rows),
+            high=_common(rows.high, ids, there, rows),
+            power=_common(rows.power, ids, there, rows),
+            root=np.ones(count),
+            summed=np.ones(count, bool),
+        )
+    )
 
 
 def _common(values: Array, ids: Ids, there: Array, rows: Sums) -> Array:

@@ -22,6 +22,8 @@ _LARGEST_LIST = 1024
 """Elements."""
 _TO_THE_END = 1 << 30
 """What is greater stands for the end of an axis."""
+_MOST_POSITIONS = 1 << 13
+"""Of a plane whose axes are alike. Longer axes are tried one by one, with the others short."""
 MOST_COMBINED = 24
 """Numbers. Of more, what two of them make is left out."""
 
@@ -109,6 +111,7 @@ def squares_and_strips(axes: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
         return [()]
     longest = max(len(axis) for axis in axes)
     alike = [tuple(axis[min(i, len(axis) - 1)] for axis in axes) for i in range(longest)]
+    alike = [sizes for sizes in alike if math.prod(sizes) <= _MOST_POSITIONS] or alike[:1]
     strips = [
         tuple(length if i == axis else min(base, max(axes[i])) for i in range(len(axes)))
         for axis, base in itertools.product(range(len(axes)), (1, 2, 5))

@@ -146,6 +146,8 @@ def _suspects(graph: gs.Graph, trials: Trials, hints: Hints) -> list[Frozen]:
 def _has_side_by_side_windows(node: gs.Node) -> bool:
     if node.op not in _POOLS or len(node.outputs) != 1 or not is_float(node.outputs[0].dtype):
         return False
+    if any(isinstance(value, gs.Node.AttributeRef) for value in node.attrs.values()):
+        return False
     kernel = list(node.attrs.get("kernel_shape", ()))
     return (
         list(node.attrs.get("strides", ())) == kernel

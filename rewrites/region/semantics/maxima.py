@@ -65,7 +65,8 @@ def _greatest(x: Value, ids: Ids) -> Value:
     flat = ids.reshape(-1, ids.shape[-1])
     check_size(flat.size * rows.terms.shape[1])
     there = flat != NOTHING
-    terms = np.where(there[..., None], rows.terms[flat], NOTHING).reshape(len(flat), -1)
+    width = flat.shape[1] * rows.terms.shape[1]
+    terms = np.where(there[..., None], rows.terms[flat], NOTHING).reshape(len(flat), width)
     floor = np.where(there, rows.floor[flat], -np.inf).max(axis=1, initial=-np.inf)
     lead = np.arange(len(flat)).reshape(ids.shape[:-1])
     return x.with_rows(Candidates(terms, floor), lead)
