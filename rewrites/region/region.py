@@ -20,6 +20,10 @@ from onnxpool.rewrites.region.roles import Role, role
 _MOST_NODES = 20_000
 """The exporter unrolls a window of 23x23 positions to 1,100 nodes."""
 _NO_PRODUCER = -1
+_REDUCING = Role.SUM | Role.MAX | Role.INDEX
+_MOST_BETWEEN = 24
+"""Nodes that may stand between the end of a region, or a reduction in it, and the next one, besides
+some for each branch and for each node behind them. It bounds the search for what is not there."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +84,7 @@ class RegionFinder:
         indices: set[int] = set()
         roles = Role(0)
         pool: NamedPool | None = None
+        widest, reduced_at = 1, 0
         while frontier and len(indices) < _MOST_NODES:
             latest = -frontier[0][0]
             if latest == _NO_PRODUCER or (found := self._role(latest)) is None:
@@ -93,6 +98,11 @@ class RegionFinder:
             indices.add(latest)
             roles |= found
             self._expand(self._nodes[latest], tensors, frontier)
+            widest = max(widest, len(frontier))
+            if found & _REDUCING:
+                reduced_at = len(indices)
+            if len(indices) - reduced_at > _MOST_BETWEEN + 2 * widest + 3 * reduced_at:
+                return
             if len(frontier) == 1:
                 x = tensors[frontier[0][1]]
                 yield Region(x, y, tuple(self._nodes[i] for i in sorted(indices)), roles, pool)

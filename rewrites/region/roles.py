@@ -105,6 +105,8 @@ def _role_by_operands(node: gs.Node, varying: list[int]) -> Role | None:
             return Role.MOVE if 0 not in varying else None
     if node.op in _WEIGHTED and not several:
         weights = [t for i, t in enumerate(node.inputs[:2]) if i not in varying]
+        if node.op == "Conv" and any(t.shape is not None and t.shape[1] != 1 for t in weights):
+            return None  # It mixes channels.
         return Role.LINEAR | Role.SUM if all(map(_can_average, weights)) else None
     return None
 
