@@ -19,6 +19,9 @@ from onnxpool.rewrites.region.terms import (
     Sums,
     Value,
     check_size,
+    is_uniform,
+    picked,
+    uniform,
 )
 
 
@@ -47,13 +50,20 @@ def _join_sums(tables: Sequence[Sums]) -> Sums:
     return Sums(
         terms,
         weights,
-        offset=np.concatenate([t.offset for t in tables]),
-        low=np.concatenate([t.low for t in tables]),
-        high=np.concatenate([t.high for t in tables]),
-        power=np.concatenate([t.power for t in tables]),
-        root=np.concatenate([t.root for t in tables]),
-        summed=np.concatenate([t.summed for t in tables]),
+        offset=_concatenated([t.offset for t in tables]),
+        low=_concatenated([t.low for t in tables]),
+        high=_concatenated([t.high for t in tables]),
+        power=_concatenated([t.power for t in tables]),
+        root=_concatenated([t.root for t in tables]),
+        summed=_concatenated([t.summed for t in tables]),
     )
+
+
+def _concatenated(arrays: Sequence[Array]) -> Array:
+    arrays = [array for array in arrays if array.size] or list(arrays[:1])
+    if all(map(is_uniform, arrays)) and len({array.flat[0] for array in arrays}) == 1:
+        return uniform(sum(map(len, arrays)), arrays[0].flat[0])
+    return np.concatenate(arrays)
 
 
 def _join_candidates(tables: Sequence[Candidates]) -> Candidates:
@@ -110,8 +120,8 @@ def combined(rows: Sums, ids: Ids, weights: Array) -> Sums:
     if count and each and np.any(rows.root != 1) and np.any((rows.root[ids] != 1) & there):
         raise NotUnderstood("a sum of roots")
     terms = np.where(there[..., None], rows.terms[ids], NOTHING).reshape(count, width)
-    scaled = (rows.weights[ids] * weights[..., None]).reshape(count, width)
-    offset = (rows.offset[ids] * weights).sum(axis=1)
+    scaled = (picked(rows.weights, ids) * weights[..., None]).reshape(count, width)
+    offset = (picked(rows.offset, ids) * weights).sum(axis=1)
     return compressed(
         Sums(
             terms,
@@ -120,23 +130,23 @@ def combined(rows: Sums, ids: Ids, weights: Array) -> Sums:
             low=_common(rows.low, ids, there, rows),
             high=_common(rows.high, ids, there, rows),
             power=_common(rows.power, ids, there, rows),
-            root=np.ones(count),
-            summed=np.ones(count, bool),
+            root=uniform(count, 1.0),
+            summed=uniform(count, np.bool_(True)),
         )
     )
 
 
 def _common(values: Array, ids: Ids, there: Array, rows: Sums) -> Array:
     """The value that all rows of a sum share; constant rows take any."""
-    if len(values) and (values == values[0]).all():
-        return np.full(len(ids), values[0])
+    if len(values) and (is_uniform(values) or (values == values[0]).all()):
+        return uniform(len(ids), values[0])
     telling = there & ~rows.constant[ids]
     picked = values[ids]
     least = np.where(telling, picked, np.inf).min(axis=1, initial=np.inf)
     most = np.where(telling, picked, -np.inf).max(axis=1, initial=-np.inf)
     if np.any((least != most) & telling.any(axis=1)):
         raise NotUnderstood("a sum of different powers or clamps")
-    return np.where(telling.any(axis=1), least, values[0])
+    return np.asarray(np.where(telling.any(axis=1), least, values[0]))
 
 
 def compressed(rows: Sums) -> Sums:

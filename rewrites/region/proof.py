@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import ml_dtypes
 import numpy as np
 
 from onnxpool.ops.op import KEEP, Array
@@ -30,7 +31,8 @@ _ROUNDINGS = 4
 
 def unit(region: Region) -> float:
     """The greatest relative error of rounding once to the dtype of X."""
-    return float(np.finfo(numpy_type(region.x.dtype)).eps) / 2
+    eps = ml_dtypes.finfo(numpy_type(region.x.dtype)).eps  # type: ignore[no-untyped-call]
+    return float(eps) / 2
 
 
 def misplaced(value: Value, dims: Sequence[int | None], size: Sequence[int]) -> str | None:

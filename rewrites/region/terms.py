@@ -27,7 +27,7 @@ Labels = tuple[int, ...]
 """Axes of X that an axis of a tensor holds, the outer one first."""
 
 NOTHING = -1
-MOST_TERMS = 1 << 24
+MOST_TERMS = 1 << 22
 """Elements of a table: some hundred megabytes."""
 
 
@@ -56,6 +56,22 @@ def check_size(elements: int) -> None:
         raise TooLarge(f"too large to try: {elements:,} terms, at most {MOST_TERMS:,}")
 
 
+def uniform(shape: int | tuple[int, ...], value: Any) -> Array:
+    """An array of one value, which takes the memory of one element."""
+    return np.broadcast_to(np.asarray(value), shape)
+
+
+def is_uniform(array: Array) -> bool:
+    return bool(array.size) and not any(array.strides)
+
+
+def picked(array: Array, ids: Ids) -> Array:
+    """`array[ids]`, uniform where the array is."""
+    if is_uniform(array):
+        return uniform((*ids.shape, *array.shape[1:]), array.flat[0])
+    return np.asarray(array[ids])
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Rows:
     """A table; each field is an array whose first axis counts the rows."""
@@ -66,7 +82,7 @@ class Rows:
     def take(self, ids: Ids) -> Self:
         """The rows of these numbers, ``(m,)``."""
         check_size(len(ids) * max((f[:1].size for f in self._fields()), default=1))
-        return type(self)(*(field[ids] for field in self._fields()))
+        return type(self)(*(picked(field, ids) for field in self._fields()))
 
     def _fields(self) -> list[Any]:
         return [getattr(self, field.name) for field in dataclasses.fields(self)]
@@ -94,21 +110,22 @@ class Sums(Rows):
 
     @classmethod
     def of_input(cls, count: int) -> Sums:
-        ones = np.ones(count)
         terms = np.arange(count, dtype=np.int64)[:, None]
-        infinite = np.full(count, np.inf)
-        none = np.zeros(count, bool)
-        return cls(terms, ones[:, None], 0 * ones, -infinite, infinite, ones, ones, none)
+        return cls._linear(terms, uniform((count, 1), 1.0), uniform(count, 0.0))
 
     @classmethod
     def of_constants(cls, values: Array) -> Sums:
         """One row of no terms for each of ``(n,)`` values."""
         n = len(values)
-        ones, infinite = np.ones(n), np.full(n, np.inf)
-        terms = np.full((n, 1), NOTHING, np.int64)
-        offset = values.astype(np.float64)
-        none = np.zeros(n, bool)
-        return cls(terms, np.zeros((n, 1)), offset, -infinite, infinite, ones, ones, none)
+        terms = uniform((n, 1), np.int64(NOTHING))
+        return cls._linear(terms, uniform((n, 1), 0.0), values.astype(np.float64))
+
+    @classmethod
+    def _linear(cls, terms: Ids, weights: Array, offset: Array) -> Sums:
+        """Rows without clamps and powers, behind no sum."""
+        n, one = len(terms), uniform(len(terms), 1.0)
+        bounds = uniform(n, -np.inf), uniform(n, np.inf)
+        return cls(terms, weights, offset, *bounds, one, one, uniform(n, np.bool_(False)))
 
     @property
     def constant(self) -> NDArray[np.bool_]:
