@@ -92,8 +92,8 @@ def _judged(
     if repair is not None and not _is_frozen_by_an_exporter(region):
         return Declined(
             region,
-            f"windows computed in the graph; {repair.in_words()} they are not those of adaptive "
-            "pooling, and nothing says that they should be",
+            f"windows computed in the graph; as adaptive pooling they are {repair.in_words()}, and "
+            "nothing says that they should be that",
         )
     construct = rule.construct(sweep.whole_region(), meaning, constants)
     return dataclasses.replace(construct, repair=repair)
