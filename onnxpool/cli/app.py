@@ -1,24 +1,32 @@
-"""The command line. Exit status: 0 done, 1 a check failed, 2 the call cannot be used."""
+"""The command line.
+
+Exit status: 0 done; 1 a check failed; 2 the call or the input cannot be used; 3 written, but
+something is left that is as bad as --fail-on says; 130 interrupted.
+"""
 
 from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 import onnxpool
+from onnxpool.cli import call as calls
 from onnxpool.cli import options as opt
-from onnxpool.cli import terminal
-from onnxpool.errors import ArgumentError, CheckError, OnnxpoolError, OutputError
+from onnxpool.cli import places, terminal
+from onnxpool.cli.call import call
+from onnxpool.cli.streams import Stream, lenient
+from onnxpool.errors import ArgumentError, CheckError, OnnxpoolError
 
 if TYPE_CHECKING:
-    from onnxpool.model.file import Progress as CopyProgress
-    from onnxpool.pipeline.report import Report
+    from onnxpool.cli.outcome import FailOn, Outcome
+    from onnxpool.cli.work import Work
     from onnxpool.pipeline.rewrite import Result
+    from onnxpool.validation.compare import Validation
 
 app = typer.Typer(
     add_completion=False,
@@ -43,18 +51,29 @@ def rewrite(
     reference: opt.ValidatedAgainst = None,
     weights: opt.Weights = None,
     seed: opt.Seed = 0,
+    fail_on: opt.FailOn = "error",
+    jobs: opt.Jobs = None,
+    time_limit: opt.TimeLimit = None,
+    resume: opt.Resume = False,
     json_file: opt.Json = None,
-) -> None:
+    _debug: opt.Debug = False,
+) -> int:
     """Find the pooling of a model and write it as standard ONNX ops, or as custom ops."""
-    from onnxpool.cli import batch
+    from onnxpool.cli import work
     from onnxpool.pipeline.frozen_sizes import parse_output_sizes, parse_traced_sizes
     from onnxpool.pipeline.input_shapes import parse_all
 
     if len(paths) < 2:
         raise ArgumentError(f"where should {paths[0]} go? Give IN and OUT")
-    pairs = batch.pair_paths(paths[:-1], paths[-1])
-    work = functools.partial(
-        _rewrite_file,
+    *sources, out = paths
+    many = places.are_many(sources)
+    if reference is None and weights is not None:
+        raise ArgumentError("--weights are those of --reference, which is not there")
+    if reference is not None and many:
+        raise ArgumentError("--reference goes with one model; call rewrite for each")
+    act = functools.partial(
+        work.rewrite,
+        make_folder=many,
         to=to,
         strategy=strategy,
         target=target,
@@ -65,22 +84,26 @@ def rewrite(
         traced_sizes=parse_traced_sizes(traced_sizes or ()),
         check=check,
     )
-    if len(paths) > 2 or paths[0].is_dir():
-        if reference is not None:
-            raise ArgumentError("--reference goes with one model; call rewrite for each")
-        _run_many(functools.partial(work, make_folder=True), pairs, json_file)
-        return
+    call.gives_file = True
+    pairs = places.pair(sources, out)
+    places.check(
+        [source for source, _ in pairs], [out for _, out in pairs], json_file, make_folders=many
+    )
+    if many:
+        job = work.Work(act, fail_on, 3, writes=True)
+        return _serve_many(
+            job, pairs, fail_on, json_file, jobs=jobs, time_limit=time_limit, resume=resume
+        )
+    stderr_only = out == places.STREAM
     if reference is not None:
         compare = functools.partial(
-            _validate_result, reference=reference, weights=weights, seed=seed, json_file=json_file
+            _validate_result, reference=reference, weights=weights, seed=seed, stderr=stderr_only
         )
-        work = functools.partial(work, compare=compare)
+        act = functools.partial(act, compare=compare)
     with terminal.copying() as progress:
-        report = work(*pairs[0], progress=progress)
-    _tell([report], json_file)
-    if not report.rewritten and not report.changes and report.opset == report.opset_before:
-        source, copy = pairs[0]
-        terminal.console(json_file).print(f"nothing to rewrite: {copy} is a copy of {source}")
+        act = functools.partial(act, progress=progress)
+        outcome = work.Work(act, fail_on, 3, writes=True)(pairs[0])
+    return _tell([outcome], fail_on, json_file, stderr=stderr_only)
 
 
 @app.command()
@@ -91,27 +114,30 @@ def inspect(
     target: opt.Target = None,
     output_sizes: opt.OutputSizes = None,
     traced_sizes: opt.TracedSizes = None,
-    fail_on: opt.FailOn = None,
+    fail_on: opt.FailOn = "never",
+    jobs: opt.Jobs = None,
+    time_limit: opt.TimeLimit = None,
     json_file: opt.Json = None,
-) -> None:
+    _debug: opt.Debug = False,
+) -> int:
     """Say what pooling is in a model, in which form, and what `rewrite` would make of it."""
-    from onnxpool.cli import batch
+    from onnxpool.cli import work
     from onnxpool.pipeline.frozen_sizes import parse_output_sizes, parse_traced_sizes
 
-    work = functools.partial(
-        _inspect_file,
+    act = functools.partial(
+        work.inspect,
         to=to,
         strategy=strategy,
         target=target,
         output_sizes=parse_output_sizes(output_sizes or ()),
         traced_sizes=parse_traced_sizes(traced_sizes or ()),
     )
-    if len(paths) > 1 or paths[0].is_dir():
-        _run_many(work, batch.pair_paths(paths, Path()), json_file, fail_on)
-    else:
-        report = work(paths[0], None)
-        _tell([report], json_file)
-        raise typer.Exit(_failing([report], fail_on))
+    pairs = [(path, Path()) for path in places.models(paths)]
+    places.check((path for path, _ in pairs), (), json_file, make_folders=False)
+    job = work.Work(act, fail_on, 1, writes=False)
+    if places.are_many(paths):
+        return _serve_many(job, pairs, fail_on, json_file, jobs=jobs, time_limit=time_limit)
+    return _tell([job(pairs[0])], fail_on, json_file)
 
 
 @app.command()
@@ -123,16 +149,20 @@ def validate(
     seed: opt.Seed = 0,
     tolerance: opt.Tolerance = None,
     library: opt.Kernels = True,
+    fail_on: opt.FailOn = "error",
     json_file: opt.Json = None,
-) -> None:
+    _debug: opt.Debug = False,
+) -> int:
     """Compare a model with its source, at the sizes and on the values where pooling goes wrong."""
-    from onnxpool.cli import display
+    from onnxpool.cli import display, outcome, work
     from onnxpool.inputs.sizes import parse
     from onnxpool.validation.compare import validate as compare
 
+    call.model = str(model)
+    places.check([model], (), json_file, make_folders=False)
     with terminal.counting("sizes") as progress:
         validation = compare(
-            model,
+            work.read_stdin() if model == places.STREAM else model,
             reference,
             shapes=[parse(text) for text in shapes or ()],
             weights=weights,
@@ -142,8 +172,8 @@ def validate(
             progress=progress,
         )
     display.show_validation(validation, terminal.console(json_file))
-    terminal.write_json(validation.to_json(), json_file)
-    raise typer.Exit(0 if validation.passed else 1)
+    terminal.write_json({**outcome.stamp(), **validation.to_json()}, json_file)
+    return _status_of(validation, fail_on)
 
 
 @app.command()
@@ -157,12 +187,14 @@ def bench(
     floor: opt.Floor = True,
     seed: opt.Seed = 0,
     json_file: opt.Json = None,
+    _debug: opt.Debug = False,
 ) -> None:
     """Time models in ONNX Runtime side by side: read the ratios, not the milliseconds."""
     from onnxpool.benchmark import bench as time_in_turns
-    from onnxpool.cli import display
+    from onnxpool.cli import display, outcome
     from onnxpool.inputs.sizes import parse
 
+    places.check(models, (), json_file, make_folders=False)
     with terminal.counting("rounds") as progress:
         result = time_in_turns(
             models,
@@ -176,7 +208,7 @@ def bench(
             progress=progress,
         )
     display.show_bench(result, terminal.console(json_file))
-    terminal.write_json(result.to_json(), json_file)
+    terminal.write_json({**outcome.stamp(), **result.to_json()}, json_file)
 
 
 @app.command()
@@ -192,11 +224,15 @@ def export(
     seed: opt.Seed = 0,
     strategy: opt.Strategy = "auto",
     json_file: opt.Json = None,
-) -> None:
+    _debug: opt.Debug = False,
+) -> int:
     """Export a PyTorch module with pooling that is right at every size."""
+    from onnxpool.cli import outcome
     from onnxpool.exporters.command import export_source
     from onnxpool.inputs.sizes import parse
 
+    call.model, call.gives_file = source, True
+    places.check((), [out], json_file, make_folders=False)
     report = export_source(
         source,
         out,
@@ -209,27 +245,32 @@ def export(
         exporter=exporter,
         strategy=strategy,
     )
-    _tell([report], json_file)
+    call.written = str(out)
+    done = outcome.Outcome(report.model, str(out), "written", report)
+    return _tell([done], "never", json_file)
 
 
 @app.command()
-def targets(name: opt.TargetName = None, json_file: opt.Json = None) -> None:
+def targets(
+    name: opt.TargetName = None, json_file: opt.Json = None, _debug: opt.Debug = False
+) -> None:
     """List the runtimes that `rewrite --target` writes for, and what each one gets."""
-    from onnxpool.cli import display
+    from onnxpool.cli import display, outcome
     from onnxpool.targets import TARGETS, find
 
     console = terminal.console(json_file)
+    places.check((), (), json_file, make_folders=False)
+    shown = [find(name)] if name else list(TARGETS)
     if name:
-        target = find(name)
-        display.show_target(target, console)
-        terminal.write_json(target.to_json(), json_file)
+        display.show_target(shown[0], console)
     else:
-        display.show_targets(list(TARGETS), console)
-        terminal.write_json([target.to_json() for target in TARGETS], json_file)
+        display.show_targets(shown, console)
+    facts = [{**outcome.stamp(), **target.to_json()} for target in shown]
+    terminal.write_json(facts, json_file)
 
 
 @app.command()
-def ops(library: opt.LibraryPath = False) -> None:
+def ops(library: opt.LibraryPath = False, _debug: opt.Debug = False) -> None:
     """List the ops of domain onnxpool, and say where the library with their kernels is."""
     from onnxpool.cli import display
     from onnxpool.ops import DIALECT, library_path
@@ -241,113 +282,127 @@ def ops(library: opt.LibraryPath = False) -> None:
 
 
 @app.callback(invoke_without_command=True)
-def _version(version: opt.Version = False) -> None:
+def _version(version: opt.Version = False, _debug: opt.Debug = False) -> None:
     if version:
         typer.echo(f"onnxpool {onnxpool.__version__}")
         raise typer.Exit
 
 
 def main() -> None:
-    """Run the command line: a user's mistake is one line on stderr and exit status 2."""
+    """Run the command line: whatever goes wrong is one line on stderr."""
+    call.begin()
+    with lenient() as (out, _), calls.heeding_interrupts():
+        status = _run()
+        out.flush()
+        sys.exit(_status_printed(status, out))
+
+
+def _run() -> int:
+    """Call the command; returns the exit status."""
+    from onnxpool.cli.defect import describe, lines_of_traceback
+
+    failed: BaseException
     try:
         status = app(standalone_mode=False)
     except OnnxpoolError as error:
-        _fail(str(error), error.exit_status)
+        failed, text, status = error, str(error), error.exit_status
     except typer.TyperException as error:
-        _fail(error.format_message(), 2)
-    except (typer.Abort, KeyboardInterrupt):
-        _fail("interrupted; nothing was written", 130)
+        failed, text, status = error, error.format_message(), 2
+    except (typer.Abort, KeyboardInterrupt) as error:
+        failed, text, status = error, call.interrupted, 130
+    except Exception as error:
+        failed, text, status = error, describe(error, call.model), 2
     else:
-        sys.exit(status if isinstance(status, int) else 0)
+        return status if isinstance(status, int) else 0
+    call.ending = True
+    if call.debug:
+        sys.stderr.write(lines_of_traceback(failed))
+    if call.written and status != 130:
+        text, status = f"{call.written} is written, but {text}", 3
+    terminal.complain(text)
+    return status
 
 
-def _fail(message: str, status: int) -> None:
-    terminal.complain(message)
-    sys.exit(status)
-
-
-def _rewrite_file(
-    source: Path,
-    copy: Path,
-    *,
-    make_folder: bool = False,
-    compare: Callable[[Result], None] | None = None,
-    progress: CopyProgress | None = None,
-    **options: Any,
-) -> Report:
-    from onnxpool.pipeline.rewrite import rewrite
-
-    result = rewrite(source, **options)
-    if compare is not None:
-        compare(result)
-    if make_folder:
-        _make_folder(copy.parent)
-    result.save(copy, progress)
-    return result.report
+def _status_printed(status: int, out: Stream) -> int:
+    """The exit status, which tells of a model whether it was written, and else what was printed."""
+    if not out.lost:
+        return status
+    terminal.complain(f"standard output cannot be written: {out.lost}")
+    return status if call.gives_file else status or 2
 
 
 def _validate_result(
-    result: Result, *, reference: str, weights: Path | None, seed: int, json_file: Path | None
+    result: Result, *, reference: str, weights: Path | None, seed: int, stderr: bool
 ) -> None:
     """Print how the result compares with its source; end here if it is wrong."""
     from onnxpool.cli import display
 
     with terminal.counting("sizes") as progress:
         validation = result.validate(reference, weights=weights, seed=seed, progress=progress)
-    display.show_validation(validation, terminal.console(json_file))
+    display.show_validation(validation, terminal.console(stderr=stderr))
     if not validation.passed:
         raise CheckError(f"the rewritten model is not what {reference} computes; nothing written")
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"the folder {folder} cannot be made: {error.strerror}") from error
+def _status_of(validation: Validation, fail_on: FailOn) -> int:
+    """1 where a size is wrong; with --fail-on note also where one could not be compared."""
+    noted = any(size.outcome == "not accepted" for size in validation.sizes)
+    bad = not validation.passed or (fail_on == "note" and noted)
+    return int(bad and fail_on != "never")
 
 
-def _inspect_file(source: Path, _copy: Path | None, **options: Any) -> Report:
-    from onnxpool.pipeline.rewrite import inspect
-
-    return inspect(source, **options)
-
-
-def _run_many(
-    work: Callable[..., Report],
-    pairs: Sequence[tuple[Path, Path]],
+def _serve_many(
+    job: Work,
+    pairs: Sequence[places.Pair],
+    fail_on: FailOn,
     json_file: Path | None,
-    fail_on: str | None = None,
-) -> None:
+    *,
+    jobs: int | None,
+    time_limit: float | None,
+    resume: bool = False,
+) -> int:
+    """Do the same with many models; an interrupt ends it, and what is done stays."""
     from onnxpool.cli import batch
 
-    outcomes: list[batch.Outcome] = []
+    done = {pair: batch.skipped(pair) for pair in pairs if resume and batch.is_done(pair)}
+    pending = [pair for pair in pairs if pair not in done]
+    status = 0
     with terminal.counting("models") as progress:
-        for outcome in batch.run(work, pairs):
-            outcomes.append(outcome)
-            progress(len(outcomes), len(pairs))
-    outcomes.sort(key=lambda outcome: outcome.source)
-    reports = [o.report for o in outcomes if o.report is not None]
-    _tell(reports, json_file)
+        try:
+            with calls.heeding_sigterm():
+                for pair, outcome in batch.run(job, pending, jobs=jobs, time_limit=time_limit):
+                    done[pair] = outcome
+                    progress(len(done), len(pairs))
+        except (KeyboardInterrupt, calls.Terminated) as error:
+            call.ending = True
+            status = 130 if isinstance(error, KeyboardInterrupt) else 143
+    outcomes = [done.get(pair) or batch.interrupted(pair) for pair in pairs]
+    return status or _tell(outcomes, fail_on, json_file)
+
+
+def _tell(
+    outcomes: Sequence[Outcome],
+    fail_on: FailOn,
+    json_file: Path | None,
+    *,
+    stderr: bool = False,
+) -> int:
+    """Print what became of the models of a call; returns its exit status."""
+    from onnxpool.cli import display
+    from onnxpool.cli.outcome import worst
+
+    console = terminal.console(json_file, stderr=stderr)
+    for outcome in outcomes:
+        if outcome.report is not None:
+            display.show(outcome.report, console)
+        if call.debug:
+            sys.stderr.write(outcome.traceback)
+    if len(outcomes) > 1:
+        display.show_outcomes(outcomes, console)
+    terminal.write_json([outcome.to_json() for outcome in outcomes], json_file)
     for outcome in outcomes:
         if outcome.error:
             terminal.complain(outcome.error)
-    statuses = [outcome.exit_status for outcome in outcomes]
-    raise typer.Exit(max(*statuses, _failing(reports, fail_on)))
-
-
-def _failing(reports: Sequence[Report], level: str | None) -> int:
-    """The exit status for findings that are as bad as `level`."""
-    from onnxpool.pipeline.report import LEVELS
-
-    bad = LEVELS[LEVELS.index(level) :] if level else ()
-    return int(any(finding.level in bad for r in reports for finding in r.findings))
-
-
-def _tell(reports: Sequence[Report], json_file: Path | None) -> None:
-    from onnxpool.cli import display
-
-    console = terminal.console(json_file)
-    for report in reports:
-        display.show(report, console)
-    facts = [report.to_json() for report in reports]
-    terminal.write_json(facts[0] if len(facts) == 1 else facts, json_file)
+        else:
+            display.show_end(outcome, fail_on, console)
+    return worst([outcome.exit_status for outcome in outcomes])

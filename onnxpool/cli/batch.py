@@ -1,76 +1,85 @@
-"""Many models in one call: each in a process of its own, one result per model."""
+"""Many models in one call: each in a process that may die, one outcome per model."""
 
 from __future__ import annotations
 
-import concurrent.futures
-import dataclasses
-import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+import stat
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from onnxpool.errors import ArgumentError, OnnxpoolError
-from onnxpool.pipeline.report import Report
+from onnxpool.cli.outcome import Outcome
+from onnxpool.cli.places import Pair
+from onnxpool.cli.work import Work
+from onnxpool.errors import ArgumentError, ExternalDataError, ModelError
+from onnxpool.model.output import sweep
+from onnxpool.workers import Died, Workers, number_by_default
 
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What became of one model: a report, or the reason why there is none."""
-
-    source: Path
-    report: Report | None = None
-    error: str = ""
-    exit_status: int = 0
-
-
-def pair_paths(sources: Sequence[Path], target: Path) -> list[tuple[Path, Path]]:
-    """Return where each model goes; a folder stands for every .onnx file below it.
-
-    Raises:
-        ArgumentError: several models need a folder, or one file has a folder as its target, or
-            two models would go to one place.
-    """
-    many = len(sources) > 1 or sources[0].is_dir()
-    if not many:
-        if target.is_dir():
-            raise ArgumentError(
-                f"{target} is a folder, and {sources[0]} is one model; name the file to write, "
-                f"such as {target / sources[0].name}"
-            )
-        return [(sources[0], target)]
-    if target.exists() and not target.is_dir():
-        raise ArgumentError(f"{target} is a file; several models need a folder to go to")
-    pairs = [pair for source in sources for pair in _below(source, target)]
-    if len({out for _, out in pairs}) < len(pairs):
-        raise ArgumentError("two of the models have the same name; rewrite them in separate calls")
-    return pairs
-
-
-def _below(source: Path, target: Path) -> list[tuple[Path, Path]]:
-    if not source.is_dir():
-        return [(source, target / source.name)]
-    found = sorted(source.rglob("*.onnx"))
-    if not found:
-        raise ArgumentError(f"{source} holds no .onnx file")
-    return [(path, target / path.relative_to(source)) for path in found]
+_MEMORY = 1 << 30
+"""What a rewrite of a small model may take, in bytes."""
 
 
 def run(
-    work: Callable[[Path, Path], Report], pairs: Sequence[tuple[Path, Path]]
-) -> Iterator[Outcome]:
-    """Do `work` on every pair, in parallel processes, and yield outcomes as they are ready."""
-    workers = min(len(pairs), os.cpu_count() or 1)
-    # Spawned: a fork takes over the locks of the threads that onnxruntime and torch have started.
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(workers, context) as pool:
-        futures = [pool.submit(attempt, work, source, target) for source, target in pairs]
-        for future in concurrent.futures.as_completed(futures):
-            yield future.result()
-
-
-def attempt(work: Callable[[Path, Path], Report], source: Path, target: Path) -> Outcome:
-    """Do `work` on one pair; a user's mistake becomes an outcome, a defect still raises."""
+    work: Work, pairs: Sequence[Pair], *, jobs: int | None, time_limit: float | None
+) -> Iterator[tuple[Pair, Outcome]]:
+    """Do `work` on every pair, in parallel processes, and yield each with what became of it."""
+    number = min(jobs or number_by_default(_MEMORY), len(pairs))
     try:
-        return Outcome(source, work(source, target))
-    except OnnxpoolError as error:
-        return Outcome(source, None, str(error), error.exit_status)
+        with Workers(work, number, time_limit=time_limit) as workers:
+            for pair, result in workers.map(pairs):
+                yield pair, _of_death(pair, result) if isinstance(result, Died) else result
+    finally:
+        if work.writes:
+            for folder in {out.parent for _, out in pairs}:
+                sweep(folder)
+
+
+def _of_death(pair: Pair, died: Died) -> Outcome:
+    source, out = map(str, pair)
+    error = f"{source}: {died.reason}"
+    return Outcome(source, out, "failed", None, error, 2, died.seconds)
+
+
+def interrupted(pair: Pair) -> Outcome:
+    source, out = map(str, pair)
+    return Outcome(source, out, "interrupted", error=f"{source}: interrupted", exit_status=130)
+
+
+def skipped(pair: Pair) -> Outcome:
+    source, out = map(str, pair)
+    return Outcome(source, out, "skipped")
+
+
+def is_done(pair: Pair) -> bool:
+    """Whether there is a result that was written after the model and its weights last changed.
+
+    Raises:
+        ArgumentError: the result is the model itself.
+    """
+    source, out = pair
+    try:
+        made, came = out.stat(), source.stat()
+    except OSError:
+        return False
+    if os.path.samestat(made, came):
+        raise ArgumentError(f"--resume cannot tell whether {source} was rewritten in its place")
+    return stat.S_ISREG(made.st_mode) and all(
+        _changed(path) <= made.st_mtime_ns for path in (source, *_data(source))
+    )
+
+
+def _changed(path: Path) -> int:
+    # The later of both: a file that was moved or copied here has the time of its first writing.
+    found = path.stat()
+    return max(found.st_mtime_ns, found.st_ctime_ns if os.name == "posix" else 0)
+
+
+def _data(source: Path) -> list[Path]:
+    """The files with the weights of a model; none of one that cannot be read."""
+    from onnxpool.model.external_data import DataFolder, locations
+    from onnxpool.model.file import read_proto
+
+    folder = DataFolder(source)
+    try:
+        return [folder.find(location) for location in locations(read_proto(source))]
+    except (ModelError, ExternalDataError):
+        return []

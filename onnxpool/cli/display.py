@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from onnx.defs import OpSchema
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as escape_markup
 from rich.table import Table
 
+from onnxpool.cli.outcome import FailOn, Outcome, is_as_bad
+from onnxpool.cli.text import visible
 from onnxpool.errors import LibraryError
 from onnxpool.ops import Op, library_path
-from onnxpool.pipeline.report import Change, Finding, Refusal, Report
+from onnxpool.pipeline.report import LEVELS, Change, Finding, Refusal, Report
 
 if TYPE_CHECKING:
     from onnxpool.benchmark import Bench, Comparison, Timing
     from onnxpool.targets import Target
     from onnxpool.validation.accuracy import Accuracy
     from onnxpool.validation.compare import SizeResult, Validation
+
+
+def escape(text: str) -> str:
+    """Text of a model as markup that prints as it is, on one line."""
+    return escape_markup(visible(text))
+
 
 _STYLES = {"rewritten": "green", "rewritable": "yellow", "left": "dim"}
 _OUTCOME_STYLES = {"right": "green", "wrong": "red", "fails": "red", "not accepted": "dim"}
@@ -33,7 +42,7 @@ def show(report: Report, console: Console) -> None:
         console.print(_table(report.findings))
     else:
         console.print("no pooling found")
-    for line in _changes(report):
+    for line in (*_sizes_fixed(report), *_changes(report)):
         console.print(escape(line))
     for refusal in report.refusals:
         console.print(_refusal(refusal, report.target))
@@ -43,6 +52,14 @@ def show(report: Report, console: Console) -> None:
     for note in report.notes:
         console.print(f"note: {escape(note)}")
     console.print(_closing(report))
+
+
+def _sizes_fixed(report: Report) -> Iterable[str]:
+    """One line per input that was fixed, and one for what became constant."""
+    yield from (f"fixed: {name} {shapes}" for name, shapes in report.fixed.items())
+    if report.folded:
+        ops = ", ".join(op if n == 1 else f"{n} {op}" for op, n in report.folded.items())
+        yield f"folded: {_several(sum(report.folded.values()), 'node')} of constant value ({ops})"
 
 
 def _changes(report: Report) -> Iterable[str]:
@@ -106,6 +123,46 @@ def show_target(target: Target, console: Console) -> None:
     for word, text in facts:
         if text:
             console.print(escape(f"{word}: {text}"))
+
+
+def show_outcomes(outcomes: Iterable[Outcome], console: Console) -> None:
+    """Print a line per model of a call with several."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("model", "result", "pooling"):
+        table.add_column(column, overflow="fold")
+    table.add_column("seconds", no_wrap=True, justify="right")
+    for outcome in outcomes:
+        style = "red" if outcome.exit_status else "dim" if outcome.result == "skipped" else ""
+        cells = (outcome.model, outcome.result, _pooling(outcome), f"{outcome.seconds:.1f}")
+        table.add_row(*map(escape, cells), style=style)
+    console.print(table)
+
+
+def _pooling(outcome: Outcome) -> str:
+    if outcome.report is None:
+        return outcome.error.removeprefix(f"{outcome.model}: ")
+    counts = Counter(finding.action for finding in outcome.report.findings)
+    return ", ".join(f"{n} {action}" for action, n in counts.items()) or "none"
+
+
+def show_end(outcome: Outcome, fail_on: FailOn, console: Console) -> None:
+    """Print the last line on a model: that it came out as it was, or what is left."""
+    report = outcome.report
+    if report is None:
+        return
+    if outcome.result == "copied":
+        copy, model = escape(outcome.out), escape(outcome.model)
+        console.print(f"nothing to rewrite: {copy} is a copy of {model}")
+    if outcome.exit_status:
+        counts = Counter(report.left)
+        bad = [level for level in reversed(LEVELS) if counts[level] and is_as_bad(level, fail_on)]
+        what = ", ".join(_several(counts[level], level) for level in bad)
+        text = f"{what} left in {outcome.out or outcome.model} (--fail-on {fail_on})"
+        console.print(f"[red]{escape(text)}[/red]")
+
+
+def _several(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _table(findings: Iterable[Finding]) -> Table:
@@ -261,7 +318,7 @@ def show_bench(bench: Bench, console: Console) -> None:
     console.print(f"{versions}; {escape(bench.processor)}; median of {bench.runs}, in turns")
     for comparison in bench.comparisons:
         threads = "1 thread" if comparison.threads == 1 else f"{comparison.threads} threads"
-        console.print(f"\n[bold]{comparison.size}[/bold]  {threads}")
+        console.print(f"\n[bold]{escape(comparison.size)}[/bold]  {threads}")
         console.print(_bench_table(comparison))
         for timing in comparison.timings:
             if timing.failure:

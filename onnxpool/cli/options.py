@@ -7,15 +7,22 @@ from typing import Annotated, Literal
 
 import typer
 
+from onnxpool.cli.call import call
+
 Sources = Annotated[
     list[Path],
-    typer.Argument(metavar="IN...", help="Models, or folders of them.", show_default=False),
+    typer.Argument(
+        metavar="IN...",
+        help="Models, or folders of them; - is standard input.",
+        show_default=False,
+    ),
 ]
 SourcesAndOut = Annotated[
     list[Path],
     typer.Argument(
         metavar="IN... OUT",
-        help="A model and the file to write; or models, or a folder of them, and a folder.",
+        help="A model and the file to write (- is standard input or output); or models, or a "
+        "folder of them, and a folder.",
         show_default=False,
     ),
 ]
@@ -73,13 +80,14 @@ Target = Annotated[
 Opset = Annotated[
     int | None,
     typer.Option(
+        min=1,
         help="Opset of the result. Default: that of the model, or the greatest that the target "
         "takes.",
         show_default=False,
     ),
 ]
 ExportedOpset = Annotated[
-    int | None, typer.Option(help="Opset of the model; else the exporter's own choice.")
+    int | None, typer.Option(min=1, help="Opset of the model; else the exporter's own choice.")
 ]
 InputShapes = Annotated[
     list[str] | None,
@@ -135,18 +143,55 @@ Weights = Annotated[
     typer.Option(metavar="FILE", help="A state dict for the source: .pt, .pth or .safetensors."),
 ]
 Seed = Annotated[
-    int, typer.Option(help="Seeds torch before the source is built, and random inputs.")
+    int, typer.Option(min=0, help="Seeds torch before the source is built, and random inputs.")
 ]
 Json = Annotated[
     Path | None,
     typer.Option("--json", metavar="FILE", help="Write the report as JSON too; - prints it."),
 ]
 FailOn = Annotated[
-    Literal["warning", "error"] | None,
+    Literal["note", "warning", "error", "never"],
     typer.Option(
-        help="Exit with 1 if any pooling is wrong at some sizes or runs nowhere (error), or "
-        "may be (warning).",
+        help="Exit with 1 (a model that was written: 3) if it is wrong at some sizes or runs "
+        "nowhere (error), may be (warning), or anything is to be said of it (note)."
+    ),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="How many of several models at a time. Default: what the processors and the memory "
+        "that are free are enough for.",
         show_default=False,
+    ),
+]
+TimeLimit = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        metavar="SECONDS",
+        help="Of several models, give up on one that takes longer.",
+        show_default=False,
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Of several models, skip those with a result that is newer than they are. Other "
+        "options than before are not noticed.",
+    ),
+]
+
+
+def _remember_debug(value: bool) -> None:
+    call.debug = call.debug or value
+
+
+Debug = Annotated[
+    bool,
+    typer.Option(
+        "--debug", help="Show the traceback of what fails.", callback=_remember_debug, is_eager=True
     ),
 ]
 ComparedShapes = Annotated[
@@ -193,10 +238,10 @@ Kernels = Annotated[
 Threads = Annotated[
     list[int] | None,
     typer.Option(
-        help="Threads of each model; again for more numbers. Default: 1.", show_default=False
+        min=1, help="Threads of each model; again for more numbers. Default: 1.", show_default=False
     ),
 ]
-Runs = Annotated[int, typer.Option(help="Rounds that count, after a warm-up.")]
+Runs = Annotated[int, typer.Option(min=1, help="Rounds that count, after a warm-up.")]
 TimedModule = Annotated[
     str | None,
     typer.Option(metavar="FILE.py:NAME", help="Time this module in PyTorch (eager) as well."),

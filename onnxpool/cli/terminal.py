@@ -20,15 +20,16 @@ from rich.progress import (
     TextColumn,
 )
 
-from onnxpool.errors import OutputError
+from onnxpool.cli.text import one_line
+from onnxpool.model.output import Output, destination
 
 Count = Callable[[int, int], None]
 """Called with how many of how many are done."""
 
 
-def console(json_file: Path | None = None) -> Console:
-    """Where human output goes: not between the JSON."""
-    return Console(stderr=str(json_file) == "-")
+def console(json_file: Path | None = None, *, stderr: bool = False) -> Console:
+    """Where human output goes: not between the JSON, nor, with `stderr`, into a model."""
+    return Console(stderr=stderr or str(json_file) == "-", emoji=False)
 
 
 def write_json(facts: Any, json_file: Path | None) -> None:
@@ -39,19 +40,19 @@ def write_json(facts: Any, json_file: Path | None) -> None:
     """
     if json_file is None:
         return
-    text = json.dumps(facts, indent=2, ensure_ascii=False)
+    # In ASCII, which every console prints; the one control character that it holds is escaped too.
+    text = json.dumps(facts, indent=2).replace("\x7f", "\\u007f") + "\n"
     if str(json_file) == "-":
-        sys.stdout.write(text + "\n")
+        sys.stdout.write(text)
         return
-    try:
-        json_file.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{json_file} cannot be written: {error.strerror}") from error
+    with Output() as output:
+        output.write(text.encode(), destination(json_file))
+        output.publish()
 
 
 def complain(message: str) -> None:
     """One line on stderr."""
-    sys.stderr.write(f"onnxpool: {' '.join(message.split())}\n")
+    sys.stderr.write(f"onnxpool: {one_line(message)}\n")
 
 
 @contextlib.contextmanager
@@ -79,5 +80,5 @@ def copying() -> Iterator[Callable[[str, int, int], None]]:
 
 def _progress(*columns: ProgressColumn) -> Progress:
     """A display on stderr that leaves nothing behind; none where nobody watches."""
-    errors = Console(stderr=True)
+    errors = Console(stderr=True, emoji=False)
     return Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal)

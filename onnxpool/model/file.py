@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import filecmp
 import os
-import shutil
+import stat
 import textwrap
-import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import onnx
 from google.protobuf.message import DecodeError, EncodeError
 
 from onnxpool.errors import ExternalDataError, ModelError, OutputError
 from onnxpool.model.external_data import DataFolder, is_external, locations, tensors_of_model
+from onnxpool.model.bodies import with_bodies
 from onnxpool.model.graphs import import_scopes
+from onnxpool.model.output import Output, Progress, destination
 from onnxpool.model.scope import Scope, default_opset
 from onnxpool.model.skeleton import for_checker, thin_model
 from onnxpool.model.splice import splice
 
-Progress = Callable[[str, int, int], None]
-"""Called while a file is copied, with its name, the bytes copied so far and all bytes."""
-
-_CHUNK = 1 << 24
+_LARGEST = (1 << 31) - 1
 _IR_OF_PLAIN_INITIALIZERS = 4
 _IR_OF_FUNCTIONS = 8
 
@@ -57,13 +55,16 @@ class ModelFile:
             ExternalDataError: external data is missing, too short or outside of the folder.
         """
         path = Path(path)
-        data = _read(path)
-        proto = onnx.ModelProto()
-        try:
-            proto.ParseFromString(data)
-        except DecodeError as error:
-            raise ModelError(f"{path} is not an ONNX model, or is truncated") from error
-        return cls(proto, path, data)
+        return cls.from_bytes(_read(path), path)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, path: Path) -> ModelFile:
+        """Take the bytes of a model file that is, or could be, at `path`.
+
+        Raises:
+            ModelError, ExternalDataError: as `load`.
+        """
+        return cls(_parse(path, data), path, data)
 
     @classmethod
     def from_proto(cls, proto: onnx.ModelProto, folder: Path | None = None) -> ModelFile:
@@ -81,8 +82,11 @@ class ModelFile:
         return cls(copy, (folder or Path()) / "model", None)
 
     @classmethod
-    def of(cls, model: ModelFile | onnx.ModelProto | str | os.PathLike[str]) -> ModelFile:
-        """The model at a path, a copy of one in memory, or what is loaded already.
+    def of(cls, model: ModelFile | onnx.ModelProto | bytes | str | os.PathLike[str]) -> ModelFile:
+        """The model at a path, serialized, a copy of one in memory, or what is loaded already.
+
+        External data of a serialized model is looked for in the working directory, as ONNX Runtime
+        does.
 
         Raises:
             ModelError: it is not a valid model, or there is no such file.
@@ -90,6 +94,8 @@ class ModelFile:
         """
         if isinstance(model, ModelFile):
             return model
+        if isinstance(model, bytes):
+            return cls.from_bytes(model, Path("model"))
         return cls.from_proto(model) if isinstance(model, onnx.ModelProto) else cls.load(model)
 
     def reimported(self) -> ModelFile:
@@ -117,6 +123,7 @@ class ModelFile:
             ModelError: the model is not valid.
         """
         _check_header(self.proto, self.path)
+        _check_names(self.proto, self.path)
         try:
             copy = thin_model(self.proto, for_checker)
             _complete(copy.graph)
@@ -174,17 +181,24 @@ class ModelFile:
             OutputError: `path` cannot be written, or a data file of another model is in the way.
         """
         target = Path(path)
-        try:
-            _check_target(target)
-            with _Output() as output:
-                for source, copy in self._data_to_copy(target):
-                    output.copy(source, copy, progress)
-                output.write(self._serialize(), target)
-                output.publish()
-        except OSError as error:
-            raise OutputError(f"{target} cannot be written: {error.strerror or error}") from error
+        real = destination(target)
+        with Output() as output:
+            for source, copy in self._data_to_copy(target, real):
+                output.copy(source, copy, progress)
+            output.write(self.serialize(), real)
+            output.publish()
 
-    def _serialize(self) -> bytes:
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether `serialize` gives the bytes that the model was read from."""
+        return self._original is not None
+
+    def serialize(self) -> bytes:
+        """The model as a file holds it; its external data is not in there.
+
+        Raises:
+            OutputError: it is larger than a file can hold.
+        """
         if self._original is not None:
             return self._original
         try:
@@ -195,19 +209,31 @@ class ModelFile:
                 "data first"
             ) from error
 
-    def _data_to_copy(self, target: Path) -> Iterator[tuple[Path, Path]]:
-        """The data files that are not at `target` yet, and where they go."""
-        out = DataFolder(target)
-        places = {out.place(location): location for location in locations(self.proto)}
+    def _data_to_copy(self, target: Path, real: Path) -> Iterator[tuple[Path, Path]]:
+        """The data files that are not at `target` yet, and where they go.
+
+        Args:
+            target: the name of the result, in whose folder its data is looked for.
+            real: the file itself; another one where the name is a link.
+        """
+        places = self._data_places(target)
+        if not places or self._is_at(target):
+            return
+        if real.parent != Path(os.path.realpath(target.parent)):
+            raise OutputError(
+                f"{target} is a link to {real}, and the weights of the result would have to be "
+                "in both folders; name the file itself, or remove the link"
+            )
+        out, used = DataFolder(target), _locations_at(target)
         for copy, location in places.items():
             source = self.folder.find(location)
-            if copy == target or (target.exists() and source.samefile(target)):
-                raise OutputError(f"{target} holds the weights of the model; choose another name")
             if not os.path.lexists(copy):
                 yield source, copy
             elif copy.exists() and out.holds(copy) and _same_content(source, copy):
                 continue
-            elif location in _locations_at(target):
+            elif location in used:
+                if not copy.is_symlink():
+                    destination(copy)
                 yield source, copy
             else:
                 raise OutputError(
@@ -215,69 +241,60 @@ class ModelFile:
                     "there, so choose another folder or move that file away"
                 )
 
+    def _data_places(self, target: Path) -> dict[Path, str]:
+        """Where the data files of a result at `target` would be, and how the model names them."""
+        out = DataFolder(target)
+        places = {out.place(location): location for location in locations(self.proto)}
+        for copy, location in places.items():
+            source = self.folder.find(location)
+            if copy == target or (target.exists() and source.samefile(target)):
+                raise OutputError(f"{target} holds the weights of the model; choose another name")
+        return places
 
-class _Output:
-    """Files that appear under their names together, when all of them are complete."""
-
-    def __init__(self) -> None:
-        self._complete: list[tuple[Path, Path]] = []
-        self._created: list[Path] = []
-        self._published = False
-
-    def __enter__(self) -> _Output:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._published:
-            return
-        for temporary, _target in self._complete:
-            temporary.unlink(missing_ok=True)
-        for path in reversed(self._created):
-            with contextlib.suppress(OSError):
-                path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
-
-    def write(self, data: bytes, target: Path) -> None:
-        self._temporary(target).write_bytes(data)
-
-    def copy(self, source: Path, target: Path, progress: Progress | None) -> None:
-        for folder in reversed([f for f in target.parents if not f.exists()]):
-            folder.mkdir()
-            self._created.append(folder)
-        size, done = source.stat().st_size, 0
-        with source.open("rb") as reader, self._temporary(target).open("wb") as writer:
-            while chunk := reader.read(_CHUNK):
-                writer.write(chunk)
-                done += len(chunk)
-                if progress:
-                    progress(target.name, done, size)
-
-    def _temporary(self, target: Path) -> Path:
-        temporary = target.with_name(f".{uuid.uuid4().hex}.tmp")
-        self._complete.append((temporary, target))
-        return temporary
-
-    def publish(self) -> None:
-        for temporary, target in self._complete:
-            if target.exists():
-                shutil.copymode(target, temporary)
-            else:
-                self._created.append(target)
-            temporary.replace(target)
-        self._published = True
+    def _is_at(self, target: Path) -> bool:
+        """Whether the model came from `target`, by that very name or one in the same folder."""
+        same = target.exists() and self.path.exists() and target.samefile(self.path)
+        return same and target.parent.samefile(self.path.parent)
 
 
 def _read(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            kind = os.fstat(file.fileno()).st_mode
+            if stat.S_ISCHR(kind) or stat.S_ISBLK(kind):
+                raise ModelError(f"{path} is a device, wanted an ONNX file")
+            if os.fstat(file.fileno()).st_size > _LARGEST:
+                raise _too_large(path)
+            data = file.read() if stat.S_ISREG(kind) else read_stream(file, path)
     except FileNotFoundError as error:
         raise ModelError(f"{path}: no such file") from error
     except IsADirectoryError as error:
         raise ModelError(f"{path} is a folder, wanted an ONNX file") from error
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ModelError(f"{path} cannot be read: {reason}") from error
     if not data:
         raise ModelError(f"{path} is empty, wanted an ONNX model")
     return data
+
+
+def read_stream(stream: BinaryIO, path: Path) -> bytes:
+    """What a pipe holds, which may have no end.
+
+    Raises:
+        ModelError: it is more than a model can be.
+    """
+    chunks, size = [], 0
+    while chunk := stream.read(1 << 20):
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > _LARGEST:
+            raise _too_large(path)
+    return b"".join(chunks)
+
+
+def _too_large(path: Path) -> ModelError:
+    return ModelError(f"{path} is larger than an ONNX file can be (2 GiB)")
 
 
 def _check_header(proto: onnx.ModelProto, path: Path) -> None:
@@ -295,6 +312,18 @@ def _check_header(proto: onnx.ModelProto, path: Path) -> None:
         )
 
 
+def _check_names(proto: onnx.ModelProto, path: Path) -> None:
+    """Protobuf gives text that is not UTF-8 as bytes, and takes no such text."""
+    bodies = [node for function in proto.functions for node in function.node]
+    for node in with_bodies([*proto.graph.node, *bodies]):
+        for name in (node.name, node.op_type, node.domain, *node.input, *node.output):
+            if isinstance(name, bytes):
+                raise ModelError(
+                    f"{path} is not a valid model: {name!r}, at a {node.op_type!s} node, is not "
+                    "UTF-8; names in ONNX are"
+                )
+
+
 def _complete(graph: onnx.GraphProto) -> None:
     """Declare what the checker insists on and runtimes infer: types and shapes of the outputs."""
     for value in graph.output:
@@ -305,13 +334,6 @@ def _complete(graph: onnx.GraphProto) -> None:
             value.type.tensor_type.shape.SetInParent()
 
 
-def _check_target(target: Path) -> None:
-    if target.is_dir():
-        raise OutputError(f"{target} is a folder, wanted the name of a file")
-    if not target.parent.is_dir():
-        raise OutputError(f"{target} cannot be written: there is no folder {target.parent}")
-
-
 def _same_content(source: Path, copy: Path) -> bool:
     return source.samefile(copy) or filecmp.cmp(source, copy, shallow=False)
 
@@ -319,6 +341,24 @@ def _same_content(source: Path, copy: Path) -> bool:
 def _locations_at(path: Path) -> tuple[str, ...]:
     """The data files of the model that is at `path`, if there is one."""
     try:
-        return locations(onnx.load(path, load_external_data=False))
-    except (OSError, DecodeError, ExternalDataError):
+        return locations(read_proto(path))
+    except (ModelError, ExternalDataError):
         return ()
+
+
+def read_proto(path: Path) -> onnx.ModelProto:
+    """The model at `path`, unchecked.
+
+    Raises:
+        ModelError: there is none.
+    """
+    return _parse(path, _read(path))
+
+
+def _parse(path: Path, data: bytes) -> onnx.ModelProto:
+    proto = onnx.ModelProto()
+    try:
+        proto.ParseFromString(data)
+    except DecodeError as error:
+        raise ModelError(f"{path} is not an ONNX model, or is truncated") from error
+    return proto

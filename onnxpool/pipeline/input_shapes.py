@@ -60,7 +60,7 @@ def declare_sizes(file: ModelFile) -> None:
         dims = value.type.tensor_type.shape.dim
         if len(known) == len(dims):
             for dim, size in zip(dims, known, strict=True):
-                if isinstance(size, int) and not dim.HasField("dim_value"):
+                if isinstance(size, int) and dim.dim_value < 1:
                     dim.dim_value = size
 
 
@@ -90,7 +90,9 @@ def _fix_input(
     for axis, (dim, size) in enumerate(zip(dims, shape, strict=True)):
         if size < 1:
             raise ArgumentError(f"axis {axis} of input {name!r} would be {size}, wanted at least 1")
-        if dim.HasField("dim_value") and dim.dim_value not in (size, 0):
+        # Some writers say 0 or -1 where a size is open.
+        is_open = dim.dim_value < 1
+        if not is_open and dim.dim_value != size:
             raise ArgumentError(
                 f"axis {axis} of input {name!r} is fixed at {dim.dim_value}, found {size}"
             )
@@ -99,13 +101,24 @@ def _fix_input(
                 f"the size {dim.dim_param} would be {symbols[dim.dim_param]} and {size} (axis "
                 f"{axis} of input {name!r}); the model wants one"
             )
-        changed |= not dim.HasField("dim_value")
+        changed |= is_open
         dim.dim_value = size
     return changed
 
 
+def declared(model: onnx.ModelProto) -> dict[str, str]:
+    """The shape of each input that is to be given, in words."""
+    return {n: _declared(x.type.tensor_type) for n, x in _inputs_to_give(model).items()}
+
+
 def _declared(tensor: onnx.TypeProto.Tensor) -> str:
-    return "x".join(str(d.dim_value or d.dim_param or "?") for d in tensor.shape.dim) or "a scalar"
+    if not tensor.HasField("shape"):
+        return "any shape"
+    return "x".join(map(_size, tensor.shape.dim)) or "a scalar"
+
+
+def _size(dim: onnx.TensorShapeProto.Dimension) -> str:
+    return str(dim.dim_value) if dim.dim_value > 0 else dim.dim_param or "?"
 
 
 def fold(file: ModelFile) -> ModelFile:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, get_args
 
 from onnxpool.ops.op import Shape
@@ -123,6 +123,9 @@ class Report:
         opset_before: version of the default domain as the model came; 0: as `opset`.
         refusals: what the target does not take of the model (by `inspect`), or might not take of
             the result (by `rewrite`).
+        fixed: per input whose sizes were fixed, its shape before and after.
+        folded: how many nodes of which op became constant because sizes are fixed.
+        unchanged: whether the result is the model that came, byte for byte.
     """
 
     model: str
@@ -135,6 +138,23 @@ class Report:
     opset_before: int = 0
     changes: tuple[Change, ...] = ()
     refusals: tuple[Refusal, ...] = ()
+    fixed: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    folded: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    unchanged: bool = False
+
+    @classmethod
+    def empty(cls, model: str) -> Report:
+        """What is known of a model that could not be looked at."""
+        return cls(model, 0, (), Summary(0, {}), Summary(0, {}))
+
+    @property
+    def left(self) -> Iterator[Level]:
+        """How bad each thing is that is or may be wrong with the model, as it is now."""
+        yield from (f.level for f in self.findings if f.action != "rewritten")
+        for refusal in self.refusals:
+            yield "error" if refusal.certain else "warning"
+        for _ in self.notes:
+            yield "note"
 
     @property
     def rewritten(self) -> int:

@@ -5,32 +5,38 @@ fix sizes       input_shapes, after a repair of what would not show any more
 find and plan   survey
 rewrite         survey; then conform, for the target and the opset
 splice          model/splice, model/declared_shapes
-check           survey, conform, check
-write           model/file
+check           survey, conform, check, loading
+write           model/file, model/output
 """
 
 from __future__ import annotations
 
 import dataclasses
 import os
+from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import onnx
 
-from onnxpool.errors import check_choice
+from onnxpool.errors import ModelError, check_choice
 from onnxpool.model import declared_shapes, shapes
 from onnxpool.model.bodies import with_bodies
-from onnxpool.model.file import ModelFile, Progress
+from onnxpool.model.external_data import locations
+from onnxpool.model.file import ModelFile
 from onnxpool.model.functions import drop_uncalled, uses_dialect
-from onnxpool.ops import register_schemas
+from onnxpool.model.output import Progress
+from onnxpool.ops import InvalidOp, register_schemas
 from onnxpool.pipeline import conform, frozen_sizes, report
 from onnxpool.pipeline import input_shapes as input_shapes_
 from onnxpool.pipeline.check import check_whole_model
 from onnxpool.pipeline.frozen_sizes import OutputSizes, TracedSizes
 from onnxpool.pipeline.input_shapes import InputShapes
+from onnxpool.pipeline.loading import check_loading
 from onnxpool.pipeline.report import Finding, Report, Summary
 from onnxpool.pipeline.survey import Goal, survey
 from onnxpool.rewrites.graph.run import kernels_missing
+from onnxpool.rewrites.graph.verify import verify
 from onnxpool.rewrites.lift import aten_fallback
 from onnxpool.rewrites.lower.function_body import Bodies, is_body
 from onnxpool.targets import Target
@@ -39,7 +45,7 @@ if TYPE_CHECKING:
     from onnxpool.validation.compare import Validation
 
 Check = Literal["regions", "full", "none"]
-Model = str | os.PathLike[str] | onnx.ModelProto
+Model = str | os.PathLike[str] | bytes | onnx.ModelProto
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +78,19 @@ class Result:
         """
         self._file.save(path, progress)
 
+    def serialize(self) -> bytes:
+        """The model as a file holds it; its external data is not in there.
+
+        Raises:
+            OutputError: it is larger than a file can hold.
+        """
+        return self._file.serialize()
+
+    @property
+    def data_folder(self) -> Path | None:
+        """Where the external data of the model is; None where it has none."""
+        return self._file.path.parent if locations(self.model) else None
+
 
 def inspect(
     model: Model,
@@ -86,7 +105,7 @@ def inspect(
     """Find the pooling of a model, change nothing.
 
     Args:
-        model: a path or a model.
+        model: a path, a model, or a serialized one.
         to: what `rewrite` would make of it: "standard" or "custom-op".
         strategy: how `rewrite` would lower it: one of "auto", "matmul", "slice", "pool".
         target: name of a runtime; the report says what it would not take of the model.
@@ -129,7 +148,7 @@ def rewrite(
     """Rewrite the pooling of a model as standard ONNX ops, or as custom ops.
 
     Args:
-        model: a path or a model; a model is not changed.
+        model: a path, a model, which is not changed, or a serialized one.
         to: "standard", or "custom-op": ops of domain onnxpool, each with a function body, which
             ONNX Runtime runs where the library of kernels is not registered (`onnxpool.session`).
         strategy: "auto" takes the fastest form (see rewrites/lower); "matmul", "slice" and "pool"
@@ -161,8 +180,11 @@ def rewrite(
     if input_shapes and repair:
         file, suspect = _repaired(model, file, check, output_sizes, traced_sizes)
         output_sizes = traced_sizes = None
-    open_file, file = file, _with_fixed_sizes(file, input_shapes, goal.target)
+    open_file, open_inputs = file, input_shapes_.declared(file.proto)
+    open_ops = Counter(_summary(file.proto).ops)
+    file = _with_fixed_sizes(file, input_shapes, goal.target)
     fixed = file is not open_file
+    folded = open_ops - Counter(_summary(file.proto).ops)
 
     had_dialect = uses_dialect(file.proto)
     bodies = Bodies(file.proto.functions, opset if opset != file.opset else None)
@@ -180,7 +202,9 @@ def rewrite(
     changes = conform.check(file, jobs)
     notes = _finish(file, bodies, had_dialect=had_dialect, fixed=fixed) if changed else []
     if changed and check == "full":
-        check_whole_model(model, file)
+        check_whole_model(onnx.load_from_string(model) if isinstance(model, bytes) else model, file)
+    if changed and probe:
+        notes += check_loading(model, file)
     refusals = conform.accept(file, goal.target)
     made = Report(
         model=_name(model),
@@ -193,6 +217,13 @@ def rewrite(
         changes=tuple(changes),
         opset_before=opset_before,
         refusals=tuple(refusals),
+        fixed={
+            name: f"{open_inputs[name]} → {shape}"
+            for name, shape in input_shapes_.declared(file.proto).items()
+            if shape != open_inputs[name]
+        },
+        folded=dict(folded),
+        unchanged=file.is_unchanged,
     )
     return Result(made, file)
 
@@ -260,11 +291,16 @@ def _load(model: Model) -> ModelFile:
     register_schemas()
     file = ModelFile.of(model)
     shapes.infer(file)
+    for scope in file.scopes:
+        try:
+            verify(scope.graph)
+        except InvalidOp as error:
+            raise ModelError(f"{file.path} is not a valid model: {scope.name}, {error}") from error
     return file
 
 
 def _name(model: Model) -> str:
-    return "" if isinstance(model, onnx.ModelProto) else os.fspath(model)
+    return "" if isinstance(model, bytes | onnx.ModelProto) else os.fspath(model)
 
 
 def _summary(model: onnx.ModelProto) -> Summary:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     ReferenceArgument = str | os.PathLike[str] | onnx.ModelProto | Source | nn.Module
 
-Model = str | os.PathLike[str] | onnx.ModelProto | ModelFile
+Model = str | os.PathLike[str] | bytes | onnx.ModelProto | ModelFile
 Progress = Callable[[int, int], None]
 """Called with the number of sizes done, and of all sizes."""
 Outcome = Literal["right", "wrong", "fails", "not accepted"]
@@ -355,7 +355,7 @@ def _weighted_sums(model: onnx.ModelProto) -> int:
 def _name(model: Model) -> str:
     if isinstance(model, ModelFile):
         return str(model.path)
-    return "the model" if isinstance(model, onnx.ModelProto) else os.fspath(model)
+    return "the model" if isinstance(model, bytes | onnx.ModelProto) else os.fspath(model)
 
 
 def _finite(value: Any) -> Any:
