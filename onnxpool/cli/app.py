@@ -308,11 +308,15 @@ def _run() -> int:
         failed, text, status = error, str(error), error.exit_status
     except typer.TyperException as error:
         failed, text, status = error, error.format_message(), 2
-    except (typer.Abort, KeyboardInterrupt) as error:
+    except (typer.Abort, KeyboardInterrupt) as error:  # outside of Typer
         failed, text, status = error, call.interrupted, 130
     except Exception as error:
         failed, text, status = error, describe(error, call.model), 2
     else:
+        # Typer turns Ctrl-C into this status; who followed it has said so.
+        if status == 130 and not call.ending:
+            terminal.complain(call.interrupted)
+        call.ending = True
         return status if isinstance(status, int) else 0
     call.ending = True
     if call.debug:
@@ -377,7 +381,10 @@ def _serve_many(
             call.ending = True
             status = 130 if isinstance(error, KeyboardInterrupt) else 143
     outcomes = [done.get(pair) or batch.interrupted(pair) for pair in pairs]
-    return status or _tell(outcomes, fail_on, json_file)
+    told = _tell(outcomes, fail_on, json_file)
+    if status:
+        terminal.complain(f"interrupted; {len(done)} of {len(pairs)} models are done")
+    return status or told
 
 
 def _tell(
@@ -401,7 +408,7 @@ def _tell(
         display.show_outcomes(outcomes, console)
     terminal.write_json([outcome.to_json() for outcome in outcomes], json_file)
     for outcome in outcomes:
-        if outcome.error:
+        if outcome.result == "failed":
             terminal.complain(outcome.error)
         else:
             display.show_end(outcome, fail_on, console)

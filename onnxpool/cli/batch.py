@@ -41,7 +41,7 @@ def _of_death(pair: Pair, died: Died) -> Outcome:
 
 def interrupted(pair: Pair) -> Outcome:
     source, out = map(str, pair)
-    return Outcome(source, out, "interrupted", error=f"{source}: interrupted", exit_status=130)
+    return Outcome(source, out, "interrupted", error="interrupted", exit_status=130)
 
 
 def skipped(pair: Pair) -> Outcome:

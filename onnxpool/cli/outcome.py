@@ -60,4 +60,4 @@ def is_as_bad(level: Level, fail_on: FailOn) -> bool:
 
 def worst(statuses: Sequence[int]) -> int:
     """The exit status of a call with several models: what is not there counts most."""
-    return max(statuses, key=(0, 3, 1, 2).index, default=0)
+    return max(statuses, key=(0, 3, 1, 2, 130).index, default=0)

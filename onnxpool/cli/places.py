@@ -121,7 +121,13 @@ def _check_stdout(json_file: Path | None) -> None:
 
 
 def _check_folder(folder: Path) -> None:
-    """Check that a folder can be made."""
+    """Check that a folder that is not there can be made."""
+    try:
+        folder.lstat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise OutputError(f"the folder {folder} cannot be made: {error.strerror}") from error
     existing = next(above for above in folder.absolute().parents if os.path.lexists(above))
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
         raise OutputError(f"the folder {folder} cannot be made in {existing}")

@@ -17,10 +17,8 @@ go out. The command line calls `command.py`, which takes the module by name.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,13 +26,14 @@ from typing import TYPE_CHECKING, Any
 import onnx
 
 from onnxpool import ops
-from onnxpool.errors import ArgumentError, ExportError, OutputError, check_choice
+from onnxpool.errors import ArgumentError, ExportError, check_choice
 from onnxpool.exporters.dynamo import export_dynamo
 from onnxpool.exporters.shapes import dynamic_axes
 from onnxpool.exporters.torch_errors import one_line, quiet
 from onnxpool.exporters.torchscript import export_torchscript
 from onnxpool.model.bodies import bodies
 from onnxpool.model.functions import dialect_nodes
+from onnxpool.model.output import destination, temporary_folder
 from onnxpool.pipeline import rewrite as pipeline
 from onnxpool.pipeline.rewrite import Check, Result
 from onnxpool.pipeline.survey import OUTPUTS
@@ -108,7 +107,8 @@ def export(
         dynamic_shapes = tuple(dynamic_axes([tuple(x.shape) for x in args]))
     path = Path(path)
     ops.register_schemas()
-    with _folder_beside(path) as folder:
+    destination(path)
+    with temporary_folder(path) as folder:
         dialect = folder / path.name
         with quiet(), torch.no_grad():
             notes = run(module, args, dynamic_shapes, opset, dialect)
@@ -150,19 +150,6 @@ def _check_complete(result: Result) -> None:
         raise ExportError(
             f"node {left.name!r} ({left.op_type}) cannot be lowered: {next(reasons, 'no reason')}"
         )
-
-
-@contextlib.contextmanager
-def _folder_beside(path: Path) -> Iterator[Path]:
-    """A folder for what comes before the result; made first, so that a wrong path costs nothing."""
-    if path.is_dir():
-        raise OutputError(f"{path} cannot be written: it is a folder")
-    try:
-        folder = tempfile.TemporaryDirectory(prefix=".onnxpool-", dir=path.parent)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
-    with folder as name:
-        yield Path(name)
 
 
 def _tidy(path: Path) -> None:

@@ -14,8 +14,8 @@ import onnx
 from google.protobuf.message import DecodeError, EncodeError
 
 from onnxpool.errors import ExternalDataError, ModelError, OutputError
-from onnxpool.model.external_data import DataFolder, is_external, locations, tensors_of_model
 from onnxpool.model.bodies import with_bodies
+from onnxpool.model.external_data import DataFolder, is_external, locations, tensors_of_model
 from onnxpool.model.graphs import import_scopes
 from onnxpool.model.output import Output, Progress, destination
 from onnxpool.model.scope import Scope, default_opset

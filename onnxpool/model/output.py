@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import stat
 import sys
 import uuid
@@ -190,13 +191,17 @@ def _create(folder: Path, *, private: bool) -> tuple[Path, BinaryIO]:
     """A new file of ours in `folder`, locked; for the eyes of others only where it may be."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     while True:
-        path = folder / f".onnxpool-{uuid.uuid4().hex}.tmp"
+        path = folder / _temporary_name()
         file = os.fdopen(os.open(path, flags, 0o600 if private else 0o666), "wb")
         _lock(file.fileno(), wait=True)
         if os.fstat(file.fileno()).st_nlink:
             return path, file
         # Another run took it for dead before it was locked.
         file.close()
+
+
+def _temporary_name() -> str:
+    return f".onnxpool-{uuid.uuid4().hex}.tmp"
 
 
 def _take_over(target: Path, old: os.stat_result, new: Path) -> None:
@@ -236,25 +241,54 @@ def _take_over_attributes(target: Path, new: Path) -> None:
             os.removexattr(new, name)
 
 
+@contextlib.contextmanager
+def temporary_folder(beside: Path) -> Iterator[Path]:
+    """A folder of ours in the folder of `beside`, for what comes before it.
+
+    Raises:
+        OutputError: none can be made there.
+    """
+    sweep(beside.parent)
+    folder = beside.parent / _temporary_name()
+    with _one_line(beside):
+        folder.mkdir()
+    descriptor = None if sys.platform == "win32" else os.open(folder, os.O_RDONLY)
+    try:
+        if descriptor is not None:
+            _lock(descriptor, wait=True)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
 def sweep(folder: Path) -> None:
-    """Remove what killed runs left in `folder`: files with a name of ours that nobody holds."""
+    """Remove what killed runs left in `folder`: what has a name of ours and is held by nobody."""
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
-            if _TEMPORARY.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+            if _TEMPORARY.fullmatch(entry.name) and not entry.is_symlink():
                 with contextlib.suppress(OSError):
                     _remove_if_dead(Path(entry.path))
 
 
 def _remove_if_dead(path: Path) -> None:
     if sys.platform == "win32":
-        path.unlink()  # fails where it is open
+        _remove(path)  # fails where it is open
         return
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         if _lock(descriptor, wait=False) and os.path.samestat(os.fstat(descriptor), path.lstat()):
-            path.unlink()
+            _remove(path)
     finally:
         os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    elif path.is_file():
+        path.unlink()
 
 
 def _lock(descriptor: int, *, wait: bool) -> bool:

@@ -61,7 +61,7 @@ def test_inspect_writes_nothing_and_names_the_form(run: Run) -> None:
 
 def test_json_to_stdout_holds_the_facts_of_the_table(run: Run, tmp_path: Path) -> None:
     status, text, table = run("rewrite", PYRAMID, tmp_path / "out.onnx", "--json", "-")
-    facts = json.loads(text)
+    (facts,) = json.loads(text)
     assert status == 0
     assert "PyramidPool" in table
     assert facts["rewritten"] == 1

@@ -21,7 +21,7 @@ def test_a_builder_with_examples(run: Run, tmp_path: Path) -> None:
     source = f"{MODELS}/pyramid.py:ppm"
     status, text, _ = run("export", source, out, "--dynamic", "--seed", "3", "--json", "-")
     assert status == 0
-    report = json.loads(text)
+    (report,) = json.loads(text)
     assert report["rewritten"] == 1
     assert report["notes"] == []
     torch.manual_seed(3)

@@ -301,7 +301,7 @@ class TestSave:
             assert "\n" not in str(error.value)
         assert files(tmp_path) == ["file"]
 
-    @pytest.mark.parametrize("step", ["write_bytes", "replace"])
+    @pytest.mark.parametrize("step", ["chmod", "replace"])
     def test_a_failure_leaves_everything_as_it_was(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
     ) -> None:
@@ -310,8 +310,8 @@ class TestSave:
         (tmp_path / "b" / "out.onnx").write_bytes(b"old")
         original = getattr(Path, step)
 
-        def fail_on_the_model(self: Path, argument: bytes | Path) -> object:
-            if isinstance(argument, bytes) or argument.name == "out.onnx":
+        def fail_on_the_model(self: Path, argument: int | Path) -> object:
+            if isinstance(argument, int) or argument.name == "out.onnx":
                 raise OSError(28, "No space left on device")
             return original(self, argument)
 
@@ -346,9 +346,43 @@ class TestSave:
         ModelFile.from_proto(model()).save(target)
         assert target.stat().st_mode & 0o777 == 0o640
 
-    def test_a_link_is_replaced_not_written_through(self, tmp_path: Path) -> None:
-        (tmp_path / "kept.onnx").write_bytes(b"kept")
-        (tmp_path / "out.onnx").symlink_to("kept.onnx")
+    def test_a_link_is_followed(self, tmp_path: Path) -> None:
+        (tmp_path / "old.onnx").write_bytes(b"old")
+        (tmp_path / "out.onnx").symlink_to("old.onnx")
         ModelFile.from_proto(model()).save(tmp_path / "out.onnx")
-        assert (tmp_path / "kept.onnx").read_bytes() == b"kept"
-        assert not (tmp_path / "out.onnx").is_symlink()
+        assert (tmp_path / "out.onnx").is_symlink()
+        assert onnx.load(tmp_path / "old.onnx") == model()
+
+    def test_a_link_to_another_folder_does_not_part_a_model_from_its_weights(
+        self, tmp_path: Path
+    ) -> None:
+        loaded = ModelFile.load(save_external(tmp_path / "a" / "in.onnx"))
+        (tmp_path / "b").mkdir()
+        (tmp_path / "out.onnx").symlink_to("b/out.onnx")
+        with pytest.raises(OutputError, match=r"is a link to .*b/out\.onnx, and the weights"):
+            loaded.save(tmp_path / "out.onnx")
+        assert files(tmp_path / "b") == []
+
+    def test_a_model_and_weights_that_are_links_are_replaced_in_place(self, tmp_path: Path) -> None:
+        """As in the cache of Hugging Face: all that is in `snapshot` is a link into `blobs`."""
+        save_external(tmp_path / "blobs" / "in.onnx")
+        snapshot = tmp_path / "snapshot"
+        snapshot.mkdir()
+        for name in ("in.onnx", "weights.bin"):
+            (snapshot / name).symlink_to(f"../blobs/{name}")
+        before = (tmp_path / "blobs" / "weights.bin").stat()
+        loaded = ModelFile.load(snapshot / "in.onnx")
+        loaded.proto.doc_string = "changed"
+        loaded.mark_changed()
+        loaded.save(snapshot / "in.onnx")
+        assert all((snapshot / name).is_symlink() for name in ("in.onnx", "weights.bin"))
+        assert (tmp_path / "blobs" / "weights.bin").stat() == before
+        assert ModelFile.load(snapshot / "in.onnx").proto.doc_string == "changed"
+
+    def test_weights_that_are_read_only_are_not_replaced(self, tmp_path: Path) -> None:
+        loaded = ModelFile.load(save_external(tmp_path / "a" / "in.onnx"))
+        save_external(tmp_path / "b" / "out.onnx", data=b"\0" * WEIGHTS.nbytes)
+        (tmp_path / "b" / "weights.bin").chmod(0o444)
+        with pytest.raises(OutputError, match=r"weights\.bin is read-only"):
+            loaded.save(tmp_path / "b" / "out.onnx")
+        assert (tmp_path / "b" / "weights.bin").read_bytes() == b"\0" * WEIGHTS.nbytes
