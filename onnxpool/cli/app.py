@@ -299,8 +299,6 @@ def main() -> None:
 
 def _run() -> int:
     """Call the command; returns the exit status."""
-    from onnxpool.cli.defect import describe, lines_of_traceback
-
     failed: BaseException
     try:
         status = app(standalone_mode=False)
@@ -311,6 +309,8 @@ def _run() -> int:
     except (typer.Abort, KeyboardInterrupt) as error:  # outside of Typer
         failed, text, status = error, call.interrupted, 130
     except Exception as error:
+        from onnxpool.cli.defect import describe
+
         failed, text, status = error, describe(error, call.model), 2
     else:
         # Typer turns Ctrl-C into this status; who followed it has said so.
@@ -320,6 +320,8 @@ def _run() -> int:
         return status if isinstance(status, int) else 0
     call.ending = True
     if call.debug:
+        from onnxpool.cli.defect import lines_of_traceback
+
         sys.stderr.write(lines_of_traceback(failed))
     if call.written and status != 130:
         text, status = f"{call.written} is written, but {text}", 3
