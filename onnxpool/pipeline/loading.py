@@ -13,7 +13,7 @@ from onnxpool.model.file import ModelFile
 from onnxpool.rewrites.graph.run import RunError, Runner, kernels_missing
 from onnxpool.rewrites.lower.function_body import is_body
 
-LARGEST = 256 << 20
+LARGEST = 128 << 20
 """Weights up to this many bytes are loaded."""
 
 

@@ -174,6 +174,7 @@ def rewrite(
     check_choice("check", check, get_args(Check))
     probe = check != "none"
     file = _load(model)
+    _verify(file)
     opset_before, before = file.opset, _summary(file.proto)
     opset = conform.wanted_opset(file, goal.target, opset)
     suspect: tuple[Finding, ...] = ()
@@ -291,12 +292,16 @@ def _load(model: Model) -> ModelFile:
     register_schemas()
     file = ModelFile.of(model)
     shapes.infer(file)
+    return file
+
+
+def _verify(file: ModelFile) -> None:
+    """Refuse dialect nodes that no op takes; `inspect` says of each what is wrong."""
     for scope in file.scopes:
         try:
             verify(scope.graph)
         except InvalidOp as error:
             raise ModelError(f"{file.path} is not a valid model: {scope.name}, {error}") from error
-    return file
 
 
 def _name(model: Model) -> str:
