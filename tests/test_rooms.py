@@ -30,8 +30,9 @@ BELOW = {
     "rewrites.legalize": ("rewrites.lower",),
     "rewrites.lower": ("rewrites.graph",),
     "rewrites.convert": ("rewrites.graph",),
-    "rewrites.graph": ("ops",),
+    "rewrites.graph": ("ops", "workers"),
     "ops": ("errors",),
+    "workers": ("errors",),
     "errors": (),
 }
 """What stands next below each room. It may import that, and all that stands below that.
