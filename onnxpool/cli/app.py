@@ -378,6 +378,8 @@ def _serve_many(
             with calls.heeding_sigterm():
                 for pair, outcome in batch.run(job, pending, jobs=jobs, time_limit=time_limit):
                     done[pair] = outcome
+                    if outcome.result in ("written", "copied"):
+                        call.written = outcome.out
                     progress(len(done), len(pairs))
         except (KeyboardInterrupt, calls.Terminated) as error:
             call.ending = True

@@ -203,3 +203,19 @@ def test_what_cannot_be_written_is_said_before_any_model_is(shell: Shell, tmp_pa
     result = shell("rewrite", "a.onnx", PYRAMID, "out")
     assert (result.returncode, result.stderr.count(b"\n")) == (2, 1)
     assert files(out) == ["ppm.onnx"]
+
+
+def test_a_report_that_is_lost_does_not_hide_that_models_were_written(
+    tmp_path: Path, stuck: Path
+) -> None:
+    (tmp_path / "copied.onnx").write_bytes(relu())
+    report = tmp_path / "reports" / "all.json"
+    report.parent.mkdir()
+    arguments = ("rewrite", "copied.onnx", stuck, "out", "--jobs", "1", "--json", report)
+    with reading(stuck, *arguments) as (process, worker):
+        report.parent.rmdir()
+        os.kill(worker, signal.SIGKILL)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert errors.decode().startswith("onnxpool: out/copied.onnx is written, but ")
+    assert files(tmp_path / "out") == ["copied.onnx"]
