@@ -1,0 +1,225 @@
+"""Where the outputs of pooling may lie: the float64 definition, give or take the rounding.
+
+u is half the distance from 1 to the next number of a type: of X's own type, and of the one that is
+computed in, which is float32 for halves. Each bound holds for every order of summation and for
+products with weights on each axis (Higham, Accuracy and Stability of Numerical Algorithms, 3.1).
+
+maximum, indices    0: they pick an element.
+
+average             |y - ȳ| ≤ ((t + 32)·u + 4·u_x) · mean|x|
+                    t: terms of the window that are not zero; 32 roundings of weights, quotients and
+                    partial sums of k axes; 4 of constants and of y itself in X's type. Plus as many
+                    times the least subnormal number, which is what rounding is worth down there.
+                    With CumSum the sums run over the whole plane, and so do t and |x|.
+
+generalised mean    m = mean(c^p), c = max(x, epsilon), y = m^(1/p). To first order c^p is off by
+                    |c|^p · |p ln|c|| times the rounding of p or of p·ln c, hence
+                    |m - m̄| ≤ ((t + 32)·u + 4·u_x)·mean|c|^p + (8·u + 4·u_x)·mean(|c|^p·|p ln|c||)
+                    plus the least normal number, where a power vanishes. y lies between the roots
+                    of both ends, with an exponent of 1/p·(1 ± 4·u_x) and 32 roundings of u and 4 of
+                    u_x. Where the sum of the powers is beyond the type, y may be infinite; where
+                    the lower end of m is negative, NaN.
+
+Where a window holds an infinity or a NaN the definition has a value, but few forms promise it: see
+check.py.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from onnxpool.ops import AdaptiveMaxPool, GeMPool, Op, PyramidPool
+from onnxpool.ops.adaptive_average_pool import average
+from onnxpool.ops.adaptive_pool import AdaptivePool
+from onnxpool.ops.op import KEEP, Array
+from onnxpool.ops.windows import Window, windows
+
+_ROUNDINGS = 32
+_OF_X = 4
+_OF_LOGARITHM = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """Where the elements of one output may lie; all arrays are of its shape.
+
+    Attributes:
+        wanted: the definition's value, float64 or int64.
+        low, high: ends of the interval; infinite where a power may overflow.
+        may_be_nan: where a power may be that of a negative number.
+        beyond: where a sum may be beyond the type.
+        touched: where the window holds what a sum makes no number of, or a maximum no order: the
+            interval says nothing there.
+    """
+
+    wanted: Array
+    low: Array
+    high: Array
+    may_be_nan: Array
+    beyond: Array
+    touched: Array
+
+    def holds(self, found: Array) -> Array:
+        """Whether each element lies in its interval."""
+        with np.errstate(invalid="ignore"):
+            inside = (self.low <= found) & (found <= self.high)
+        return np.asarray(np.where(np.isnan(found), self.may_be_nan, inside))
+
+    def is_wanted(self, found: Array) -> Array:
+        """Whether each element is as the definition has it, where that is no finite number."""
+        same = (found == self.wanted) | (np.isnan(found) & np.isnan(self.wanted))
+        return np.asarray(np.where(np.isfinite(self.wanted), self.holds(found), same))
+
+
+@dataclasses.dataclass(frozen=True)
+class Precision:
+    """The rounding of a type and of the one that it is computed in."""
+
+    dtype: np.dtype[Any]
+
+    @property
+    def own(self) -> Any:
+        return ml_dtypes.finfo(self.dtype)  # type: ignore[no-untyped-call]
+
+    @property
+    def computed(self) -> Any:
+        return self.own if self.dtype.itemsize > 2 else np.finfo(np.float32)
+
+    @property
+    def u(self) -> float:
+        # The float64 reference rounds as often as what it is compared with.
+        return float(self.computed.eps) / (1 if self.dtype == np.float64 else 2)
+
+    @property
+    def u_x(self) -> float:
+        return float(self.own.eps) / 2
+
+
+def ranges(
+    op: Op, x: Array, parameters: Sequence[Array], *, cumulative: bool = False
+) -> list[Range]:
+    """The ranges of the outputs of `op`.
+
+    Args:
+        op: of the dialect.
+        x: ``(slots, D1, …, Dk)``.
+        parameters: its other inputs; exponents one per slot, or one.
+        cumulative: whether sums may run over the whole plane.
+    """
+    wanted = op.reference(_double(x), *map(_double, parameters))
+    return [
+        _range(op, x, parameters, y, size, cumulative)
+        for y, size in zip(wanted, output_sizes(op, parameters, len(wanted)), strict=True)
+    ]
+
+
+def output_sizes(op: Op, parameters: Sequence[Array], outputs: int) -> list[tuple[int, ...]]:
+    """The output size of each output, in numbers or `KEEP`."""
+    if isinstance(op, PyramidPool):
+        return list(op.sizes())
+    if isinstance(op, AdaptivePool):
+        return [op.sizes(parameters)] * outputs
+    assert isinstance(op, GeMPool)
+    return [op.output_size] * outputs
+
+
+def is_max(op: Op) -> bool:
+    return isinstance(op, AdaptiveMaxPool) or (isinstance(op, PyramidPool) and op.mode == "max")
+
+
+def _range(
+    op: Op,
+    x: Array,
+    parameters: Sequence[Array],
+    wanted: Array,
+    size: tuple[int, ...],
+    cumulative: bool,
+) -> Range:
+    values = _double(x)
+    strange = np.isnan(values) if is_max(op) else ~np.isfinite(values)
+    touched = average(strange.astype(np.float64), size) > 0
+    if is_max(op):
+        nowhere = np.zeros(wanted.shape, bool)
+        return Range(wanted, wanted, wanted, nowhere, nowhere, touched)
+    values = np.where(strange, 0, values)
+    if isinstance(op, GeMPool):
+        p = _double(parameters[0]).reshape(-1, *(1,) * len(size))
+        return Range(wanted, *_generalised(op, values, p, Precision(x.dtype)), touched)
+    return Range(wanted, *_average(values, wanted, size, Precision(x.dtype), cumulative), touched)
+
+
+def _average(
+    x: Array, wanted: Array, size: tuple[int, ...], precision: Precision, cumulative: bool
+) -> tuple[Array, Array, Array, Array]:
+    """The last fields of a Range but one."""
+    counts = _counts(x.shape[1:], size)
+    total = average(np.abs(x), size) * counts
+    terms = average((x != 0).astype(np.float64), size) * counts
+    if cumulative:
+        axes = tuple(range(1, x.ndim))
+        total = np.abs(x).sum(axis=axes, keepdims=True) + 0 * total
+        terms = np.count_nonzero(x, axis=axes, keepdims=True) + 0 * terms
+    relative = (terms + _ROUNDINGS) * precision.u + _OF_X * precision.u_x
+    least = (terms + _ROUNDINGS) * float(precision.computed.smallest_subnormal)
+    least = least + _OF_X * float(precision.own.smallest_subnormal)
+    off = relative * total / counts + np.where(terms > 0, least, 0)
+    beyond = total > float(precision.computed.max)
+    off = np.where(beyond, np.inf, off)
+    with np.errstate(invalid="ignore"):
+        return wanted - off, wanted + off, beyond, beyond
+
+
+def _generalised(
+    op: GeMPool, x: Array, p: Array, precision: Precision
+) -> tuple[Array, Array, Array, Array]:
+    """The last fields of a Range but one."""
+    size, counts = op.output_size, _counts(x.shape[1:], op.output_size)
+    c = x if op.epsilon is None else np.maximum(x, op.epsilon)
+    with np.errstate(all="ignore"):
+        powers, powers_of_magnitude = c**p, np.abs(c) ** p
+        steep = np.where(c == 0, 0, powers_of_magnitude * np.abs(p * np.log(np.abs(c))))
+        m, magnitude = average(powers, size), average(powers_of_magnitude, size)
+        terms = average((c != 0).astype(np.float64), size) * counts
+        off = ((terms + _ROUNDINGS) * precision.u + _OF_X * precision.u_x) * magnitude
+        off += (_OF_LOGARITHM * precision.u + _OF_X * precision.u_x) * average(steep, size)
+        off += np.where(terms > 0, float(precision.computed.tiny), 0)
+        roots = [
+            np.maximum(end, 0) ** (1 / p * (1 + sign * _OF_X * precision.u_x))
+            for end in (m - off, m + off)
+            for sign in (-1, 1)
+        ]
+        relative = _ROUNDINGS * precision.u + _OF_X * precision.u_x
+        low = np.where(m + off < 0, np.nan, functools.reduce(np.minimum, roots) * (1 - relative))
+        high = functools.reduce(np.maximum, roots) * (1 + relative)
+        may_be_nan = ~(m - off >= 0)
+        beyond = ~(magnitude * counts <= float(precision.computed.max))
+    high = high + _OF_X * float(precision.own.smallest_subnormal) * (terms > 0)
+    high = np.where(beyond | (high > float(precision.own.max)), np.inf, high)
+    return low, high, may_be_nan, beyond
+
+
+def _counts(plane: Sequence[int], size: Sequence[int]) -> Array:
+    """How many positions each window has."""
+    per_axis = [[float(w.length) for w in each] for each in _windows(plane, size)]
+    return np.asarray(functools.reduce(np.multiply.outer, map(np.asarray, per_axis)))
+
+
+def longest_windows(plane: Sequence[int], sizes: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """Per axis the longest window of all levels."""
+    levels = [[max(w.length for w in axis) for axis in _windows(plane, o)] for o in sizes]
+    return tuple(map(max, zip(*levels, strict=True)))
+
+
+def _windows(plane: Sequence[int], size: Sequence[int]) -> list[tuple[Window, ...]]:
+    pairs = zip(plane, size, strict=True)
+    return [windows(length, length if bins == KEEP else bins) for length, bins in pairs]
+
+
+def _double(values: Array) -> Array:
+    return values if np.issubdtype(values.dtype, np.integer) else values.astype(np.float64)
