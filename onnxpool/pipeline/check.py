@@ -290,6 +290,8 @@ class Probe:
             lead: the sizes in front of the plane; by default the open ones are as many as needed.
             thorough: whether to try all adversarial planes, not a few.
         """
+        if math.prod(plane) * math.prod(d for d in self._shape if isinstance(d, int)) == 0:
+            return  # There is nothing to compute.
         parameters = self._draw_parameters(rng)
         sizes = rounding.output_sizes(self._op, parameters, len(self._construct.regions))
         gem = isinstance(self._op, GeMPool)
@@ -306,10 +308,10 @@ class Probe:
         if gem and max(p.size for p in parameters) > 1:
             # Of an exponent per channel each has to show.
             chosen += adversarial.scaled(source, slots)
-        ordinary = slots - len(chosen) % slots if slots else 0
+        ordinary = slots - len(chosen) % slots
         chosen += [source.plane(_ORDINARY, source.ordinary()) for _ in range(ordinary)]
         order = rng.permutation(len(chosen))
-        for first in range(0, len(order), max(1, slots)):
+        for first in range(0, len(order), slots):
             yield self._trial(lead, [chosen[i] for i in order[first : first + slots]], parameters)
 
     def _lead(self, plane: tuple[int, ...], count: int) -> tuple[int, ...]:
