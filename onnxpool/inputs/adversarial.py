@@ -77,8 +77,10 @@ class Draw:
         finite = np.where(np.isinf(full), full, np.clip(full, -greatest, greatest))
         return Plane(label, finite.astype(self.dtype))
 
-    def ordinary(self) -> Array:
-        return self.rng.uniform(self.least, 1.0, self.shape)
+    def ordinary(self, count: int = 1) -> Array:
+        """`count` planes of ordinary values, ``(count, D1, …, Dk)``."""
+        values = self.rng.uniform(self.least, 1.0, (count, *self.shape))
+        return np.asarray(values.astype(self.dtype))
 
     def signs(self, *, mixed: bool | None = None) -> Array:
         mixed = not self.positive if mixed is None else mixed
@@ -114,7 +116,7 @@ def scaled(draw: Draw, count: int) -> list[Plane]:
 
 def telling(draw: Draw) -> Iterator[Plane]:
     """A few, for sizes besides the first: what windows that are wrong there show."""
-    yield draw.plane("ordinary values", draw.ordinary())
+    yield draw.plane("ordinary values", draw.ordinary()[0])
     last = np.zeros(draw.shape)
     last[(-1,) * last.ndim] = 1.0
     yield draw.plane("one value at the last position", last)
@@ -188,7 +190,7 @@ def _not_finite(draw: Draw) -> Iterator[Plane]:
         ("a NaN", [np.nan]),
         ("infinities of both signs and a NaN", [np.inf, -np.inf, np.nan]),
     ):
-        plane = draw.ordinary().reshape(-1)
+        plane = draw.ordinary().astype(np.float64).reshape(-1)
         plane[draw.rng.choice(count, min(count, len(values)), replace=False)] = values[:count]
         yield draw.plane(name, plane.reshape(draw.shape))
     yield draw.plane("negative infinities", -np.inf)

@@ -46,12 +46,14 @@ def planes(
         sizes: the output sizes that these axes are pooled to.
         numbers: as `lengths` takes them.
     """
+    if all(isinstance(dim, int) for dim in plane):
+        return [tuple(dim for dim in plane if isinstance(dim, int))]
     per_axis = [
         [dim] if isinstance(dim, int) else lengths(numbers, (size[axis] for size in sizes))
         for axis, dim in enumerate(plane)
     ]
     found: dict[tuple[int, ...], None] = {}
-    for index in range(max(map(len, per_axis), default=0)):
+    for index in range(max(map(len, per_axis))):
         # Not square: neighbours in the list, in both orders; then one long axis beside short ones.
         for step in (1, -1):
             chosen = [each[(index + step * axis) % len(each)] for axis, each in enumerate(per_axis)]

@@ -36,12 +36,12 @@ import onnx_graphsurgeon as gs
 
 from onnxpool.errors import CheckError
 from onnxpool.inputs import adversarial, constants, critical_sizes
-from onnxpool.inputs.adversarial import Draw, Plane
+from onnxpool.inputs.adversarial import Draw
 from onnxpool.inputs.values import draw, model_inputs
 from onnxpool.model.file import ModelFile
 from onnxpool.ops import GeMPool, PyramidPool
 from onnxpool.ops.adaptive_pool import AdaptivePool
-from onnxpool.ops.op import Array, Dim
+from onnxpool.ops.op import Array
 from onnxpool.pipeline import rounding
 from onnxpool.pipeline.piece import Bodies, Piece, is_dialect
 from onnxpool.pipeline.rounding import Range
@@ -53,6 +53,7 @@ from onnxpool.rewrites.lower.function_body import is_body
 
 _MOST_ELEMENTS = 1 << 24
 """Of X in all runs of a region at one size, unless the first run alone has more."""
+_ELEMENTS_AT_ONCE = 1 << 19
 _MOST_PLANES = 1 << 11
 _MOST_SIZES = 48
 _MOST_RIGHT_SIZES = 4
@@ -122,7 +123,7 @@ class Probe:
             half = self._dtype.itemsize == 2
             source = Piece(given, outputs, opset, bodies, promote=half)
             if source.follows_from(self._shape):
-                self._source = self._as_it_runs = source
+                self._source = source
                 if half and construct.repair is None:
                     self._as_it_runs = Piece(given, outputs, opset, bodies)
 
@@ -155,8 +156,7 @@ class Probe:
         after: list[float] = []
         for trial, judged in self._trials(constants.integers(nodes), constants.floats(nodes)):
             source = self._run_source(trial) if judged else None
-            if source is not None and self._construct.repair is None:
-                before += self._errors(self._as_it_runs, trial)
+            before += self._errors_before(trial, source)
             for title, piece in pieces.items():
                 try:
                     found = piece(trial.inputs)
@@ -234,15 +234,18 @@ class Probe:
         at = tuple(int(i) for i in np.unravel_index(int(np.argmin(right)), right.shape))
         value, wanted = found[at], range_.wanted[at]
         raise CheckError(
-            f"{title} is off by {abs(value - wanted):.2g} at {_in_words(trial.inputs[0].shape)}, "
-            f"{trial.labels[at[0]]}: {value:.9g} instead of {wanted:.9g}, where rounding explains "
+            f"{title} is off: {value:.9g} instead of {wanted:.9g} at "
+            f"{_in_words(trial.inputs[0].shape)}, {trial.labels[at[0]]}; rounding explains "
             f"{range_.low[at]:.9g} to {range_.high[at]:.9g}; nothing was written"
         )
 
-    def _errors(self, piece: Piece | None, trial: Trial) -> list[float]:
-        if piece is None or not trial.ordinary:
+    def _errors_before(self, trial: Trial, source: Sequence[Array] | None) -> list[float]:
+        """Those of the region as it was, in its own type, on ordinary values."""
+        if source is None or self._construct.repair is not None or not trial.ordinary:
             return []
-        return _relative_errors(trial, piece(trial.inputs))
+        if self._as_it_runs is not None:
+            source = self._as_it_runs(trial.inputs)
+        return _relative_errors(trial, source)
 
     def _trials(
         self, whole_numbers: Sequence[int], magnitudes: Sequence[float]
@@ -257,8 +260,8 @@ class Probe:
         for index, plane in enumerate(planes):
             for trial in self._at(plane, around, rng, thorough=not index):
                 yield trial, repair is None
+        smallest = min(planes, key=math.prod)
         for lead in critical_sizes.planes(self._shape[:-k], (), numbers, _MOST_LEADS)[1:]:
-            smallest = min(planes, key=math.prod)
             for trial in self._at(smallest, around, rng, lead=lead, thorough=False):
                 yield trial, repair is None
         right = repair.right if repair else ()
@@ -308,20 +311,24 @@ class Probe:
         if gem and max(p.size for p in parameters) > 1:
             # Of an exponent per channel each has to show.
             chosen += adversarial.scaled(source, slots)
-        ordinary = slots - len(chosen) % slots
-        chosen += [source.plane(_ORDINARY, source.ordinary()) for _ in range(ordinary)]
-        order = rng.permutation(len(chosen))
-        for first in range(0, len(order), slots):
-            yield self._trial(lead, [chosen[i] for i in order[first : first + slots]], parameters)
+        # One definition for several runs: of small planes it is the call that costs.
+        runs = max(1, _ELEMENTS_AT_ONCE // (slots * math.prod(plane)))
+        for first in range(0, len(chosen) + 1, runs * slots):
+            part = chosen[first : first + runs * slots]
+            total = slots * math.ceil((len(part) + (len(part) < runs * slots)) / slots)
+            values, labels = source.ordinary(total), [_ORDINARY] * total
+            for slot, plane_ in zip(rng.permutation(total), part, strict=False):
+                values[slot], labels[slot] = plane_.values, plane_.label
+            yield from self._runs(lead, values, labels, parameters)
 
     def _lead(self, plane: tuple[int, ...], count: int) -> tuple[int, ...]:
         """The sizes in front of a plane, with room for `count` planes where one is open."""
         k = len(plane)
-        symbols: dict[Dim, int] = dict(zip(self._shape[-k:], plane, strict=True))
+        symbols = dict(zip(self._shape[-k:], plane, strict=True))
         found: list[int] = []
         for axis, dim in reversed(list(enumerate(self._shape[:-k]))):
-            room = _CHANNELS if axis else max(1, math.ceil(count / math.prod(found)))
-            found.append(dim if isinstance(dim, int) else symbols.get(dim, room))
+            room = _CHANNELS if axis else math.ceil(count / (math.prod(found) or 1))
+            found.append(dim if isinstance(dim, int) else symbols.get(dim or "", room))
         return tuple(reversed(found))
 
     def _draw_parameters(self, rng: np.random.Generator) -> list[Array]:
@@ -337,25 +344,33 @@ class Probe:
                 drawn.append(rng.integers(1, 9, len(self._sizes[0])))
         return drawn
 
-    def _trial(
-        self, lead: tuple[int, ...], chosen: Sequence[Plane], parameters: Sequence[Array]
-    ) -> Trial:
-        """X of these planes.
+    def _runs(
+        self,
+        lead: tuple[int, ...],
+        values: Array,
+        labels: Sequence[str],
+        parameters: Sequence[Array],
+    ) -> Iterator[Trial]:
+        """Trials with these slots behind one another, as many at a time as X has.
 
         Args:
-            lead: the sizes of X in front of a plane.
+            lead: the sizes of X in front of a slot.
+            values: ``(slots, D1, …, Dk)``.
         """
-        slots = np.stack([plane.values for plane in chosen])
-        x = slots.reshape(*lead, *slots.shape[1:])
         per_slot = list(parameters)
         if isinstance(self._op, GeMPool) and per_slot[0].size > 1:
-            per_slot = [np.tile(per_slot[0].reshape(-1), len(slots) // per_slot[0].size)]
-        cumulative = any(piece and piece.sums_up for piece in (self._source,))
-        ranges = rounding.ranges(self._op, slots, per_slot, cumulative=cumulative)
+            per_slot = [np.tile(per_slot[0].reshape(-1), len(values) // per_slot[0].size)]
+        cumulative = self._source is not None and self._source.sums_up
+        strange = [slot for slot, label in enumerate(labels) if label != _ORDINARY]
+        ranges = rounding.ranges(self._op, values, per_slot, strange, cumulative=cumulative)
         used = [r for r, o in zip(ranges, self._construct.regions, strict=False) if o is not None]
         given = zip(parameters, self._parameters, strict=True)
-        inputs = (x, *(value for value, known in given if known is None))
-        return Trial(inputs, [plane.label for plane in chosen], used)
+        rest = [value for value, known in given if known is None]
+        slots = math.prod(lead)
+        for first in range(0, len(values), slots):
+            part = slice(first, first + slots)
+            x = values[part].reshape(*lead, *values.shape[1:])
+            yield Trial((x, *rest), labels[part], [range_.of(part) for range_ in used])
 
 
 def _fits(found: Array, range_: Range, piece: Piece) -> Array:

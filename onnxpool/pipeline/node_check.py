@@ -9,8 +9,11 @@ element is compared with what the node as it was gives, y:
                                         rounding, up or down at random; t: the elements that are not
                                         zero. The rounding of a sum, a product or a quotient is that
                                         of its operands, and of any of t partial sums
-    powers, exponentials, activations   and u·|y·ln|y||, u·|x|: Exp(p·Log(X)) for a power, Tanh and
-                                        Erf near -1
+    powers, exponentials, activations   and 32·u·(|y·ln|y|| + |x|): Exp(p·Log(X)) for a power, Tanh
+                                        and Erf near -1
+    LpPool, GlobalLpPool                and all of a y whose p-th power is near the least number
+    Resize                              and 8·u·l·max|x|: coordinates up to a length l are rounded,
+                                        so that a weight may be as far off as that
 
 Where the node itself overflows nothing is promised. Infinities and NaN are compared unless one of
 the two forms spreads them (see piece.py); ONNX Runtime's Clip, MaxPool and GlobalMaxPool know no
@@ -40,6 +43,10 @@ from onnxpool.rewrites.graph.tensors import is_float, numpy_type
 _ROUNDINGS = 32
 _MOST_SIZES = 6
 _MOST_ELEMENTS = 1 << 20
+"""Of an input of a size that the graph leaves open."""
+_ELEMENTS = 1 << 20
+"""Of an input in all runs, unless the least number of runs has more."""
+_LEAST_PLANES = 4
 _MOVES = 3
 """How often the inputs are moved by a rounding."""
 _FAR = 64
@@ -62,6 +69,7 @@ _STEEP = frozenset(
         *("HardSwish", "Tanh", "Erf", "Sigmoid", "Softplus"),
     ]
 )
+_NORMS = frozenset(("GlobalLpPool", "LpPool"))
 _SATURATING = frozenset(("Clip", "GlobalMaxPool", "MaxPool"))
 
 
@@ -110,6 +118,8 @@ class NodeProbe:
                 wanted = self._before(inputs)
             except RunError:
                 continue  # No input of the node.
+            if not any(y.size for y in wanted):
+                continue  # A window that is larger than the plane.
             try:
                 found = after(inputs)
             except RunError as error:
@@ -155,6 +165,12 @@ class NodeProbe:
             "which no rounding explains; nothing was written"
         )
 
+    @property
+    def _powers(self) -> list[float]:
+        """The exponents of the Lp norms in the node as it was."""
+        nodes = self._before.nodes if self._before else ()
+        return [node.attrs.get("p", 2) for node in nodes if node.op in _NORMS]
+
     def _ops(self, after: Piece) -> set[str]:
         assert self._before is not None
         return {node.op for piece in (self._before, after) for node in piece.nodes}
@@ -166,19 +182,26 @@ class NodeProbe:
         floats = [x for x in inputs if _is_floating(x)]
         if not floats:
             return np.zeros(y.shape, bool)
-        dtype = floats[0].dtype
-        limits: Any = ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
-        unit = float(limits.eps) / 2
-        terms = max(np.count_nonzero(x) for x in floats)
+        x, limits = floats[0].astype(np.float64), _limits(floats[0].dtype)
+        unit, terms = float(limits.eps) / 2, max(np.count_nonzero(each) for each in floats)
         with np.errstate(all="ignore"):
-            bound = (terms + _ROUNDINGS) * (self._moved(inputs, output, y, unit) + unit * np.abs(y))
+            off = np.abs(found - y)
+            bound = _ROUNDINGS * unit * np.abs(y) + float(limits.tiny) * min(terms, 1)
             if ops & _STEEP:
                 steep = np.abs(y) * np.abs(np.log(np.abs(y)))
-                if floats[0].shape == y.shape:
-                    steep = np.fmax(steep, np.abs(floats[0].astype(np.float64)))
+                steep = np.fmax(steep, np.abs(x)) if x.shape == y.shape else steep
                 bound += _ROUNDINGS * unit * np.nan_to_num(steep)
-            bound += float(limits.tiny) * min(terms, 1)
-            return np.asarray((np.abs(found - y) <= bound) | ~np.isfinite(y))
+            if "Resize" in ops:
+                length = int(np.max([*y.shape, *x.shape]))
+                bound += 8 * unit * length * float(np.abs(x).max())
+            for p in self._powers:
+                vanishing = (float(limits.tiny) / unit) ** (1 / p)
+                bound += np.where(np.abs(y) < vanishing, vanishing, 0) * min(terms, 1)
+            right = (off <= bound) | ~np.isfinite(y)
+            if not right.all():
+                changed = self._moved(inputs, output, y, unit) + unit * np.abs(y)
+                right |= off <= bound + (terms + _ROUNDINGS) * changed
+            return np.asarray(right)
 
     def _moved(self, inputs: Sequence[Array], output: int, y: Array, unit: float) -> Array:
         """The most that each element changes where every input is moved by about one rounding."""
@@ -186,14 +209,7 @@ class NodeProbe:
         rng = np.random.default_rng(56)
         most = np.zeros(y.shape)
         for _ in range(_MOVES):
-            moved = [
-                (x.astype(np.float64) * (1 + _FAR * unit * rng.choice([-1, 1], x.shape))).astype(
-                    x.dtype
-                )
-                if _is_floating(x)
-                else x
-                for x in inputs
-            ]
+            moved = [_nearby(x, _FAR * unit, rng) if _is_floating(x) else x for x in inputs]
             with np.errstate(invalid="ignore"):
                 change = np.abs(self._before(moved)[output].astype(np.float64) - y) / _FAR
             most = np.fmax(most, change)
@@ -216,10 +232,10 @@ class NodeProbe:
             shape = _shape(self._given[first], sizes)
             if 0 in shape:
                 continue
-            draw = adversarial.Draw(
-                shape, (1,) * len(shape), numpy_type(self._given[first].dtype), rng=rng
-            )
-            for plane in adversarial.planes(draw, around, is_max=False):
+            draw = adversarial.Draw(shape, shape, numpy_type(self._given[first].dtype), rng=rng)
+            every = adversarial.planes(draw, around, is_max=False)
+            most = max(_LEAST_PLANES, _ELEMENTS // math.prod(shape))
+            for plane in itertools.islice(every, most):
                 values = plane.values.astype(np.float64)
                 finite = np.isfinite(values).all()
                 if not finite and (spreads or (loses_nan and np.isnan(values).any())):
@@ -263,6 +279,16 @@ def _ordinary(tensor: gs.Tensor, sizes: dict[Any, int], rng: np.random.Generator
     if is_float(tensor.dtype):
         return np.asarray(rng.uniform(-1, 1, shape)).astype(dtype)
     return np.asarray(rng.integers(1, 9, shape)).astype(dtype)
+
+
+def _nearby(x: Array, relative: float, rng: np.random.Generator) -> Array:
+    """Each element changed by a share of itself, up or down."""
+    signs = 2.0 * rng.integers(0, 2, x.shape) - 1
+    return np.asarray(x.astype(np.float64) * (1 + relative * signs)).astype(x.dtype)
+
+
+def _limits(dtype: np.dtype[Any]) -> Any:
+    return ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
 
 
 def _is_floating(x: Array) -> bool:

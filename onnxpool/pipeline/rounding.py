@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -64,6 +65,11 @@ class Range:
     may_be_nan: Array
     beyond: Array
     touched: Array
+
+    def of(self, slots: slice) -> Range:
+        """The range of some of the slots, the first axis."""
+        fields = (getattr(self, field.name) for field in dataclasses.fields(self))
+        return Range(*(field[slots] for field in fields))
 
     def holds(self, found: Array) -> Array:
         """Whether each element lies in its interval."""
@@ -102,7 +108,12 @@ class Precision:
 
 
 def ranges(
-    op: Op, x: Array, parameters: Sequence[Array], *, cumulative: bool = False
+    op: Op,
+    x: Array,
+    parameters: Sequence[Array],
+    strange: Sequence[int],
+    *,
+    cumulative: bool = False,
 ) -> list[Range]:
     """The ranges of the outputs of `op`.
 
@@ -110,11 +121,12 @@ def ranges(
         op: of the dialect.
         x: ``(slots, D1, …, Dk)``.
         parameters: its other inputs; exponents one per slot, or one.
+        strange: the slots that hold anything; in the others no value is above 1.
         cumulative: whether sums may run over the whole plane.
     """
     wanted = op.reference(_double(x), *map(_double, parameters))
     return [
-        _range(op, x, parameters, y, size, cumulative)
+        _range(op, x, parameters, y, size, strange, cumulative)
         for y, size in zip(wanted, output_sizes(op, parameters, len(wanted)), strict=True)
     ]
 
@@ -139,47 +151,72 @@ def _range(
     parameters: Sequence[Array],
     wanted: Array,
     size: tuple[int, ...],
+    strange: Sequence[int],
     cumulative: bool,
 ) -> Range:
-    values = _double(x)
-    strange = np.isnan(values) if is_max(op) else ~np.isfinite(values)
-    touched = average(strange.astype(np.float64), size) > 0
+    values = _double(x[strange])
+    touched = np.zeros(wanted.shape, bool)
+    unordered = np.isnan(values) if is_max(op) else ~np.isfinite(values)
+    if unordered.any():
+        touched[strange] = average(unordered.astype(np.float64), size) > 0
     if is_max(op):
         nowhere = np.zeros(wanted.shape, bool)
         return Range(wanted, wanted, wanted, nowhere, nowhere, touched)
-    values = np.where(strange, 0, values)
+    precision = Precision(x.dtype)
     if isinstance(op, GeMPool):
+        values = _double(x)
+        values[~np.isfinite(values)] = 0
         p = _double(parameters[0]).reshape(-1, *(1,) * len(size))
-        return Range(wanted, *_generalised(op, values, p, Precision(x.dtype)), touched)
-    return Range(wanted, *_average(values, wanted, size, Precision(x.dtype), cumulative), touched)
+        return Range(wanted, *_generalised(op, values, p, precision), touched)
+    each = _windows(x.shape[1:], size)
+    counts = _outer([[float(w.length) for w in axis] for axis in each])
+    total, terms = (np.broadcast_to(counts, wanted.shape).copy() for _ in range(2))
+    if cumulative:
+        total[:] = terms[:] = math.prod(x.shape[1:])
+    total[strange], terms[strange] = _totals(np.where(unordered, 0, values), each, cumulative)
+    beyond = total > float(precision.computed.max)
+    off = np.where(beyond, np.inf, _off(total / counts, terms, precision))
+    with np.errstate(invalid="ignore"):
+        return Range(wanted, wanted - off, wanted + off, beyond, beyond, touched)
 
 
-def _average(
-    x: Array, wanted: Array, size: tuple[int, ...], precision: Precision, cumulative: bool
-) -> tuple[Array, Array, Array, Array]:
-    """The last fields of a Range but one."""
-    counts = _counts(x.shape[1:], size)
-    total = average(np.abs(x), size) * counts
-    terms = average((x != 0).astype(np.float64), size) * counts
+def _totals(x: Array, each: Sequence[Sequence[Window]], cumulative: bool) -> tuple[Array, Array]:
+    """Per window the sum of magnitudes, and of how many numbers other than zero it is.
+
+    Args:
+        x: finite.
+        each: the windows of each axis.
+    """
+    magnitude, nonzero = np.abs(x), (x != 0).astype(np.float64)
     if cumulative:
         axes = tuple(range(1, x.ndim))
-        total = np.abs(x).sum(axis=axes, keepdims=True) + 0 * total
-        terms = np.count_nonzero(x, axis=axes, keepdims=True) + 0 * terms
+        return magnitude.sum(axis=axes, keepdims=True), nonzero.sum(axis=axes, keepdims=True)
+    return _sums(magnitude, each), _sums(nonzero, each)
+
+
+def _off(magnitude: Array, terms: Array, precision: Precision) -> Array:
+    """By how much averages may be off."""
     relative = (terms + _ROUNDINGS) * precision.u + _OF_X * precision.u_x
     least = (terms + _ROUNDINGS) * float(precision.computed.smallest_subnormal)
-    least = least + _OF_X * float(precision.own.smallest_subnormal)
-    off = relative * total / counts + np.where(terms > 0, least, 0)
-    beyond = total > float(precision.computed.max)
-    off = np.where(beyond, np.inf, off)
-    with np.errstate(invalid="ignore"):
-        return wanted - off, wanted + off, beyond, beyond
+    least += _OF_X * float(precision.own.smallest_subnormal)
+    return np.asarray(relative * magnitude + np.where(terms > 0, least, 0))
+
+
+def _sums(x: Array, each: Sequence[Sequence[Window]]) -> Array:
+    """The sums of the windows, of numbers that are finite and not negative."""
+    for axis, bins in enumerate(each, start=1):
+        positions = np.arange(x.shape[axis])
+        inside = np.array([(w.start <= positions) & (positions < w.end) for w in bins], np.float64)
+        x = np.moveaxis(np.moveaxis(x, axis, -1) @ inside.T, -1, axis)
+    return x
 
 
 def _generalised(
     op: GeMPool, x: Array, p: Array, precision: Precision
 ) -> tuple[Array, Array, Array, Array]:
     """The last fields of a Range but one."""
-    size, counts = op.output_size, _counts(x.shape[1:], op.output_size)
+    size = op.output_size
+    counts = _outer([[float(w.length) for w in axis] for axis in _windows(x.shape[1:], size)])
     c = x if op.epsilon is None else np.maximum(x, op.epsilon)
     with np.errstate(all="ignore"):
         powers, powers_of_magnitude = c**p, np.abs(c) ** p
@@ -204,9 +241,7 @@ def _generalised(
     return low, high, may_be_nan, beyond
 
 
-def _counts(plane: Sequence[int], size: Sequence[int]) -> Array:
-    """How many positions each window has."""
-    per_axis = [[float(w.length) for w in each] for each in _windows(plane, size)]
+def _outer(per_axis: Sequence[Sequence[float]]) -> Array:
     return np.asarray(functools.reduce(np.multiply.outer, map(np.asarray, per_axis)))
 
 
