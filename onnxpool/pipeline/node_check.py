@@ -3,12 +3,13 @@
 Both are run on the values of inputs/adversarial.py, at sizes around the numbers in both, and every
 element is compared with what the node as it was gives, y:
 
-    ops that move, pick or compare      0
-    others                              (t + 32) · (d + u·|y|) and the least normal number
+    a node that moves or picks elements 0; of a Clip as Relu between shifts, 4·u·(|y| + |min|)
+    others                              (t + 32) · d and the least normal number
                                         d: the most that y changes where each input is moved by one
-                                        rounding, up or down at random; t: the elements that are not
-                                        zero. The rounding of a sum, a product or a quotient is that
-                                        of its operands, and of any of t partial sums
+                                        rounding, up or down at random, at least u·|y|; t: the
+                                        elements that are not zero. The rounding of a sum, a product
+                                        or a quotient is that of its operands, and of any of t
+                                        partial sums
     powers, exponentials, activations   and 32·u·(|y·ln|y|| + |x|): Exp(p·Log(X)) for a power, Tanh
                                         and Erf near -1
     LpPool, GlobalLpPool                and all of a y whose p-th power is near the least number
@@ -153,8 +154,12 @@ class NodeProbe:
             ops = self._ops(after)
             x, y = (_saturated(v, ops) for v in (found, y))
             right = (x == y) | (np.isnan(x) & np.isnan(y))
-            if not right.all() and not ops <= _EXACT:
+            if not right.all() and not self._is_exact:
                 right |= self._is_rounding(inputs, output, x, y, ops)
+            elif {"Clip", "Sub", "Add"} <= ops:
+                shift = max(self._magnitudes, default=0.0)
+                unit = float(_limits(found.dtype).eps) / 2
+                right |= np.abs(x - y) <= 4 * unit * (np.abs(y) + shift)
         if not right.all():
             at = np.unravel_index(int(np.argmin(right)), right.shape)
             raise self._differs(label, f"{found[at]:.9g}", f"{wanted[output][at]:.9g}")
@@ -171,6 +176,10 @@ class NodeProbe:
         nodes = self._before.nodes if self._before else ()
         return [node.attrs.get("p", 2) for node in nodes if node.op in _NORMS]
 
+    @property
+    def _is_exact(self) -> bool:
+        return self._before is not None and {n.op for n in self._before.nodes} <= _EXACT
+
     def _ops(self, after: Piece) -> set[str]:
         assert self._before is not None
         return {node.op for piece in (self._before, after) for node in piece.nodes}
@@ -183,10 +192,11 @@ class NodeProbe:
         if not floats:
             return np.zeros(y.shape, bool)
         x, limits = floats[0].astype(np.float64), _limits(floats[0].dtype)
-        unit, terms = float(limits.eps) / 2, max(np.count_nonzero(each) for each in floats)
+        unit, terms = float(limits.eps) / 2, max(int(np.count_nonzero(v)) for v in floats)
         with np.errstate(all="ignore"):
             off = np.abs(found - y)
-            bound = _ROUNDINGS * unit * np.abs(y) + float(limits.tiny) * min(terms, 1)
+            rounding = unit * np.abs(y)
+            bound = np.full(y.shape, float(limits.tiny) * min(terms, 1))
             if ops & _STEEP:
                 steep = np.abs(y) * np.abs(np.log(np.abs(y)))
                 steep = np.fmax(steep, np.abs(x)) if x.shape == y.shape else steep
@@ -197,9 +207,9 @@ class NodeProbe:
             for p in self._powers:
                 vanishing = (float(limits.tiny) / unit) ** (1 / p)
                 bound += np.where(np.abs(y) < vanishing, vanishing, 0) * min(terms, 1)
-            right = (off <= bound) | ~np.isfinite(y)
+            right = (off <= bound + _ROUNDINGS * rounding) | ~np.isfinite(y)
             if not right.all():
-                changed = self._moved(inputs, output, y, unit) + unit * np.abs(y)
+                changed = np.fmax(rounding, self._moved(inputs, output, y, unit))
                 right |= off <= bound + (terms + _ROUNDINGS) * changed
             return np.asarray(right)
 
