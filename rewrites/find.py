@@ -179,9 +179,10 @@ class _Search:
         return unknown_size.judge(region)
 
     def _is_candidate(self, y: gs.Variable) -> bool:
-        judgeable = is_float(y.dtype) or is_integer(y.dtype) or any(map(_is_named, y.inputs))
+        read = bool(y.outputs) or y.name in self.outputs
+        pooled = read and (is_float(y.dtype) or is_integer(y.dtype))
         return (
-            judgeable
+            (pooled or any(map(_is_named, y.inputs)))
             and not is_constant(y, self.finder.constants)
             and not self._is_inside(y, self.lifted)
         )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from onnxpool.ops.op import Array
-from onnxpool.rewrites.region.combine import broadcast, candidates, join
+from onnxpool.rewrites.region.combine import broadcast, candidates
 from onnxpool.rewrites.region.semantics.call import Call
 from onnxpool.rewrites.region.semantics.moves import constant_beside
 from onnxpool.rewrites.region.semantics.powers import clamped
@@ -112,17 +112,11 @@ def argmax(call: Call) -> Sequence[Value]:
 
 
 def maximum(call: Call) -> Sequence[Value]:
-    """Max of several tensors; with a constant it is a clamp."""
-    values = [operand for operand in call.inputs if isinstance(operand, Value)]
-    constants = [np.asarray(c, np.float64) for c in call.inputs if not isinstance(c, Value)]
-    if len(values) > 1:
-        shaped = broadcast(values)
-        rows, starts = join([candidates(value.rows) for value in shaped])
-        ids = np.stack([v.ids + s for v, s in zip(shaped, starts, strict=True)], axis=-1)
-        y = _greatest(shaped[0].with_rows(rows, shaped[0].ids), ids)
-    else:
-        y = values[0]
-    for constant in constants:
+    """Max with constants: a clamp. Of several tensors a NaN wins, unlike in the other maxima."""
+    y = call.value_anywhere()
+    if sum(isinstance(operand, Value) for operand in call.inputs) > 1:
+        raise NotUnderstood("Max of several tensors, in which a NaN wins")
+    for constant in (np.asarray(c, np.float64) for c in call.inputs if not isinstance(c, Value)):
         y = _at_least(y, constant)
     return [y]
 
