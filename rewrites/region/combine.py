@@ -201,7 +201,7 @@ def broadcast(values: Sequence[Value]) -> list[Value]:
         NotCarried: an axis is carried in one of them and has several slices in another.
     """
     rank = max(value.ids.ndim for value in values)
-    lifted = [_with_rank(value, rank) for value in values]
+    lifted = [with_rank(value, rank) for value in values]
     carried: dict[int, Labels] = {}
     for value in lifted:
         for axis, labels in value.carried.items():
@@ -218,7 +218,8 @@ def broadcast(values: Sequence[Value]) -> list[Value]:
     return [value.moved(np.broadcast_to(value.ids, shape), carried) for value in lifted]
 
 
-def _with_rank(value: Value, rank: int) -> Value:
+def with_rank(value: Value, rank: int) -> Value:
+    """The same with axes of size 1 in front."""
     more = rank - value.ids.ndim
     ids = value.ids.reshape((1,) * more + value.ids.shape)
     return value.moved(ids, {axis + more: labels for axis, labels in value.carried.items()})
