@@ -100,7 +100,7 @@ def combined(rows: Sums, ids: Ids, weights: Array) -> Sums:
         weights: broadcasts to ``(m, R)``.
 
     Raises:
-        NotUnderstood: roots, or different powers or clamps, are added up.
+        NotUnderstood: roots, or different powers or clamps, or infinite constants are added up.
     """
     count, each = ids.shape
     width = each * rows.terms.shape[1]
@@ -109,9 +109,12 @@ def combined(rows: Sums, ids: Ids, weights: Array) -> Sums:
     weights = np.where(there, weights, 0.0)
     if count and each and np.any(rows.root != 1) and np.any((rows.root[ids] != 1) & there):
         raise NotUnderstood("a sum of roots")
+    offsets = np.where(there, rows.offset[ids], 0.0)
+    if not (np.isfinite(offsets).all() and np.isfinite(weights).all()):
+        raise NotUnderstood("a sum with an infinite constant")
     terms = np.where(there[..., None], rows.terms[ids], NOTHING).reshape(count, width)
     scaled = (rows.weights[ids] * weights[..., None]).reshape(count, width)
-    offset = (rows.offset[ids] * weights).sum(axis=1)
+    offset = (offsets * weights).sum(axis=1)
     return compressed(
         Sums(
             terms,
@@ -136,7 +139,7 @@ def _common(values: Array, ids: Ids, there: Array, rows: Sums) -> Array:
     most = np.where(telling, picked, -np.inf).max(axis=1, initial=-np.inf)
     if np.any((least != most) & telling.any(axis=1)):
         raise NotUnderstood("a sum of different powers or clamps")
-    return np.where(telling.any(axis=1), least, values[0])
+    return np.asarray(np.where(telling.any(axis=1), least, values[0]))
 
 
 def compressed(rows: Sums) -> Sums:

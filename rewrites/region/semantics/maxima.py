@@ -54,7 +54,7 @@ def max_pool(call: Call) -> Sequence[Value]:
     tables = sliding(call, x.ids.shape[2:], call.attributes["kernel_shape"])
     ids = gathered(x.ids, tables)
     if not np.all((ids != NOTHING).any(axis=-1)):
-        raise Impossible("MaxPool with a window of padding alone")
+        raise NotUnderstood("MaxPool with a window of padding alone")
     values = _greatest(x, ids)
     return [values, _stood_at(x, ids, tables)] if call.outputs > 1 else [values]
 

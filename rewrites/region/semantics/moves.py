@@ -187,7 +187,8 @@ def gather_elements(call: Call) -> Sequence[Value]:
         if indices.shape[other] != x.carried_size(other):
             raise NotCarried(labels[0])
     indices = constant_like(x, indices)
-    sizes = [n if a == axis else m for a, (n, m) in enumerate(zip(x.ids.shape, indices.shape))]
+    sizes = list(indices.shape)
+    sizes[axis] = x.ids.shape[axis]
     if any(m > n for n, m in zip(x.ids.shape, sizes, strict=True)):
         raise Impossible("GatherElements with more indices than there are elements")
     within = x.ids[tuple(map(slice, sizes))]

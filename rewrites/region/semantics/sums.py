@@ -188,7 +188,7 @@ def average_pool(call: Call) -> Sequence[Value]:
     if call.attributes.get("count_include_pad", 0):
         counted = np.full_like(counted, ids.shape[-1])
     if not counted.all():
-        raise Impossible("AveragePool with a window of padding alone")
+        raise NotUnderstood("AveragePool with a window of padding alone")
     return [added(x, ids, 1 / counted)]
 
 
@@ -302,6 +302,8 @@ def scaled(x: Value, factor: Array) -> Value:
         raise NotUnderstood("a multiple of a maximum")
     x, beside = broadcast([x, constant_beside(x, factor)])
     by = constant_rows(beside)
+    if not np.isfinite(by).all():
+        raise NotUnderstood("an infinite multiple")
     if isinstance(x.rows, Logarithms):
         rows = x.rows.take(x.ids.reshape(-1))
         return x.with_rows(dataclasses.replace(rows, factor=rows.factor * by))

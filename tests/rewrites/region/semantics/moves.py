@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -47,7 +48,7 @@ def reshape(draw: Draw, net: Net, x: Tensor) -> str:
 
 def _factors(draw: Draw, count: int) -> list[int]:
     """Sizes whose product is `count`."""
-    sizes = []
+    sizes: list[int] = []
     while count > 1 and len(sizes) < 4:
         size = draw(st.sampled_from([n for n in range(1, count + 1) if count % n == 0]))
         sizes.append(size)
@@ -92,7 +93,9 @@ def gather(draw: Draw, net: Net, x: Tensor) -> str:
     axis = on_any_axis(draw, x.rank)
     shape = draw(st.lists(st.integers(1, 3), max_size=2))
     indices = _indices(draw, net, shape, x.shape[axis])
-    return net("Gather", x, indices, **({} if axis == 0 and draw(st.booleans()) else {"axis": axis}))
+    return net(
+        "Gather", x, indices, **({} if axis == 0 and draw(st.booleans()) else {"axis": axis})
+    )
 
 
 def _indices(draw: Draw, net: Net, shape: list[int], size: int) -> Array:
@@ -111,9 +114,7 @@ def gather_nd(draw: Draw, net: Net, x: Tensor) -> str:
     lead = [*x.shape[:batch], *draw(st.lists(st.integers(1, 3), max_size=2))]
     if not often(draw, 12):
         lead = [n + 1 for n in lead]
-    columns = [
-        _indices(draw, net, lead, x.shape[batch + i]).astype(np.int64) for i in range(depth)
-    ]
+    columns = [_indices(draw, net, lead, x.shape[batch + i]).astype(np.int64) for i in range(depth)]
     more = {"batch_dims": batch} if net.opset >= 12 and (batch or draw(st.booleans())) else {}
     return net("GatherND", x, np.stack(columns, axis=-1), **more)
 
@@ -142,7 +143,10 @@ def slice_(draw: Draw, net: Net, x: Tensor) -> str:
     starts, ends = ([draw(bound) for _ in axes] for _ in range(2))
     for i, axis in enumerate(axes):
         if draw(st.booleans()):
-            starts[i], ends[i] = draw(st.integers(0, x.shape[axis] - 1)), draw(st.sampled_from(_FAR))
+            starts[i], ends[i] = (
+                draw(st.integers(0, x.shape[axis] - 1)),
+                draw(st.sampled_from(_FAR)),
+            )
     if net.opset < 10:
         return net("Slice", x, starts=starts, ends=ends, **({"axes": axes} if some else {}))
     step = st.sampled_from([1, 2, 3, -1, -2]) if often(draw, 12) else st.just(0)
@@ -160,7 +164,7 @@ def slice_(draw: Draw, net: Net, x: Tensor) -> str:
 def split(draw: Draw, net: Net, x: Tensor) -> str:
     axis = on_any_axis(draw, x.rank)
     size = x.shape[axis]
-    more = {} if axis == 0 and draw(st.booleans()) else {"axis": axis}
+    more: dict[str, Any] = {} if axis == 0 and draw(st.booleans()) else {"axis": axis}
     outputs = draw(st.integers(1, 4))
     sizes: Array | None = None
     if draw(st.booleans()):
