@@ -10,9 +10,11 @@ from __future__ import annotations
 import dataclasses
 import math
 
+from onnx import TensorProto
+
 from onnxpool.ops import AdaptiveMaxPool
 from onnxpool.ops.op import Op
-from onnxpool.rewrites.graph.tensors import is_integer, shape_of
+from onnxpool.rewrites.graph.tensors import is_integer, onnx_type, shape_of
 from onnxpool.rewrites.lift.construct import Construct
 from onnxpool.rewrites.lift.rule import Meaning, Rule
 from onnxpool.rewrites.region.combine import candidates
@@ -47,6 +49,8 @@ def _explain(region: Region, value: Value, dims: Dims, size: tuple[int, ...]) ->
     wanted = windows_of(value, dims, size)
     if _output_of(region) == VALUES:
         reason = maximum_differs(rows, wanted)
+    elif onnx_type(region.y.dtype) != TensorProto.INT64:
+        return "its indices are not int64"
     elif value.steps or rows.payload is None:
         return "its indices are not positions in one plane"
     else:

@@ -110,7 +110,7 @@ def combined(rows: Sums, ids: Ids, weights: Array) -> Sums:
         weights: broadcasts to ``(m, R)``.
 
     Raises:
-        NotUnderstood: roots, or different powers or clamps, are added up.
+        NotUnderstood: roots, or different powers or clamps, or infinite constants are added up.
     """
     count, each = ids.shape
     width = each * rows.terms.shape[1]
@@ -119,9 +119,12 @@ def combined(rows: Sums, ids: Ids, weights: Array) -> Sums:
     weights = np.where(there, weights, 0.0)
     if count and each and np.any(rows.root != 1) and np.any((rows.root[ids] != 1) & there):
         raise NotUnderstood("a sum of roots")
+    offsets = np.where(there, picked(rows.offset, ids), 0.0)
+    if not (np.isfinite(offsets).all() and np.isfinite(weights).all()):
+        raise NotUnderstood("a sum with an infinite constant")
     terms = np.where(there[..., None], rows.terms[ids], NOTHING).reshape(count, width)
     scaled = (picked(rows.weights, ids) * weights[..., None]).reshape(count, width)
-    offset = (picked(rows.offset, ids) * weights).sum(axis=1)
+    offset = (offsets * weights).sum(axis=1)
     return compressed(
         Sums(
             terms,
@@ -211,7 +214,7 @@ def broadcast(values: Sequence[Value]) -> list[Value]:
         NotCarried: an axis is carried in one of them and has several slices in another.
     """
     rank = max(value.ids.ndim for value in values)
-    lifted = [_with_rank(value, rank) for value in values]
+    lifted = [with_rank(value, rank) for value in values]
     carried: dict[int, Labels] = {}
     for value in lifted:
         for axis, labels in value.carried.items():
@@ -228,7 +231,8 @@ def broadcast(values: Sequence[Value]) -> list[Value]:
     return [value.moved(np.broadcast_to(value.ids, shape), carried) for value in lifted]
 
 
-def _with_rank(value: Value, rank: int) -> Value:
+def with_rank(value: Value, rank: int) -> Value:
+    """The same with axes of size 1 in front."""
     more = rank - value.ids.ndim
     ids = value.ids.reshape((1,) * more + value.ids.shape)
     return value.moved(ids, {axis + more: labels for axis, labels in value.carried.items()})

@@ -7,8 +7,10 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from onnx import TensorProto
 
 from onnxpool.ops.op import Array
+from onnxpool.rewrites.graph.tensors import onnx_type
 from onnxpool.rewrites.region.combine import broadcast, candidates
 from onnxpool.rewrites.region.semantics.call import Call
 from onnxpool.rewrites.region.semantics.moves import constant_beside
@@ -52,7 +54,7 @@ def max_pool(call: Call) -> Sequence[Value]:
     tables = sliding(call, x.ids.shape[2:], call.attributes["kernel_shape"])
     ids = gathered(x.ids, tables)
     if not np.all((ids != NOTHING).any(axis=-1)):
-        raise Impossible("MaxPool with a window of padding alone")
+        raise NotUnderstood("MaxPool with a window of padding alone")
     values = _greatest(x, ids)
     return [values, _stood_at(x, ids, tables)] if call.outputs > 1 else [values]
 
@@ -96,6 +98,8 @@ def _with_payload(x: Value, ids: Ids, payload: Ids) -> Value:
         raise NotUnderstood("the position of a maximum of maxima")
     flat = ids.reshape(-1, ids.shape[-1])
     terms = np.where(flat != NOTHING, rows.terms[flat, 0], NOTHING)
+    if np.any((terms == NOTHING) & (flat != NOTHING)):
+        raise NotUnderstood("the position of a maximum of elements and constants")
     places = np.where(flat != NOTHING, payload.reshape(flat.shape), 0)
     lead = np.arange(len(flat)).reshape(ids.shape[:-1])
     return x.with_rows(Candidates(terms, np.full(len(flat), -np.inf), places), lead)
@@ -165,7 +169,8 @@ def _difference(a: Value, b: Value, sign: int) -> Value:
     assert isinstance(rows, Candidates)
     if rows.payload is None or np.any((rows.terms != NOTHING).sum(axis=1) != 1) or sign > 0:
         raise NotUnderstood("a sum of two indices")
-    fixed = rows.payload.max(axis=1).reshape(b.ids.shape)
+    there = (rows.terms != NOTHING).argmax(axis=1)[:, None]
+    fixed = np.take_along_axis(rows.payload, there, axis=1).reshape(b.ids.shape)
     shifted = _mapped(a, fixed, lambda payload, c: payload - c)
     return dataclasses.replace(shifted, steps={})
 
@@ -186,6 +191,8 @@ def modulo(call: Call) -> Sequence[Value]:
     if not _is_index(x) or call.attributes.get("fmod", 0) or divisor.size != 1:
         raise NotUnderstood("Mod of what is no index")
     n = int(divisor.reshape(()))
+    if n == 0:
+        raise Impossible("Mod by 0")
     for label, step in x.steps.items():
         if n <= 0 or step % n:
             raise NotCarried(label)
@@ -194,8 +201,19 @@ def modulo(call: Call) -> Sequence[Value]:
 
 
 def cast(call: Call) -> Sequence[Value]:
-    """Of indices, to another type of integers."""
+    """Of indices, to a type that holds them all."""
     x = call.value()
     if not _is_index(x):
         raise NotUnderstood("a Cast, which rounds")
+    to = onnx_type(call.attributes.get("to"))
+    if to == TensorProto.INT64:
+        return [x]
+    if to != TensorProto.INT32:
+        raise NotUnderstood("a Cast of indices to what is not int32 or int64")
+    for label in x.steps:
+        raise NotCarried(label)
+    assert isinstance(x.rows, Candidates)
+    assert x.rows.payload is not None
+    if np.any(x.rows.payload.astype(np.int32) != x.rows.payload):
+        raise NotUnderstood("a Cast of indices that int32 does not hold")
     return [x]

@@ -22,6 +22,7 @@ from onnxpool.rewrites.region.terms import (
 )
 
 _TO_THE_END = 1 << 31
+_GREATEST = ((1 << 31) - 1, (1 << 63) - 1)
 
 
 def identity(call: Call) -> Sequence[Value]:
@@ -65,6 +66,8 @@ def squeeze(call: Call) -> Sequence[Value]:
         gone = [axis for axis, size in enumerate(x.shape) if size == 1]
     else:
         gone = on_axes(axes, x.ids.ndim)
+        if not gone:
+            raise NotUnderstood("Squeeze of an empty list of axes, which runtimes take for all")
     if any(x.shape[axis] != 1 for axis in gone):
         raise Impossible("Squeeze of an axis that is not of size 1")
     return [reshaped(x, [size for axis, size in enumerate(x.shape) if axis not in gone])]
@@ -93,7 +96,7 @@ def reshaped(x: Value, dims: Sequence[int]) -> Value:
     Raises:
         NotCarried: a carried axis is split, or merged with one that is not carried.
     """
-    if math.prod(dims) != math.prod(x.shape):
+    if min(dims, default=1) < 0 or math.prod(dims) != math.prod(x.shape):
         raise Impossible(f"Reshape of {list(x.shape)} to {list(dims)}")
     if 0 in dims:
         x.need_all(range(x.ids.ndim))
@@ -167,7 +170,7 @@ def gather_nd(call: Call) -> Sequence[Value]:
     depth = indices.shape[-1]
     x.need_all(range(batch + depth))
     if indices.shape[:batch] != x.ids.shape[:batch]:
-        raise Impossible("GatherND of other batches than its data has")
+        raise NotUnderstood("GatherND of other batches than its data has")
     grid = np.indices(indices.shape[:-1], sparse=True)[:batch]
     chosen = [_positions(indices[..., i], x.ids.shape[batch + i]) for i in range(depth)]
     ids = x.ids[(*grid, *chosen)]
@@ -178,8 +181,18 @@ def gather_nd(call: Call) -> Sequence[Value]:
 def gather_elements(call: Call) -> Sequence[Value]:
     x, indices, axis = call.value(), call.constant(1), call.axis(0)
     x.need_all([axis])
+    if indices.ndim != x.ids.ndim:
+        raise Impossible("GatherElements with indices of another rank")
+    for other, labels in x.carried.items():
+        if indices.shape[other] != x.carried_size(other):
+            raise NotCarried(labels[0])
     indices = constant_like(x, indices)
-    ids = np.take_along_axis(x.ids, _positions(indices, x.ids.shape[axis]), axis)
+    sizes = list(indices.shape)
+    sizes[axis] = x.ids.shape[axis]
+    if any(m > n for n, m in zip(x.ids.shape, sizes, strict=True)):
+        raise Impossible("GatherElements with more indices than there are elements")
+    within = x.ids[tuple(map(slice, sizes))]
+    ids = np.take_along_axis(within, _positions(indices, x.ids.shape[axis]), axis)
     return [x.moved(ids)]
 
 
@@ -211,6 +224,8 @@ def _range(start: int, end: int, step: int, size: int) -> slice:
     """ONNX's bounds, which are clamped, as Python's, where -1 would be the last position."""
     if step == 0:
         raise Impossible("a step of 0")
+    if step < 0 and end in _GREATEST:
+        raise NotUnderstood("Slice backwards to the greatest integer, where runtimes differ")
     start, end = (n + size if n < 0 else n for n in (start, end))
     if step > 0:
         return slice(max(start, 0), max(end, 0), step)
@@ -301,7 +316,7 @@ def expand(call: Call) -> Sequence[Value]:
     for axis in carried:
         wanted = target[axis - shift] if axis >= shift else 1
         if wanted not in (1, x.carried_size(axis - more)):
-            raise Impossible("Expand of an axis that is not of size 1")
+            raise NotCarried(carried[axis][0])
     dims = [1 if axis + shift in carried else n for axis, n in enumerate(target)]
     ids = x.ids.reshape((1,) * more + x.ids.shape)
     try:
@@ -332,6 +347,11 @@ def pad(call: Call) -> Sequence[Value]:
     for index, axis in enumerate(axes):
         around[on_axis(axis, x.ids.ndim)] = (pads[index], pads[index + len(axes)])
     x.need_all([axis for axis, pair in enumerate(around) if pair != (0, 0)])
+    if any(
+        max(-before, 0) + max(-after, 0) > size
+        for (before, after), size in zip(around, x.ids.shape, strict=True)
+    ):
+        raise NotUnderstood("Pad that takes off more than there is")
     inner = tuple(
         slice(max(-before, 0), size - max(-after, 0))
         for (before, after), size in zip(around, x.ids.shape, strict=True)

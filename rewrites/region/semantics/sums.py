@@ -15,6 +15,7 @@ from onnxpool.rewrites.region.combine import (
     compressed,
     constant_like,
     join,
+    with_rank,
 )
 from onnxpool.rewrites.region.semantics.call import Call, on_axes, on_axis
 from onnxpool.rewrites.region.semantics.moves import constant_beside, transposed
@@ -65,7 +66,7 @@ def grouped(x: Value, axes: Sequence[int]) -> Array:
     lead = [x.ids.shape[axis] for axis in kept]
     count = math.prod(x.ids.shape[axis] for axis in axes)
     if not count:
-        raise Impossible("a reduction of no elements")
+        raise NotUnderstood("a reduction of no elements")
     return x.ids.transpose([*kept, *axes]).reshape([*lead, count])
 
 
@@ -117,14 +118,16 @@ def mixed(x: Value, axis: int, matrix: Array) -> Value:
 
 
 def matmul(call: Call) -> Sequence[Value]:
-    left, right = call.operand(0), call.operand(1)
+    left = call.operand(0)
     if isinstance(left, Value):
-        return [mixed(left, left.ids.ndim - 1, _matrix(call.constant(1)))]
-    x = call.value(1)
+        array = call.constant(1)
+        y = mixed(left, left.ids.ndim - 1, _matrix(array))
+        return [with_rank(y, max(y.ids.ndim, array.ndim - (left.ids.ndim == 1)))]
+    x, array = call.value(1), call.constant(0)
     if x.ids.ndim < 2:
         raise NotUnderstood("MatMul with a vector")
-    assert not isinstance(right, np.ndarray)
-    return [mixed(x, x.ids.ndim - 2, _matrix(call.constant(0)).T)]
+    y = mixed(x, x.ids.ndim - 2, _matrix(array).T)
+    return [with_rank(y, max(y.ids.ndim, array.ndim))]
 
 
 def _matrix(array: Array) -> Array:
@@ -148,6 +151,7 @@ def gemm(call: Call) -> Sequence[Value]:
 
 def conv(call: Call) -> Sequence[Value]:
     x, weights, bias = call.value(), call.constant(1).astype(np.float64), call.optional(2)
+    x.need_all(range(2, x.ids.ndim))
     group = int(call.attributes.get("group", 1))
     depthwise = group == len(weights) == x.shape[1] and weights.shape[1] == 1
     if not depthwise:
@@ -184,7 +188,7 @@ def average_pool(call: Call) -> Sequence[Value]:
     if call.attributes.get("count_include_pad", 0):
         counted = np.full_like(counted, ids.shape[-1])
     if not counted.all():
-        raise Impossible("AveragePool with a window of padding alone")
+        raise NotUnderstood("AveragePool with a window of padding alone")
     return [added(x, ids, 1 / counted)]
 
 
@@ -298,6 +302,8 @@ def scaled(x: Value, factor: Array) -> Value:
         raise NotUnderstood("a multiple of a maximum")
     x, beside = broadcast([x, constant_beside(x, factor)])
     by = constant_rows(beside)
+    if not np.isfinite(by).all():
+        raise NotUnderstood("an infinite multiple")
     if isinstance(x.rows, Logarithms):
         rows = x.rows.take(x.ids.reshape(-1))
         return x.with_rows(dataclasses.replace(rows, factor=rows.factor * by))

@@ -26,8 +26,9 @@ def sliding(call: Call, plane: Sequence[int], kernel: Sequence[int]) -> list[Ids
     """Per axis ``(windows, kernel)``: what they read, `NOTHING` where that is padding.
 
     Raises:
-        NotUnderstood: ceil_mode lets a window reach beyond the padding, where runtimes differ.
-        Impossible: no window fits.
+        NotUnderstood: runtimes differ: a window reaches beyond the padding for ceil_mode, or is
+            longer than its axis, or has gaps and auto_pad.
+        Impossible: no window of a Conv fits.
     """
     k = len(plane)
     strides = list(call.attributes.get("strides") or [1] * k)
@@ -44,8 +45,11 @@ def _along(
 ) -> Ids:
     before, after = pads
     room = length + before + after - dilation * (kernel - 1) - 1
+    if room < 0 and call.op == "Conv":
+        raise Impossible(f"Conv with a window of {kernel} on an axis of {length}")
     if room < 0:
-        raise Impossible(f"{call.op} with a window of {kernel} on an axis of {length}")
+        # ONNX Runtime makes one window of what is there, none, or fails, as the stride has it.
+        raise NotUnderstood(f"{call.op} with a window of {kernel} on an axis of {length}")
     if room % stride and call.attributes.get("ceil_mode", 0):
         raise NotUnderstood(f"{call.op} with ceil_mode, and windows beyond the end")
     starts = np.arange(room // stride + 1) * stride - before
@@ -69,6 +73,9 @@ def _pads(
         return list(zip(pads[:k], pads[k:], strict=True))
     if auto not in ("SAME_UPPER", "SAME_LOWER"):
         raise NotUnderstood(f"{call.op} with auto_pad {auto}")
+    if call.op != "Conv" and any(n != 1 for n in dilations):
+        # ONNX Runtime pads as if the window had no gaps.
+        raise NotUnderstood(f"{call.op} with auto_pad {auto} and dilations")
     found = []
     for length, size, stride, dilation in zip(plane, kernel, strides, dilations, strict=True):
         bins = -(-length // stride)
