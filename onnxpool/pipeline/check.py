@@ -14,7 +14,8 @@ Infinities and NaN are compared where both forms promise the same:
     average             in the windows that see them; a form with products (MatMul, Conv, CumSum)
                         spreads them over their plane
     generalised mean    the same; in the windows that see them, as the definition or the region as
-                        it was has it
+                        it was has it, or as ONNX Runtime's Clip has it, which makes an infinity the
+                        greatest number; or NaN
     maximum, indices    infinities, always; but MaxPool has the lowest finite number for a window
                         of -inf throughout. What a NaN does to the window that sees it is not
                         defined in ONNX Runtime's ReduceMax, MaxPool and ArgMax: forms without them
@@ -225,6 +226,8 @@ class Probe:
                 strange = strange | (piece.loses_nan and may_lose)
             elif piece.spreads:
                 strange = np.ones_like(strange)
+            elif isinstance(self._op, GeMPool):
+                strange = strange | np.isnan(values) | range_.holds(values)
             self._require(np.where(range_.touched, strange, fits), title, trial, values, range_)
 
     def _require(self, right: Array, title: str, trial: Trial, found: Array, range_: Range) -> None:

@@ -54,9 +54,10 @@ class Range:
         wanted: the definition's value, float64 or int64.
         low, high: ends of the interval; infinite where a power may overflow.
         may_be_nan: where a power may be that of a negative number.
-        beyond: where a sum may be beyond the type.
-        touched: where the window holds what a sum makes no number of, or a maximum no order: the
-            interval says nothing there.
+        beyond: where a sum may be beyond the type, or a power is none.
+        touched: where the window holds what a sum makes no number of, or a maximum no order. The
+            interval of a generalised mean is then that of a form whose clamp has no infinity and
+            passes over NaN, as ONNX Runtime's Clip; others say nothing.
     """
 
     wanted: Array
@@ -164,8 +165,8 @@ def _range(
         return Range(wanted, wanted, wanted, nowhere, nowhere, touched)
     precision = Precision(x.dtype)
     if isinstance(op, GeMPool):
-        values = _double(x)
-        values[~np.isfinite(values)] = 0
+        greatest = float(precision.own.max)
+        values = np.nan_to_num(_double(x), nan=0, posinf=greatest, neginf=-greatest)
         p = _double(parameters[0]).reshape(-1, *(1,) * len(size))
         return Range(wanted, *_generalised(op, values, p, precision), touched)
     each = _windows(x.shape[1:], size)
@@ -226,19 +227,32 @@ def _generalised(
         off = ((terms + _ROUNDINGS) * precision.u + _OF_X * precision.u_x) * magnitude
         off += (_OF_LOGARITHM * precision.u + _OF_X * precision.u_x) * average(steep, size)
         off += np.where(terms > 0, float(precision.computed.tiny), 0)
-        roots = [
-            np.maximum(end, 0) ** (1 / p * (1 + sign * _OF_X * precision.u_x))
-            for end in (m - off, m + off)
-            for sign in (-1, 1)
-        ]
-        relative = _ROUNDINGS * precision.u + _OF_X * precision.u_x
-        low = np.where(m + off < 0, np.nan, functools.reduce(np.minimum, roots) * (1 - relative))
-        high = functools.reduce(np.maximum, roots) * (1 + relative)
-        may_be_nan = ~(m - off >= 0)
+        low, high = _roots(m - off, m + off, p, precision)
+        least = _OF_X * float(precision.own.smallest_subnormal) * (terms > 0)
+        low, high = low - least, high + least
         beyond = ~(magnitude * counts <= float(precision.computed.max))
-    high = high + _OF_X * float(precision.own.smallest_subnormal) * (terms > 0)
-    high = np.where(beyond | (high > float(precision.own.max)), np.inf, high)
-    return low, high, may_be_nan, beyond
+        negative = average((c < 0).astype(np.float64), size) > 0
+        low = np.where(beyond & negative, -np.inf, low)
+        # Nor does float64 hold everything.
+        low = np.where(~np.isfinite(m + off) & ~negative, 0, low)
+        high = np.where(beyond | (high > float(precision.own.max)), np.inf, high)
+        may_be_nan = np.where(beyond, negative, ~(m - off >= 0) & (p != 1))
+    return low, high, may_be_nan, beyond | np.isnan(m)
+
+
+def _roots(low: Array, high: Array, p: Array, precision: Precision) -> tuple[Array, Array]:
+    """The ends of an interval to the power of 1/p; NaN where both are negative."""
+    relative = _ROUNDINGS * precision.u + _OF_X * precision.u_x
+    signs = (-1, 1)
+    roots = [
+        np.maximum(end, 0) ** (1 / p * (1 + sign * _OF_X * precision.u_x))
+        for end in (low, high)
+        for sign in signs
+    ]
+    least = np.where(high < 0, np.nan, functools.reduce(np.minimum, roots)) * (1 - relative)
+    greatest = functools.reduce(np.maximum, roots) * (1 + relative)
+    # The root of 1 leaves a negative number what it is.
+    return np.where(p == 1, low, least), np.where(p == 1, high, greatest)
 
 
 def _outer(per_axis: Sequence[Sequence[float]]) -> Array:
