@@ -37,7 +37,8 @@ _MOST_OPS = 8
 
 def show(report: Report, console: Console) -> None:
     """Print what was found, what was done, and what was left and why."""
-    console.print(f"[bold]{escape(report.model or 'model')}[/bold]  opset {report.opset}")
+    opset = f"opset {report.opset}" if report.opset else "no opset"
+    console.print(f"[bold]{escape(report.model or 'model')}[/bold]  {opset}")
     if report.findings:
         console.print(_table(report.findings))
     else:

@@ -21,6 +21,7 @@ from onnxpool.model.output import Output, Progress, destination
 from onnxpool.model.scope import Scope, default_opset
 from onnxpool.model.skeleton import for_checker, thin_model
 from onnxpool.model.splice import splice
+from onnxpool.ops import DOMAIN
 
 _LARGEST = (1 << 31) - 1
 _IR_OF_PLAIN_INITIALIZERS = 4
@@ -113,7 +114,7 @@ class ModelFile:
 
     @property
     def opset(self) -> int:
-        """Version of the default domain in the main graph."""
+        """Version of the default domain in the main graph; 0: it uses no op of that domain."""
         return self.main.opset
 
     def check(self) -> None:
@@ -303,9 +304,9 @@ def _check_header(proto: onnx.ModelProto, path: Path) -> None:
     if not proto.graph.node:
         raise ModelError(f"{path}: the graph has no nodes")
     opset, newest = default_opset(proto.opset_import), onnx.defs.onnx_opset_version()
-    if opset is None:
+    if opset is None and _needs_opset(proto):
         raise ModelError(f"{path} does not say its opset (no opset_import for the default domain)")
-    if not 1 <= opset <= newest:
+    if opset is not None and not 1 <= opset <= newest:
         raise ModelError(
             f"{path} has opset {opset}; onnx {onnx.__version__} knows 1 to {newest}: "
             "upgrade onnx or convert the model"
@@ -322,6 +323,13 @@ def _check_names(proto: onnx.ModelProto, path: Path) -> None:
                     f"{path} is not a valid model: {name!r}, at a {node.op_type!s} node, is not "
                     "UTF-8; names in ONNX are"
                 )
+
+
+def _needs_opset(proto: onnx.ModelProto) -> bool:
+    """Whether a node is of the default domain or becomes ops of it, or nothing is imported."""
+    bodies = [node for function in proto.functions for node in function.node]
+    domains = {node.domain for node in with_bodies([*proto.graph.node, *bodies])}
+    return not proto.opset_import or not domains.isdisjoint(("", "ai.onnx", DOMAIN))
 
 
 def _complete(graph: onnx.GraphProto) -> None:

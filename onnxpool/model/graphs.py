@@ -49,7 +49,7 @@ class _Importer:
         model = self._model
         graph = gs.Graph(
             name=model.graph.name,
-            opset=default_opset(model.opset_import),
+            opset=default_opset(model.opset_import) or 0,
             import_domains=model.opset_import,
             functions=functions,
             ir_version=model.ir_version,
@@ -62,7 +62,7 @@ class _Importer:
         graph = gs.Function(
             proto.name,
             domain=proto.domain,
-            opset=default_opset(proto.opset_import) or default_opset(self._model.opset_import),
+            opset=default_opset(proto.opset_import) or default_opset(self._model.opset_import) or 0,
             import_domains=proto.opset_import,
             attrs=dict.fromkeys(proto.attribute),
         )

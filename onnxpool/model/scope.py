@@ -25,7 +25,7 @@ class Scope:
         graph: the graph to match on and to change; a `gs.Function` for the body of a function.
             A node that came with the model may be removed or moved, not changed.
         proto: where `splice` puts the changes; a `FunctionProto` for the body of a function.
-        opset: version of the default domain that holds here.
+        opset: version of the default domain that holds here; 0: it is not used.
         opset_import: the domains that may be used here, of the model or of the function.
         ir_version: of the model.
         outer: the scope around the body of a control flow node.

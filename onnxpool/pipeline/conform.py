@@ -38,11 +38,17 @@ def wanted_opset(file: ModelFile, target: Target | None, opset: int | None) -> i
     """The opset that the result gets: as asked for, else the target's where the model's is newer.
 
     Raises:
-        ArgumentError: the target does not take it, or it is below what lowering serves.
+        ArgumentError: the target does not take it, it is below what lowering serves, or the model
+            has none.
     """
     if opset is None:
         newest = target.opset if target else file.opset
         opset = min(newest, file.opset)
+    elif not file.opset:
+        raise ArgumentError(
+            "the model uses no op of ONNX's own domain and has no opset to convert; "
+            "leave --opset out"
+        )
     elif target and opset > target.opset:
         raise ArgumentError(
             f"opset {opset} is not for {target.name}, which takes at most {target.opset}; "

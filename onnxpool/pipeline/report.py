@@ -114,7 +114,8 @@ class Report:
 
     Attributes:
         model: where the model came from; empty for a model in memory.
-        opset: version of the default domain; of the result, where there is one.
+        opset: version of the default domain, 0 where no op of it is used; of the result, where
+            there is one.
         findings: in graph order.
         before, after: the model as it came and as it is now.
         notes: what kept the tool from looking closer, such as unknown shapes.

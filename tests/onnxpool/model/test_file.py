@@ -10,7 +10,8 @@ import onnx_graphsurgeon as gs
 import pytest
 from onnx import TensorProto
 
-from onnxpool.errors import ExternalDataError, ModelError, OutputError
+import onnxpool
+from onnxpool.errors import ArgumentError, ExternalDataError, ModelError, OutputError
 from onnxpool.model.file import ModelFile
 from onnxpool.model.shapes import infer
 from tests.onnxpool.model.test_scope import NESTED, model
@@ -61,6 +62,12 @@ def with_opset(*versions: tuple[str, int]) -> bytes:
     return proto.SerializeToString()
 
 
+def of_the_dialect_alone() -> bytes:
+    text = """<ir_version: 9, opset_import: ["onnxpool" : 1]> g (float[1,1,4,4] x) => (float y)
+        { y = onnxpool.AdaptiveAveragePool <output_size = [3, 3]> (x) }"""
+    return model(text).SerializeToString()
+
+
 def invalid() -> bytes:
     proto = model()
     proto.graph.node[0].op_type = "Rulu"
@@ -84,6 +91,7 @@ def without_nodes() -> bytes:
         (without_nodes(), "the graph has no nodes"),
         (with_opset(), "does not say its opset"),
         (with_opset(("com.microsoft", 1)), "does not say its opset"),
+        (of_the_dialect_alone(), "does not say its opset"),
         (with_opset(("", 999)), "has opset 999; onnx"),
         (with_opset(("", 0)), "has opset 0; onnx"),
         (invalid(), "is not a valid model: No Op registered for Rulu"),
@@ -97,6 +105,21 @@ def test_refuses_what_is_no_model(tmp_path: Path, data: bytes, message: str) -> 
     assert message in str(error.value)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+OTHER_DOMAIN = """<ir_version: 9, opset_import: ["ai.onnx.ml" : 3]>
+    g (float[2,3] x) => (float[2,3] y) { y = ai.onnx.ml.Normalizer <norm = "L2"> (x) }"""
+
+
+def test_a_model_without_ops_of_the_default_domain_needs_no_opset(tmp_path: Path) -> None:
+    data = model(OTHER_DOMAIN).SerializeToString()
+    (tmp_path / "in.onnx").write_bytes(data)
+    result = onnxpool.rewrite(tmp_path / "in.onnx")
+    result.save(tmp_path / "out.onnx")
+    assert result.report.opset == 0
+    assert (tmp_path / "out.onnx").read_bytes() == data
+    with pytest.raises(ArgumentError, match="has no opset to convert; leave --opset out"):
+        onnxpool.rewrite(tmp_path / "in.onnx", opset=17)
 
 
 def test_refuses_paths_that_are_no_file(tmp_path: Path) -> None:
