@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 
+import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
@@ -19,6 +20,11 @@ _COST_NOTHING = frozenset(
     ["Abs", "Add", "Cast", "Clip", "Div", "Identity", "Max", "Min", "Mul", "Pad", "Relu", "Slice"]
 ) | frozenset(["Split", "Sub", "Where"])
 """To leave these out alone is no reason to touch a graph."""
+
+
+_POOLING = frozenset(
+    ["AveragePool", "GlobalAveragePool", "GlobalMaxPool", "MaxPool", "ReduceMax", "ReduceMean"]
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,11 +77,16 @@ def _as_custom_op(construct: Construct, opset: int, bodies: Bodies) -> Plan:
     """
     if construct.best and not isinstance(construct.op, PyramidPool):
         return Plan(False, construct.best)
+    if (why_not := _one_node(construct)) and not construct.is_wrong:
+        return Plan(False, why_not)
     if construct.is_dialect_node and construct.op.op_type() in bodies.in_model:
         return Plan(False, "a custom op already")
     dtype = onnx_type(construct.x.dtype)
     if dtype == onnx.TensorProto.BFLOAT16:
         raise lower.Unsupported("the library has no kernel for bfloat16")
+    epsilon = getattr(construct.op, "epsilon", None)
+    if dtype == onnx.TensorProto.DOUBLE and epsilon is not None and np.float32(epsilon) != epsilon:
+        raise lower.Unsupported(f"epsilon {epsilon} is no float32, as attributes are")
     inputs, outputs = 1 + len(construct.parameters), len(construct.regions)
     opset = bodies.opset or opset
     bodies.provide(Signature.of(construct.op, dtype, opset, inputs=inputs, outputs=outputs))
@@ -89,6 +100,8 @@ def _as_standard_ops(construct: Construct, opset: int, strategy: str) -> Plan:
     """
     if construct.best:
         return Plan(False, construct.best)
+    if (why_not := _one_node(construct)) and not construct.is_wrong:
+        return Plan(False, why_not)
     strategy = _strategy(construct, strategy)
     graph = _graph_of(construct, opset)
     try:
@@ -111,6 +124,14 @@ def _strategy(construct: Construct, strategy: str) -> str:
     if strategy not in ("auto", "matmul"):
         return strategy
     return "pool" if construct.uses_max_pool else "slice"
+
+
+def _one_node(construct: Construct) -> str:
+    """Why a construct should stay that is one standard node, but for what costs nothing."""
+    if construct.is_dialect_node or isinstance(construct.op, PyramidPool):
+        return ""
+    costly = [node.op for node in construct.nodes if node.op not in _COST_NOTHING]
+    return f"one {costly[0]} already" if len(costly) == 1 and costly[0] in _POOLING else ""
 
 
 def _not_worth_it(before: Counter[str], after: Counter[str]) -> str:

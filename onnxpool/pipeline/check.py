@@ -30,6 +30,7 @@ import itertools
 import math
 import os
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -96,6 +97,14 @@ class Trial:
         return [slot for slot, label in enumerate(self.labels) if label == _ORDINARY]
 
 
+class Deviation(NamedTuple):
+    """How far an output was off in one trial, and its greatest value there."""
+
+    output: int
+    off: float
+    largest: float
+
+
 class Probe:
     """A construct as it was, ready to be compared with what takes its place."""
 
@@ -153,8 +162,8 @@ class Probe:
 
     def _compare(self, pieces: dict[str, Piece]) -> Errors:
         nodes = [node for piece in pieces.values() for node in piece.nodes]
-        before: list[float] = []
-        after: list[float] = []
+        before: list[Deviation] = []
+        after: list[Deviation] = []
         for trial, judged in self._trials(constants.integers(nodes), constants.floats(nodes)):
             source = self._run_source(trial) if judged else None
             before += self._errors_before(trial, source)
@@ -169,8 +178,8 @@ class Probe:
                         "nothing was written"
                     ) from error
                 self._judge(title, piece, trial, found, source)
-                after += _relative_errors(trial, found)
-        return Errors(max(before, default=None), max(after, default=0.0))
+                after += _deviations(trial, found)
+        return Errors(_greatest_share(before), _greatest_share(after) or 0.0)
 
     def _given(self) -> list[gs.Tensor]:
         """X, and the parameters that the graph computes: what the region is run on."""
@@ -242,13 +251,13 @@ class Probe:
             f"{range_.low[at]:.9g} to {range_.high[at]:.9g}; nothing was written"
         )
 
-    def _errors_before(self, trial: Trial, source: Sequence[Array] | None) -> list[float]:
+    def _errors_before(self, trial: Trial, source: Sequence[Array] | None) -> list[Deviation]:
         """Those of the region as it was, in its own type, on ordinary values."""
         if source is None or self._construct.repair is not None or not trial.ordinary:
             return []
         if self._as_it_runs is not None:
             source = self._as_it_runs(trial.inputs)
-        return _relative_errors(trial, source)
+        return _deviations(trial, source)
 
     def _trials(
         self, whole_numbers: Sequence[int], magnitudes: Sequence[float]
@@ -408,20 +417,38 @@ def _by_slots(output: Array, range_: Range, title: str) -> Array:
     return output.astype(np.float64).reshape(range_.wanted.shape)
 
 
-def _relative_errors(trial: Trial, found: Sequence[Array]) -> list[float]:
-    """Per output the error on ordinary values."""
+def _deviations(trial: Trial, found: Sequence[Array]) -> list[Deviation]:
+    """Those of each output on ordinary values."""
     slots = trial.ordinary
     pairs = zip(found, trial.ranges, strict=True)
-    return [_relative_error(y.reshape(r.wanted.shape)[slots], r.wanted[slots]) for y, r in pairs]
+    return [
+        Deviation(index, *_deviation(y.reshape(r.wanted.shape)[slots], r.wanted[slots]))
+        for index, (y, r) in enumerate(pairs)
+    ]
+
+
+def _deviation(found: Array, wanted: Array) -> tuple[float, float]:
+    """The greatest difference, and the greatest value; integers must be equal."""
+    wanted = wanted.reshape(found.shape)
+    if np.issubdtype(found.dtype, np.integer):
+        return (0.0 if np.array_equal(found, wanted) else math.inf), 1.0
+    off = np.max(np.abs(found.astype(np.float64) - wanted), initial=0.0)
+    return float(off), float(np.max(np.abs(wanted), initial=0.0))
+
+
+def _greatest_share(deviations: Sequence[Deviation]) -> float | None:
+    """Of all outputs the greatest difference as a share of the greatest value of that output."""
+    shares = []
+    for output in {deviation.output for deviation in deviations}:
+        own = [deviation for deviation in deviations if deviation.output == output]
+        shares.append(max(d.off for d in own) / (max(d.largest for d in own) or 1.0))
+    return max(shares, default=None)
 
 
 def _relative_error(found: Array, wanted: Array) -> float:
-    """The greatest difference as a share of the greatest value; integers must be equal."""
-    wanted = wanted.reshape(found.shape)
-    if np.issubdtype(found.dtype, np.integer):
-        return 0.0 if np.array_equal(found, wanted) else math.inf
-    largest = float(np.max(np.abs(wanted), initial=0.0)) or 1.0
-    return float(np.max(np.abs(found.astype(np.float64) - wanted), initial=0.0)) / largest
+    """The greatest difference as a share of the greatest value."""
+    off, largest = _deviation(found, wanted)
+    return off / (largest or 1.0)
 
 
 def _in_words(shape: Sequence[int]) -> str:

@@ -29,13 +29,13 @@ def applies(region: Region) -> bool:
     if len(region.nodes) != 1:
         return False
     (node,) = region.nodes
-    return node.op == "ArgMax" or (is_pool(node) and is_float(region.y.dtype))
+    return node.op == "ArgMax" or is_pool(node)
 
 
 def judge(region: Region) -> Construct | Declined | None:
     """Judge a region of one pooling node, which is `best` as it is."""
     (node,) = region.nodes
-    if node.op == "ArgMax":
+    if not is_float(region.y.dtype):
         return None
     x, y = shape_of(region.x), shape_of(region.y)
     if node.op in ("AveragePool", "MaxPool") and not _is_adaptive(node, x, y):

@@ -24,6 +24,9 @@ from onnxpool.rewrites.region.terms import (
     uniform,
 )
 
+_LEAST_FACTOR = 1e-8
+"""No window has so many elements."""
+
 
 def join(tables: Sequence[Rows]) -> tuple[Rows, list[int]]:
     """One table of all rows, and at which number those of each table begin.
@@ -122,6 +125,7 @@ def combined(rows: Sums, ids: Ids, weights: Array) -> Sums:
     offsets = np.where(there, picked(rows.offset, ids), 0.0)
     if not (np.isfinite(offsets).all() and np.isfinite(weights).all()):
         raise NotUnderstood("a sum with an infinite constant")
+    check_factors(weights)
     terms = np.where(there[..., None], rows.terms[ids], NOTHING).reshape(count, width)
     scaled = (picked(rows.weights, ids) * weights[..., None]).reshape(count, width)
     offset = (offsets * weights).sum(axis=1)
@@ -137,6 +141,18 @@ def combined(rows: Sums, ids: Ids, weights: Array) -> Sums:
             summed=uniform(count, np.bool_(True)),
         )
     )
+
+
+def check_factors(factors: Array) -> None:
+    """Refuse factors by which values that the dtype holds could leave it.
+
+    Raises:
+        NotUnderstood: one of them is too small or too great.
+    """
+    magnitudes = np.abs(factors[factors != 0])
+    extreme = magnitudes[(magnitudes < _LEAST_FACTOR) | (magnitudes > 1 / _LEAST_FACTOR)]
+    if extreme.size:
+        raise NotUnderstood(f"a factor of {extreme.flat[0]:.3g}, under which values are lost")
 
 
 def _common(values: Array, ids: Ids, there: Array, rows: Sums) -> Array:

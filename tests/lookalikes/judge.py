@@ -75,7 +75,8 @@ def judge(graph: Lookalike, **options: Any) -> Verdict:
         return Verdict("left", found=found)
     if any(finding.repair for finding in findings):
         return Verdict("repaired", found=found)
-    difference = compare(graph, result.model)
+    asked = bool(options.get("strategy")) or options.get("to") == "custom-op"
+    difference = compare(graph, result.model, lowest=asked)
     caught = ""
     try:
         onnxpool.rewrite(graph.model, **options)
@@ -90,7 +91,7 @@ def judge(graph: Lookalike, **options: Any) -> Verdict:
     return Verdict("equal", found=found)
 
 
-def compare(graph: Lookalike, rewritten: onnx.ModelProto) -> str:
+def compare(graph: Lookalike, rewritten: onnx.ModelProto, *, lowest: bool = False) -> str:
     """Where a model differs from its source, in words; empty where it does not.
 
     Raises:
@@ -98,7 +99,7 @@ def compare(graph: Lookalike, rewritten: onnx.ModelProto) -> str:
     """
     before, after = _session(graph.model), _session(rewritten)
     rounding: Rounding | None = None
-    promises = _Promises.of(graph.model, rewritten)
+    promises = dataclasses.replace(_Promises.of(graph.model, rewritten), lowest=lowest)
     ran = False
     shapes = inputs.shapes(graph.model, rewritten)
     full = shapes[min(len(shapes) - 1, 5)]
@@ -151,16 +152,20 @@ class _Promises:
     Attributes:
         by_order: the source takes maxima: ONNX Runtime's pass over a NaN or not by where it stands.
         spread, spreads: the source, and the result, has a product of matrices or a CumSum.
+        lowest: the result was asked for in another form of maxima, by a strategy or as a custom op:
+            MaxPool answers the lowest finite number for a window of -inf, the others -inf.
     """
 
     by_order: bool
     spread: bool
     spreads: bool
+    lowest: bool
 
     @classmethod
     def of(cls, before: onnx.ModelProto, after: onnx.ModelProto) -> _Promises:
         old, new = _op_types(before), _op_types(after)
-        return cls(bool(old & _MAXIMA), bool(old & _PRODUCTS), bool(new & _PRODUCTS))
+        by_order, spread, spreads = old & _MAXIMA, old & _PRODUCTS, new & _PRODUCTS
+        return cls(bool(by_order), bool(spread), bool(spreads), lowest=False)
 
     def bound(self, found: Array, wanted: Array, exact: Array, bound: Array) -> Array:
         """`bound`, infinite where nothing is promised."""
@@ -169,6 +174,9 @@ class _Promises:
         loose = np.zeros(wanted.shape, bool)
         if self.by_order:
             loose |= np.isnan(_wide(np.asarray(exact))) | (wanted.dtype.kind != "f")
+        if self.lowest and wanted.dtype.kind == "f":
+            none = [(y == -np.inf) | (y == np.finfo(y.dtype).min) for y in (found, wanted)]
+            loose |= none[0] & none[1]
         if self.spread:
             loose |= ~np.isfinite(_wide(wanted))
         if self.spreads:

@@ -11,6 +11,7 @@ import numpy as np
 from onnxpool.ops.op import Array
 from onnxpool.rewrites.region.combine import (
     broadcast,
+    check_factors,
     combined,
     compressed,
     constant_like,
@@ -304,6 +305,7 @@ def scaled(x: Value, factor: Array) -> Value:
     by = constant_rows(beside)
     if not np.isfinite(by).all():
         raise NotUnderstood("an infinite multiple")
+    check_factors(by)
     if isinstance(x.rows, Logarithms):
         rows = x.rows.take(x.ids.reshape(-1))
         return x.with_rows(dataclasses.replace(rows, factor=rows.factor * by))

@@ -360,9 +360,9 @@ def evaluated_gem() -> nn.Module:
             evaluated_gem,
             {"path": Path("nowhere/m.onnx")},
             OutputError,
-            "nowhere/m.onnx cannot be written: No such file",
+            "nowhere/m.onnx cannot be written: there is no folder",
         ),
-        (evaluated_gem, {"path": Path()}, OutputError, "it is a folder"),
+        (evaluated_gem, {"path": Path()}, OutputError, "is a folder, wanted the name of a file"),
         (lambda: gem.gem().train(), {}, ArgumentError, r"call its eval\(\)"),
         (
             lambda: Function(torch.linalg.eigvals).eval(),
