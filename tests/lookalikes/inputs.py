@@ -126,7 +126,7 @@ def _few(rng: np.random.Generator, shape: Shape) -> Iterator[tuple[str, Array]]:
 def _numbers_of(
     rng: np.random.Generator, shape: Shape, dtype: np.dtype[Any]
 ) -> Iterator[tuple[str, Array]]:
-    limits: Any = ml_dtypes.finfo(dtype)
+    limits: Any = ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
     normal = rng.standard_normal(shape)
     yield "normal", normal
     yield "zeros", np.zeros(shape)

@@ -106,7 +106,7 @@ class Rounding:
             "evaluator_cls": None,
             "new_ops": {},
         }
-        return op(node, parameters).run  # type: ignore[no-any-return]
+        return op(node, parameters).run
 
 
 def _wide(value: Array) -> Array:
@@ -125,19 +125,21 @@ def _error_of(name: str, values: Mapping[str, Array], errors: Mapping[str, Array
 
 
 def _unit(dtype: np.dtype[Any]) -> float:
-    return float(ml_dtypes.finfo(dtype).eps) / 2 if _is_float(dtype) else 0.0
+    return float(_limits(dtype).eps) / 2 if _is_float(dtype) else 0.0
+
+
+def _limits(dtype: Any) -> Any:
+    return ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
 
 
 def _least(dtype: np.dtype[Any]) -> float:
-    return float(ml_dtypes.finfo(dtype).smallest_subnormal) if _is_float(dtype) else 0.0
+    return float(_limits(dtype).smallest_subnormal) if _is_float(dtype) else 0.0
 
 
 def _greatest_of(unit: float) -> float:
     """The greatest number of the type that has this unit roundoff."""
     types = (ml_dtypes.bfloat16, np.float16, np.float32, np.float64)
-    return next(
-        (float(ml_dtypes.finfo(t).max) for t in types if _unit(np.dtype(t)) == unit), np.inf
-    )
+    return next((float(_limits(t).max) for t in types if _unit(np.dtype(t)) == unit), np.inf)
 
 
 def _is_float(dtype: np.dtype[Any]) -> bool:
@@ -148,7 +150,7 @@ def _overflown(value: Array, bound: Array, dtype: np.dtype[Any] | None) -> Array
     bound = np.where(np.isnan(bound), np.inf, bound)
     if dtype is None or not _is_float(dtype):
         return bound
-    limit = float(ml_dtypes.finfo(dtype).max)
+    limit = float(_limits(dtype).max)
     return np.where(np.isfinite(value) & (np.abs(value) + bound > limit), np.inf, bound)
 
 

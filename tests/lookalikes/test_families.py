@@ -10,14 +10,13 @@ from tests.lookalikes.judge import verdicts
 from tests.lookalikes.lookalike import Lookalike
 from tests.lookalikes.registry import FAMILIES
 
-GRAPHS = [
-    pytest.param(graph, id=f"{family}: {graph.name}")
-    for family, graphs in FAMILIES.items()
-    for graph in graphs()
-]
+GRAPHS = {
+    f"{family}: {graph.name}": graph for family, graphs in FAMILIES.items() for graph in graphs()
+}
+FOUND = {name: graph for name, graph in GRAPHS.items() if graph.found}
 
 
-@pytest.mark.parametrize("graph", GRAPHS)
+@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
 def test_a_rewrite_changes_no_value(graph: Lookalike) -> None:
     wrong = [
         f"{graph.name}, {options or 'by default'}: {verdict}"
@@ -27,7 +26,7 @@ def test_a_rewrite_changes_no_value(graph: Lookalike) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("graph", [p for p in GRAPHS if p.values[0].found])
+@pytest.mark.parametrize("graph", FOUND.values(), ids=FOUND)
 def test_pooling_is_found(graph: Lookalike) -> None:
     import onnxpool
 
@@ -35,5 +34,7 @@ def test_pooling_is_found(graph: Lookalike) -> None:
 
 
 def test_names_are_unique() -> None:
-    names = Counter(param.id for param in GRAPHS)
+    names = Counter(
+        f"{family}: {graph.name}" for family, graphs in FAMILIES.items() for graph in graphs()
+    )
     assert [name for name, count in names.items() if count > 1] == []

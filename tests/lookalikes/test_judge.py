@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -13,7 +15,7 @@ from tests.lookalikes.pieces import adaptive, bins, matrix, plane_bins
 _PLANE = (1, 3, 6, 5)
 
 
-def _mean(text: str, **constants: object) -> Lookalike:
+def _mean(text: str, **constants: Any) -> Lookalike:
     return lookalike("mean", text, _PLANE, **constants)
 
 

@@ -95,12 +95,12 @@ def _reductions() -> Iterator[Lookalike]:
                     (2, 3, 4, 5),
                 )
     for op in ("ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceSum", "ReduceMin"):
-        axes = "(X, a)" if op == "ReduceSum" else "(X)"
+        operands = "(X, a)" if op == "ReduceSum" else "(X)"
         given = "" if op == "ReduceSum" else "<axes=[2, 3]>"
         constants: dict[str, Any] = {"a": [2, 3]} if op == "ReduceSum" else {}
-        yield lookalike(f"{op}", f"Y = {op}{given}{axes}", _X, **constants)
+        yield lookalike(f"{op}", f"Y = {op}{given}{operands}", _X, **constants)
         yield lookalike(
-            f"{op} / 49", f"s = {op}{given}{axes}\nY = Div(s, n)", _X, n=49.0, **constants
+            f"{op} / 49", f"s = {op}{given}{operands}\nY = Div(s, n)", _X, n=49.0, **constants
         )
     yield lookalike(
         "ReduceSum of no axes, noop",

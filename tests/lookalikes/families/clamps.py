@@ -104,7 +104,9 @@ def _gem() -> Iterator[Lookalike]:
         "Relu": "Y = Relu(g)",
     }.items():
         text = _power("a = Clip(X, lo)").replace("Y = Pow", "g = Pow")
-        extra = {"hi": 1000.0} if "hi" in clamp else {"least": 1e-3} if "least" in clamp else {}
+        extra: dict[str, Any] = (
+            {"hi": 1000.0} if "hi" in clamp else {"least": 1e-3} if "least" in clamp else {}
+        )
         yield lookalike(f"GeM 3, {name} behind", f"{text}\n{clamp}", _X, **values, **extra)
 
 

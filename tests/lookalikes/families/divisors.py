@@ -23,7 +23,7 @@ def graphs() -> Iterator[Lookalike]:
 
 def _counted() -> Iterator[Lookalike]:
     for limit in (50, 200, 1000, 4000):
-        edits = {
+        edits: dict[str, tuple[str, dict[str, Any]]] = {
             f"at most {limit}": ("k = Min(n, c)", {"c": limit}),
             f"at least {limit}": ("k = Max(n, c)", {"c": limit}),
             f"modulo {limit}": ("m = Mod(n, c)\nk = Max(m, one)", {"c": limit, "one": 1}),
@@ -40,16 +40,16 @@ def _counted() -> Iterator[Lookalike]:
             yield lookalike(
                 f"count {name}", f"{_COUNT}{text}\n{_MEAN}", _PLANE, **_BASE, **constants
             )
-    edits = {
+    once = {
         "plus 1": ("k = Add(n, c)", 1),
         "less 1, at least 1": ("m = Sub(n, c)\nk = Max(m, c)", 1),
         "halved and doubled": ("m = Div(n, c)\no = Mul(m, c)\nk = Max(o, c)", 2),
         "of rows alone": ("k = Gather(sh, c)", 2),
         "of columns alone": ("k = Gather(sh, c)", 3),
     }
-    for name, (text, c) in edits.items():
+    for name, (text, c) in once.items():
         yield lookalike(f"count {name}", f"{_COUNT}{text}\n{_MEAN}", _PLANE, c=c, **_BASE)
-    rounded = {
+    rounded: dict[str, tuple[str, dict[str, Any]]] = {
         "a float16": ("h = Cast<to=10>(n)\nk = Cast<to=7>(h)", {}),
         "a uint8": ("h = Cast<to=2>(n)\nk = Cast<to=7>(h)", {}),
         "a float, + 0.4": ("h = Cast<to=1>(n)\ni = Add(h, c)\nk = Cast<to=7>(i)", {"c": 0.4}),

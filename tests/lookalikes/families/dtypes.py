@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from onnx import TensorProto
@@ -11,6 +12,7 @@ from tests.lookalikes.lookalike import Lookalike, lookalike
 from tests.lookalikes.pieces import adaptive, bins, matrix
 
 _X = (1, 2, 6, 5)
+_INTEGERS: tuple[type[np.integer[Any]], ...] = (np.int32, np.int64, np.uint8, np.int8)
 
 
 def graphs() -> Iterator[Lookalike]:
@@ -23,7 +25,7 @@ def graphs() -> Iterator[Lookalike]:
 def _floats() -> Iterator[Lookalike]:
     for dtype in (np.float16, np.float64):
         name = np.dtype(dtype).name
-        for title, text, constants in (
+        edits: tuple[tuple[str, str, dict[str, Any]], ...] = (
             ("mean + eps", "m = ReduceMean<axes=[2, 3]>(X)\nY = Add(m, e)", {"e": 1e-6}),
             ("mean x c", "m = ReduceMean<axes=[2, 3]>(X)\nY = Mul(m, c)", {"c": 0.998}),
             (
@@ -44,7 +46,8 @@ def _floats() -> Iterator[Lookalike]:
             ),
             ("last index", "Y = ArgMax<axis=2, select_last_index=1>(X)", {}),
             ("at most 65504", "a = Clip(X, , hi)\nY = ReduceMean<axes=[2, 3]>(a)", {"hi": 65504.0}),
-        ):
+        )
+        for title, text, constants in edits:
             yield lookalike(f"{name}, {title}", text, _X, dtype=dtype, **constants)
     tiny = 1 + 2.0**-40
     yield lookalike(
@@ -125,7 +128,7 @@ def _casts() -> Iterator[Lookalike]:
 
 
 def _integers() -> Iterator[Lookalike]:
-    for dtype in (np.int32, np.int64):
+    for dtype in _INTEGERS[:2]:
         name = np.dtype(dtype).name
         yield lookalike(f"{name}, ReduceMean", "Y = ReduceMean<axes=[2, 3]>(X)", _X, dtype=dtype)
         yield lookalike(
@@ -142,7 +145,7 @@ def _integers() -> Iterator[Lookalike]:
             ax=[2, 3],
             n=np.array(30, dtype),
         )
-    for dtype in (np.int32, np.int64, np.uint8, np.int8):
+    for dtype in _INTEGERS:
         name = np.dtype(dtype).name
         yield lookalike(f"{name}, ReduceMax", "Y = ReduceMax<axes=[2, 3]>(X)", _X, dtype=dtype)
         text, constants = bins(adaptive(6, 4), 2, "ReduceMax")
@@ -156,7 +159,7 @@ def _integers() -> Iterator[Lookalike]:
             _X,
             dtype=dtype,
         )
-    for dtype in (np.uint8, np.int8):
+    for dtype in _INTEGERS[2:]:
         yield lookalike(
             f"{np.dtype(dtype).name}, MaxPool",
             "Y = MaxPool<kernel_shape=[2, 5], strides=[2, 5]>(X)",

@@ -113,7 +113,7 @@ def _products() -> Iterator[Lookalike]:
         "exp of 3 log, shifted": "a = Clip(X, lo)\nc = Log(a)\nd = Mul(c, p)\nf = Add(d, e)\n"
         "b = Exp(f)",
     }.items():
-        values = {"lo": 1e-6, "p": 3.0, "p1": 3.001, "e": 1e-4, "q": 1 / 3}
+        values: dict[str, Any] = {"lo": 1e-6, "p": 3.0, "p1": 3.001, "e": 1e-4, "q": 1 / 3}
         used = {k: v for k, v in values.items() if f", {k})" in f"{text}\n{mean}"}
         yield lookalike(f"root of {name}", f"{text}\n{mean}", _X, **used)
     yield lookalike(
@@ -130,7 +130,7 @@ def _products() -> Iterator[Lookalike]:
 
 
 def _other_means() -> Iterator[Lookalike]:
-    ax = {"ax": [2, 3]}
+    ax: dict[str, Any] = {"ax": [2, 3]}
     for r in (1.0, 2.0, 0.01):
         yield lookalike(
             f"log-mean-exp, {r:g}",

@@ -82,7 +82,7 @@ def _across() -> Iterator[Lookalike]:
     mean = _function("mean", ["a"], "y = ReduceMean<axes=[2, 3]>(a)")
     nested = _function("nested", ["a", "b"], "m = local.mean(a)\ny = local.shifted(m, b)")
     gem = "l = Clip(X, lo)\nb = {}(l, p)\nm = {}(b)\n{}Y = {}({}, q)"
-    values = {"lo": 1e-6, "p": 3.0, "q": 1 / 3}
+    values: dict[str, Any] = {"lo": 1e-6, "p": 3.0, "q": 1 / 3}
     calls = ("local.power", "local.mean", "", "local.power", "m")
     plain = ("Pow", "ReduceMean<axes=[2, 3]>", "", "Pow", "m")
     yield lookalike(

@@ -53,7 +53,7 @@ def _planes() -> Iterator[Lookalike]:
             name, spans = list(_edits(right[axis], (7, 8)[axis]))[2]
             tables = [*right]
             tables[axis] = spans
-            text, constants = plane_bins(*tables, op)
+            text, constants = plane_bins(tables[0], tables[1], op)
             yield lookalike(
                 f"{op} of a plane, axis {axis}, {name}", text, (1, 2, 7, 8), **constants
             )

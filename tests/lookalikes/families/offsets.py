@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -98,7 +99,7 @@ def _around_a_plane() -> Iterator[Lookalike]:
 def _normalisations() -> Iterator[Lookalike]:
     for opset in (13, 17, 18):
         axes = "ReduceMean<axes=[-1]>({})" if opset < 18 else "ReduceMean({}, ax)"
-        constants = {} if opset < 18 else {"ax": [-1]}
+        constants: dict[str, Any] = {} if opset < 18 else {"ax": [-1]}
         square = axes.format("q")
         tail = f"m = {square}\nv = Add(m, e)\nr = Sqrt(v)\n"
         rms = {
@@ -107,7 +108,7 @@ def _normalisations() -> Iterator[Lookalike]:
             "Pow": f"q = Pow(X, two)\n{tail}Y = Div(X, r)",
         }
         for name, text in rms.items():
-            more = {"two": 2.0} if name == "Pow" else {}
+            more: dict[str, Any] = {"two": 2.0} if name == "Pow" else {}
             for eps in (1e-5, 1e-6, 1e-12):
                 yield lookalike(
                     f"RMSNorm {name} {eps:g} opset {opset}",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tests.lookalikes.lookalike import Lookalike, lookalike
-from tests.lookalikes.pieces import adaptive, bins, matrix, plane_bins
+from tests.lookalikes.pieces import Piece, adaptive, bins, matrix, plane_bins
 
 _OPS = ("ReduceMean", "ReduceMax")
 
@@ -36,7 +36,7 @@ def _windows() -> Iterator[Lookalike]:
                     f"{op} {length} to {count}, {name}", text, (1, 2, length), **constants
                 )
             text, constants = bins(spans, 2, op, y="m")
-            behind = {
+            behind: dict[str, Piece] = {
                 "Gather": ("Y = Gather<axis=2>(m, i)", {"i": [1, 0, *range(2, count)]}),
                 "reversed by a Slice": (
                     "Y = Slice(m, s, e, a, d)",
@@ -55,7 +55,7 @@ def _windows() -> Iterator[Lookalike]:
 
 def _turned() -> Iterator[Lookalike]:
     x = (1, 2, 6, 6)
-    befores = {
+    befores: dict[str, Piece] = {
         "transposed": ("t = Transpose<perm=[0, 1, 3, 2]>(X)", {}),
         "flipped": ("t = Slice(X, s, e, a, d)", {"s": [-1], "e": [-100], "a": [3], "d": [-1]}),
         "turned by half": (

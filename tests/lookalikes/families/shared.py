@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from tests.lookalikes.lookalike import Lookalike, lookalike
 from tests.lookalikes.pieces import adaptive, bins, plane_bins
@@ -68,7 +69,7 @@ def _inside_bins() -> Iterator[Lookalike]:
 
 def _inside_powers() -> Iterator[Lookalike]:
     gem = "a = Clip(X, lo)\nb = Pow(a, p)\nm = ReduceMean<axes=[2, 3]>(b)\nY = Pow(m, q)"
-    constants = {"lo": 1e-6, "p": 3.0, "q": 1 / 3}
+    constants: dict[str, Any] = {"lo": 1e-6, "p": 3.0, "q": 1 / 3}
     for name, outputs in {
         "the mean": ("Y", "m"),
         "the powers": ("Y", "b"),
@@ -122,7 +123,7 @@ def _pyramids() -> Iterator[Lookalike]:
             "one scaled": level("b", op, 6) + "\nB = Mul(b, c)",
         }.items():
             text = "\n".join([levels[3], levels[0], wrong, levels[2]])
-            values = {"c": 1.0001} if "c)" in wrong else {}
+            values: dict[str, Any] = {"c": 1.0001} if "c)" in wrong else {}
             yield lookalike(f"{op}, pyramid, {name}", text, x, out=("A", "B", "C", "D"), **values)
         yield lookalike(
             f"{op}, pyramid, all of it in one",
@@ -144,9 +145,9 @@ def _pyramids() -> Iterator[Lookalike]:
             **a,
             **b,
         )
-        wrong = adaptive(13, 6)
-        wrong[3] = (wrong[3][0], wrong[3][1] + 1)
-        three, c = bins(wrong, 2, op, y="B")
+        spans = adaptive(13, 6)
+        spans[3] = (spans[3][0], spans[3][1] + 1)
+        three, c = bins(spans, 2, op, y="B")
         yield lookalike(
             f"{op}, pyramid of bins, one wrong window",
             f"{one}\n{three}",

@@ -8,7 +8,7 @@ from typing import Any
 from tests.lookalikes.lookalike import Lookalike, lookalike
 
 _X = (1, 2, "L")
-_BASE = {"i": 2, "ax": [2], "z": [0]}
+_BASE: dict[str, Any] = {"i": 2, "ax": [2], "z": [0]}
 
 
 def graphs() -> Iterator[Lookalike]:
@@ -39,7 +39,7 @@ def _ends() -> Iterator[Lookalike]:
     for op in ("ReduceMean", "ReduceMax"):
         for name, (text, numbers) in edits.items():
             for c in numbers:
-                one = {"one": 1} if "one)" in text else {}
+                one: dict[str, Any] = {"one": 1} if "one)" in text else {}
                 yield lookalike(
                     f"{op} of the first {name.format(c, c)}",
                     f"sh = Shape(X)\nn = Gather(sh, i)\n{text}\ne = Unsqueeze(k, z)\n"
@@ -69,7 +69,7 @@ _RIGHT = (
     "h = Div(n, two)\nm1 = Add(n, one)\ng = Div(m1, two)\ns0 = Identity(zero)\ne0 = Identity(g)\n"
     "s1 = Identity(h)\ne1 = Identity(n)"
 )
-_NUMBERS = {"zero": 0, "one": 1, "two": 2}
+_NUMBERS: dict[str, Any] = {"zero": 0, "one": 1, "two": 2}
 
 
 def _halves() -> Iterator[Lookalike]:
@@ -93,7 +93,7 @@ def _halves() -> Iterator[Lookalike]:
     for op in ("ReduceMean", "ReduceMax"):
         for name, text in edits.items():
             number = next((int(w) for w in name.split() if w.isdigit() and len(w) > 1), None)
-            more = {} if number is None else {"c": number}
+            more: dict[str, Any] = {} if number is None else {"c": number}
             yield lookalike(
                 f"{op} of halves, {name}", _bins(text, 2, op), _X, **_BASE, **_NUMBERS, **more
             )
@@ -113,7 +113,7 @@ def _floats() -> Iterator[Lookalike]:
         ),
     }
     for name, (text, half) in edits.items():
-        less = {"less": 0.4} if "less" in text else {}
+        less: dict[str, Any] = {"less": 0.4} if "less" in text else {}
         bounds = (
             f"{text}\nh = Cast<to=7>(g1)\ns0 = Identity(zero)\ne0 = Sub(n, h)\n"
             "s1 = Identity(h)\ne1 = Identity(n)"
@@ -180,7 +180,7 @@ Y = MatMul(X, w)"""
 
 
 def _matrices() -> Iterator[Lookalike]:
-    numbers = {"zero": 0, "one": 1, "behind": [1], "i": 2}
+    numbers: dict[str, Any] = {"zero": 0, "one": 1, "behind": [1], "i": 2}
     edits = {
         "s at most 100": ("s = Div(p, o)", "s9 = Div(p, o)\ns = Min(s9, c)", 100),
         "e at most 150": ("e = Div(p2, o)", "e9 = Div(p2, o)\ne = Min(e9, c)", 150),
@@ -228,12 +228,13 @@ def _matrices() -> Iterator[Lookalike]:
                 **numbers,
                 **more,
             )
-    for name, (text, constants) in {
+    weights: dict[str, tuple[str, dict[str, Any]]] = {
         "1 / n": ("w = Reciprocal(f)", {}),
         "1 / (n + 1)": ("g = Add(f, one)\nw = Reciprocal(g)", {"one": 1.0}),
         "1 / Min(n, 300)": ("g = Min(f, c)\nw = Reciprocal(g)", {"c": 300.0}),
         "1 / n, at most 0.01 off": ("g = Mul(f, c)\nw = Reciprocal(g)", {"c": 1.01}),
-    }.items():
+    }
+    for name, (text, constants) in weights.items():
         yield lookalike(
             f"weights {name}",
             f"sh = Shape(X)\nn = Gather(sh, i)\nf = Cast<to=1>(n)\n{text}\ne = Unsqueeze(n, z)\n"

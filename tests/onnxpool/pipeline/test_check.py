@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from onnx import TensorProto, helper
 import onnxpool
 from onnxpool.errors import CheckError
 from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool
-from onnxpool.pipeline import survey
 from onnxpool.pipeline.node_check import NodeProbe
 from onnxpool.rewrites import lower
 from onnxpool.rewrites.graph.replace import replace
@@ -108,7 +108,7 @@ def test_a_wrong_form_is_not_written(
 
     model = dialect_model(op, shape)
     onnxpool.rewrite(model)
-    monkeypatch.setattr(survey.lower, "lower", wrong)
+    monkeypatch.setattr(lower, "lower", wrong)
     with pytest.raises(CheckError, match=r"^the rewritten region of tensor 'Y' is off: "):
         onnxpool.rewrite(model)
 
@@ -167,7 +167,7 @@ def number(value: float) -> gs.Constant:
     return gs.Constant(f"number {value}", np.array(value, np.float32))
 
 
-REPLACED = {
+REPLACED: dict[str, tuple[str, dict[str, Any], Callable[[Any, gs.Tensor], gs.Tensor]]] = {
     "a sum, offset": (
         "ReduceMean",
         {"axes": [2]},
@@ -201,10 +201,12 @@ def test_a_node_that_is_not_the_same_is_not_written(name: str) -> None:
     graph = node_model(op, **attributes)
     (node,) = graph.nodes
     kept = [graph.nodes[0].inputs[0]]
-    for emit, same in (
-        (lambda b, n: again(b, n), True),
-        (lambda b, n: [change(b, *again(b, n))], False),
-    ):
+
+    def changed(b: Any, node: gs.Node) -> list[gs.Tensor]:
+        (y,) = again(b, node)
+        return [change(b, y)]
+
+    for emit, same in ((again, True), (changed, False)):
         probe = NodeProbe(node, kept, 17)
         replace(graph, node, 17, emit)
         if same:

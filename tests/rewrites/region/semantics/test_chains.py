@@ -16,7 +16,7 @@ from tests.rewrites.region.semantics.net import Draw, Drawn, Net, Tensor, draw_n
 from tests.rewrites.region.semantics.powers import POWERS
 from tests.rewrites.region.semantics.sums import SUMS
 
-_EXAMPLES = 250
+_EXAMPLES = 80
 
 
 def some(drawn: Mapping[str, Drawn], *ops: str) -> dict[str, Drawn]:

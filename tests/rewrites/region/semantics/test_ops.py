@@ -18,7 +18,7 @@ from tests.rewrites.region.semantics.sums import SUMS
 
 DRAWN = {**MOVES, **SUMS, **POWERS, **MAXIMA, **ARITHMETIC}
 
-_EXAMPLES = 150
+_EXAMPLES = 60
 _LEAST_UNDERSTOOD = 0.3
 
 
