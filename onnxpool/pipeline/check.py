@@ -437,12 +437,10 @@ def _deviation(found: Array, wanted: Array) -> tuple[float, float]:
 
 
 def _greatest_share(deviations: Sequence[Deviation]) -> float | None:
-    """Of all outputs the greatest difference as a share of the greatest value of that output."""
-    shares = []
-    for output in {deviation.output for deviation in deviations}:
-        own = [deviation for deviation in deviations if deviation.output == output]
-        shares.append(max(d.off for d in own) / (max(d.largest for d in own) or 1.0))
-    return max(shares, default=None)
+    """The greatest difference as a share of the greatest value of all outputs."""
+    if not deviations:
+        return None
+    return max(d.off for d in deviations) / (max(d.largest for d in deviations) or 1.0)
 
 
 def _relative_error(found: Array, wanted: Array) -> float:

@@ -13,7 +13,7 @@ import onnxpool
 from onnxpool.errors import ArgumentError, CheckError
 from onnxpool.model.bodies import with_bodies
 from onnxpool.ops import DOMAIN, AdaptiveAveragePool, PyramidPool
-from onnxpool.pipeline import check
+from onnxpool.pipeline import check, piece
 from onnxpool.pipeline import rewrite as pipeline
 from onnxpool.rewrites.graph.run import Runner, kernels_missing
 from onnxpool.rewrites.lower import function_body
@@ -331,6 +331,7 @@ def test_a_wrong_kernel_is_not_relied_on(monkeypatch: pytest.MonkeyPatch) -> Non
             return tuple(y * self.factor for y in super().__call__(inputs))
 
     monkeypatch.setattr(check, "Runner", Wrong)
+    monkeypatch.setattr(piece, "Runner", Wrong)
     model = simple_model([dialect_node(AdaptiveAveragePool((5, 7)), "Y")], ["Y"])
     with pytest.raises(CheckError, match=r"'Y' with the custom-op library is off:"):
         onnxpool.rewrite(model, to="custom-op")
