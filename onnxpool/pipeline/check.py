@@ -1,47 +1,99 @@
-"""Every changed region is run before and after, and compared with its reference."""
+"""Every changed region is run before and after, on inputs and at sizes of the check's own.
+
+Nothing here knows how a region was recognised. What it was taken for, an op of the dialect, says
+where each element of each output may lie (rounding.py), and both must lie there: the region as it
+was, else it was taken for what it is not; and what stands in its place. Every channel of X gets
+another adversarial plane (inputs/adversarial.py); sizes that are open become those around the
+numbers in both graphs (inputs/critical_sizes.py).
+
+The region as it was is no judge where it is repaired, at other sizes than those at which it is said
+to be right; where no runtime takes it; and where it reads sizes that do not follow from X's.
+
+Infinities and NaN are compared where both forms promise the same:
+
+    average             in the windows that see them; a form with products (MatMul, Conv, CumSum)
+                        spreads them over their plane
+    generalised mean    the same; in the windows that see them, as the definition or the region as
+                        it was has it, or as ONNX Runtime's Clip has it, which makes an infinity the
+                        greatest number; or NaN
+    maximum, indices    infinities, always; but MaxPool has the lowest finite number for a window
+                        of -inf throughout. What a NaN does to the window that sees it is not
+                        defined in ONNX Runtime's ReduceMax, MaxPool and ArgMax: forms without them
+                        are the same there
+"""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import math
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-import ml_dtypes
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
 from onnxpool.errors import CheckError
+from onnxpool.inputs import adversarial, constants, critical_sizes
+from onnxpool.inputs.adversarial import Draw
 from onnxpool.inputs.values import draw, model_inputs
 from onnxpool.model.file import ModelFile
-from onnxpool.ops import AdaptiveMaxPool, GeMPool, PyramidPool
-from onnxpool.ops.op import DOMAIN, Array, Shape
-from onnxpool.rewrites.graph.cut import cut, needs_constants_alone, producers
+from onnxpool.ops import GeMPool, PyramidPool
+from onnxpool.ops.adaptive_pool import AdaptivePool
+from onnxpool.ops.op import Array
+from onnxpool.pipeline import rounding
+from onnxpool.pipeline.piece import Bodies, Piece, is_dialect
+from onnxpool.pipeline.rounding import Range
+from onnxpool.rewrites.graph.cut import needs_constants_alone, producers
 from onnxpool.rewrites.graph.run import RunError, Runner, evaluate, kernels_missing
-from onnxpool.rewrites.graph.tensors import is_float, numpy_type, onnx_type, shape_of
+from onnxpool.rewrites.graph.tensors import numpy_type, shape_of
 from onnxpool.rewrites.lift.construct import Construct
 from onnxpool.rewrites.lower.function_body import is_body
 
-Bodies = Sequence[onnx.FunctionProto]
-
-_ROUNDINGS = 32
-"""Roundings allowed besides those of the sum over a window, for powers, quotients and weights."""
+_MOST_ELEMENTS = 1 << 24
+"""Of X in all runs of a region at one size, unless the first run alone has more."""
+_ELEMENTS_AT_ONCE = 1 << 19
+_MOST_PLANES = 1 << 11
+_MOST_SIZES = 48
+_MOST_RIGHT_SIZES = 4
+_MOST_LEADS = 6
+_CHANNELS = 3
+"""Where their number is open."""
+_ORDINARY = "ordinary values"
 
 
 @dataclasses.dataclass(frozen=True)
 class Errors:
     """Greatest errors of a region against the float64 reference, relative to its output.
 
-    `before` is None where nothing runs the region as it was, a node of the dialect without a body,
-    or where it was wrong. `after` is the greater one of function body and kernel where a region
-    has both.
+    Measured on ordinary random input. `before` is None where nothing runs the region as it was, a
+    node of the dialect without a body, or where it was wrong. `after` is the greater one of
+    function body and kernel where a region has both.
     """
 
     before: float | None
     after: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """Inputs of a region, and where its outputs may lie.
+
+    Attributes:
+        inputs: X, and the parameters that the graph computes.
+        labels: what is in each slot of X, a slot being a channel of one element of the batch.
+        ranges: per output, with the slots as first axis.
+    """
+
+    inputs: tuple[Array, ...]
+    labels: Sequence[str]
+    ranges: Sequence[Range]
+
+    @property
+    def ordinary(self) -> list[int]:
+        return [slot for slot, label in enumerate(self.labels) if label == _ORDINARY]
 
 
 class Probe:
@@ -54,277 +106,313 @@ class Probe:
             bodies: the function bodies of dialect nodes.
         """
         self._construct = construct
+        self._op = construct.op
         self._shape = shape_of(construct.x) or ()
+        self._dtype = numpy_type(construct.x.dtype)
         self._parameters = [
             evaluate(p, opset) if needs_constants_alone(p) else None for p in construct.parameters
         ]
-        self._before: _Region | None = None
-        if construct.repair is not None:
+        given, outputs = self._given(), [region.y for region in construct.found]
+        nodes = producers(outputs, {tensor.name for tensor in given})
+        self._whole_numbers = set(constants.integers(nodes))
+        self._magnitudes = set(constants.floats(nodes))
+        self._source: Piece | None = None
+        self._as_it_runs: Piece | None = None
+        if construct.repair is not None and not construct.repair.right:
             return
         with contextlib.suppress(RunError):
-            self._before = _Region(self._given(), [r.y for r in construct.found], opset, bodies)
+            half = self._dtype.itemsize == 2
+            source = Piece(given, outputs, opset, bodies, promote=half)
+            if source.follows_from(self._shape):
+                self._source = source
+                if half and construct.repair is None:
+                    self._as_it_runs = Piece(given, outputs, opset, bodies)
 
     def compare(self, graph: gs.Graph, opset: int, bodies: Bodies = ()) -> Errors:
-        """Run the region as it was, and as it is in `graph` now, on seeded random inputs.
+        """Run the region as it was, and as it is in `graph` now.
 
         A node of the dialect is run by its body and, where the library is there, by its kernel.
 
         Raises:
-            CheckError: the new region does not run, or is less accurate than rounding explains.
+            CheckError: the region was not what it was taken for, or what is there now does not run,
+                or an element of it is not where rounding may bring it.
         """
         tensors = {t.name: t for node in graph.nodes for t in (*node.inputs, *node.outputs)}
         given = [tensors.get(tensor.name, tensor) for tensor in self._given()]
         outputs = [tensors.get(region.y.name, region.y) for region in self._construct.found]
-        nodes = producers(outputs, {tensor.name for tensor in given})
-        has_kernel = any(node.domain == DOMAIN for node in nodes) and not kernels_missing()
-        errors = [
-            self._compare(given, outputs, opset, bodies, kernels=kernels)
-            for kernels in ([False, True] if has_kernel else [False])
-        ]
-        return Errors(errors[0].before, max(each.after for each in errors))
-
-    def _compare(
-        self,
-        given: Sequence[gs.Tensor],
-        outputs: Sequence[gs.Tensor],
-        opset: int,
-        bodies: Bodies,
-        *,
-        kernels: bool,
-    ) -> Errors:
         title = f"the rewritten region of tensor {outputs[0].name!r}"
-        title += " with the custom-op library" * kernels
+        pieces: dict[str, Piece] = {}
         try:
-            worst = self._worst(_Region(given, outputs, opset, bodies, kernels=kernels))
+            pieces[title] = Piece(given, outputs, opset, bodies)
+            if is_dialect(pieces[title]) and not kernels_missing():
+                title += " with the custom-op library"
+                pieces[title] = Piece(given, outputs, opset, bodies, kernels=True)
         except RunError as error:
             raise CheckError(f"{title} does not run: {error}; nothing was written") from error
-        if not worst.after <= max(self._bound(), worst.before or 0.0):
-            before = "" if worst.before is None else f", the input model by {worst.before:.2g}"
-            raise CheckError(
-                f"{title} is off by {worst.after:.2g} of its greatest output{before}; "
-                "nothing was written"
-            )
-        return worst
+        return self._compare(pieces)
+
+    def _compare(self, pieces: dict[str, Piece]) -> Errors:
+        nodes = [node for piece in pieces.values() for node in piece.nodes]
+        before: list[float] = []
+        after: list[float] = []
+        for trial, judged in self._trials(constants.integers(nodes), constants.floats(nodes)):
+            source = self._run_source(trial) if judged else None
+            before += self._errors_before(trial, source)
+            for title, piece in pieces.items():
+                try:
+                    found = piece(trial.inputs)
+                except RunError as error:
+                    if judged and source is None and self._source is not None:
+                        continue  # Neither form takes this size.
+                    raise CheckError(
+                        f"{title} does not run at {_in_words(trial.inputs[0].shape)}: {error}; "
+                        "nothing was written"
+                    ) from error
+                self._judge(title, piece, trial, found, source)
+                after += _relative_errors(trial, found)
+        return Errors(max(before, default=None), max(after, default=0.0))
 
     def _given(self) -> list[gs.Tensor]:
         """X, and the parameters that the graph computes: what the region is run on."""
         parameters = zip(self._construct.parameters, self._parameters, strict=True)
         return [self._construct.x, *(p for p, value in parameters if value is None)]
 
-    def _worst(self, after: _Region) -> Errors:
-        errors: list[Errors] = []
-        for x, *drawn in self._inputs():
-            rest = iter(drawn)
-            parameters = [next(rest) if p is None else p for p in self._parameters]
-            wanted = self._construct.op.reference(_double(x), *map(_double, parameters))
-            regions = self._construct.regions
-            used = [w for w, r in zip(wanted, regions, strict=False) if r is not None]
-            before = _error(self._before, (x, *drawn), used) if self._before else None
-            errors.append(Errors(before, _error(after, (x, *drawn), used)))
-        known = [e.before for e in errors if e.before is not None]
-        return Errors(max(known, default=None), max(e.after for e in errors))
-
-    def _inputs(self) -> Iterator[tuple[Array, ...]]:
-        rng = np.random.default_rng(0)
-        op, dtype = self._construct.op, numpy_type(self._construct.x.dtype)
-        least = 0.05 if isinstance(op, GeMPool) and op.epsilon is None else -1.0
-        for shape in concrete_shapes(self._shape):
-            x = rng.uniform(least, 1.0, shape).astype(dtype)
-            if isinstance(op, GeMPool):
-                (p,) = self._construct.parameters
-                sizes = [d if isinstance(d, int) else 1 for d in p.shape or (1,)]
-                drawn: Array = rng.uniform(2.0, 4.0, sizes).astype(dtype)
-            else:
-                drawn = rng.integers(1, 9, len(getattr(op, "output_size", ())))
-            yield (x, drawn)[: len(self._given())]
-
-    def _bound(self) -> float:
-        op = self._construct.op
-        if isinstance(op, AdaptiveMaxPool) or (isinstance(op, PyramidPool) and op.mode == "max"):
-            return 0.0
-        plane = math.prod(d for d in self._shape[2:] if isinstance(d, int))
-        unit = _unit(self._construct.x)
-        return (_ROUNDINGS + 4 * math.sqrt(plane)) * unit
-
-
-class NodeProbe:
-    """A node as it was, ready to be compared with what takes its place."""
-
-    def __init__(self, node: gs.Node, reads: Sequence[gs.Tensor], opset: int) -> None:
-        """Take what is needed from the graph before it changes.
-
-        Args:
-            reads: what it is computed from; its inputs, or tensors before them.
-        """
-        read = {t.name: t for t in reads if t.name and not needs_constants_alone(t)}
-        self._given = list(read.values())
-        self._outputs = [t.name for t in node.outputs if t.name]
-        self._title = f"{node.op} node {node.name or self._outputs[0]!r}"
-        self._before: _Node | None = None
-        known = all(t.dtype is not None for t in (*self._given, *node.outputs) if t.name)
-        if known and all(t.shape is not None for t in self._given):
-            with contextlib.suppress(RunError):
-                before = _Node(self._given, [t for t in node.outputs if t.name], opset)
-                self._inputs = self._draw()
-                self._wanted = before(self._inputs)
-                self._before = before
-
-    def compare(self, graph: gs.Graph, opset: int) -> float | None:
-        """The greatest relative difference on random inputs; None if the node could not be run.
+    def _run_source(self, trial: Trial) -> tuple[Array, ...] | None:
+        """The outputs of the region as it was; None where it does not run.
 
         Raises:
-            CheckError: what is there now does not run, or differs by more than rounding explains.
+            CheckError: they are not those of the op that it was taken for.
         """
-        if self._before is None:
+        if self._source is None:
             return None
-        tensors = {t.name: t for node in graph.nodes for t in (*node.inputs, *node.outputs)}
         try:
-            given = [tensors.get(t.name, t) for t in self._given]
-            # An output that nobody reads may be gone.
-            kept = [name for name in self._outputs if name in tensors]
-            after = _Node(given, [tensors[name] for name in kept], opset)
-            found = dict(zip(kept, after(self._inputs), strict=True))
-        except RunError as error:
-            raise CheckError(
-                f"what takes the place of {self._title} does not run: {error}; nothing was written"
-            ) from error
-        pairs = zip(self._outputs, self._wanted, strict=True)
-        worst = max((_difference(found[n], w) for n, w in pairs if n in found), default=0.0)
-        if not worst <= self._bound():
-            raise CheckError(
-                f"what takes the place of {self._title} differs by {worst:.2g} of its greatest "
-                "output; nothing was written"
+            found = self._source(trial.inputs)
+        except RunError:
+            return None
+        y = self._construct.found[0].y.name
+        title = f"the region of tensor {y!r} was taken for {self._op.op_type()}, but"
+        average = not rounding.is_max(self._op) and not isinstance(self._op, GeMPool)
+        for output, range_ in zip(found, trial.ranges, strict=True):
+            values = _by_slots(output, range_, title)
+            fits = _fits(values, range_, self._source)
+            strange = range_.is_wanted(values) | np.isnan(values) | (not average)
+            self._require(
+                np.where(range_.touched, strange, fits), f"{title} it", trial, values, range_
             )
-        return worst
+        return found
 
-    def _draw(self) -> list[Array]:
-        """Values for the inputs: symbols that are equal get equal sizes."""
-        rng = np.random.default_rng(0)
-        sizes: dict[str, int] = {}
-        drawn = []
-        for tensor in self._given:
-            dtype = numpy_type(tensor.dtype)
-            dims = enumerate(tensor.shape or ())
-            shape = [d if isinstance(d, int) else _size_of(d, axis, sizes) for axis, d in dims]
-            if is_float(tensor.dtype):
-                drawn.append(rng.uniform(-1, 1, shape).astype(dtype))
+    def _judge(
+        self,
+        title: str,
+        piece: Piece,
+        trial: Trial,
+        found: Sequence[Array],
+        source: Sequence[Array] | None,
+    ) -> None:
+        for index, (output, range_) in enumerate(zip(found, trial.ranges, strict=True)):
+            values = _by_slots(output, range_, title)
+            fits = _fits(values, range_, piece)
+            strange = range_.is_wanted(values)
+            if source is not None and self._source is not None:
+                if output.shape != source[index].shape:
+                    raise CheckError(
+                        f"{title} has shape {list(output.shape)} instead of "
+                        f"{list(source[index].shape)}; nothing was written"
+                    )
+                was = source[index].astype(np.float64).reshape(values.shape)
+                strange = strange | (values == was) | (np.isnan(values) & np.isnan(was))
+            if rounding.is_max(self._op):
+                may_lose = source is None or self._source is None or self._source.loses_nan
+                strange = strange | (piece.loses_nan and may_lose)
+            elif piece.spreads:
+                strange = np.ones_like(strange)
+            elif isinstance(self._op, GeMPool):
+                strange = strange | np.isnan(values) | range_.holds(values)
+            self._require(np.where(range_.touched, strange, fits), title, trial, values, range_)
+
+    def _require(self, right: Array, title: str, trial: Trial, found: Array, range_: Range) -> None:
+        """Raise a CheckError that names the first element that is not right."""
+        if right.all():
+            return
+        at = tuple(int(i) for i in np.unravel_index(int(np.argmin(right)), right.shape))
+        value, wanted = found[at], range_.wanted[at]
+        raise CheckError(
+            f"{title} is off: {value:.9g} instead of {wanted:.9g} at "
+            f"{_in_words(trial.inputs[0].shape)}, {trial.labels[at[0]]}; rounding explains "
+            f"{range_.low[at]:.9g} to {range_.high[at]:.9g}; nothing was written"
+        )
+
+    def _errors_before(self, trial: Trial, source: Sequence[Array] | None) -> list[float]:
+        """Those of the region as it was, in its own type, on ordinary values."""
+        if source is None or self._construct.repair is not None or not trial.ordinary:
+            return []
+        if self._as_it_runs is not None:
+            source = self._as_it_runs(trial.inputs)
+        return _relative_errors(trial, source)
+
+    def _trials(
+        self, whole_numbers: Sequence[int], magnitudes: Sequence[float]
+    ) -> Iterator[tuple[Trial, bool]]:
+        """Each with whether the region as it was has to be right there."""
+        numbers = sorted(self._whole_numbers.union(whole_numbers))
+        around = sorted(self._magnitudes.union(magnitudes))
+        repair = self._construct.repair
+        k = len(self._sizes[0])
+        rng = np.random.default_rng(34)
+        planes = critical_sizes.planes(self._shape[-k:], self._sizes, numbers, _MOST_SIZES)
+        for index, plane in enumerate(planes):
+            for trial in self._at(plane, around, rng, thorough=not index):
+                yield trial, repair is None
+        smallest = min(planes, key=math.prod)
+        for lead in critical_sizes.planes(self._shape[:-k], (), numbers, _MOST_LEADS)[1:]:
+            for trial in self._at(smallest, around, rng, lead=lead, thorough=False):
+                yield trial, repair is None
+        right = repair.right if repair else ()
+        for plane in right[:: math.ceil(len(right) / _MOST_RIGHT_SIZES) or 1]:
+            for trial in self._at(plane, around, rng, thorough=False):
+                yield trial, True
+
+    @property
+    def _sizes(self) -> Sequence[tuple[int, ...]]:
+        """The output sizes as the op has them, in which some may be computed."""
+        if isinstance(self._op, PyramidPool):
+            return self._op.sizes()
+        assert isinstance(self._op, (AdaptivePool, GeMPool))
+        return [self._op.output_size]
+
+    def _at(
+        self,
+        plane: tuple[int, ...],
+        around: Sequence[float],
+        rng: np.random.Generator,
+        *,
+        lead: tuple[int, ...] = (),
+        thorough: bool,
+    ) -> Iterator[Trial]:
+        """Trials at one size; each slot of X gets a plane of its own.
+
+        Args:
+            around: numbers around which values are drawn.
+            lead: the sizes in front of the plane; by default the open ones are as many as needed.
+            thorough: whether to try all adversarial planes, not a few.
+        """
+        if math.prod(plane) * math.prod(d for d in self._shape if isinstance(d, int)) == 0:
+            return  # There is nothing to compute.
+        parameters = self._draw_parameters(rng)
+        sizes = rounding.output_sizes(self._op, parameters, len(self._construct.regions))
+        gem = isinstance(self._op, GeMPool)
+        least = 0.05 if isinstance(self._op, GeMPool) and self._op.epsilon is None else -1.0
+        longest = rounding.longest_windows(plane, sizes)
+        source = Draw(plane, longest, self._dtype, positive=gem, least=least, rng=rng)
+        chosen = list(adversarial.telling(source))
+        if thorough:
+            most = min(_MOST_PLANES, 1 + _MOST_ELEMENTS // max(1, math.prod(plane)))
+            every = adversarial.planes(source, around, is_max=rounding.is_max(self._op))
+            chosen = list(itertools.islice(every, most))
+        lead = lead or self._lead(plane, len(chosen) + 1)
+        slots = math.prod(lead)
+        if gem and max(p.size for p in parameters) > 1:
+            # Of an exponent per channel each has to show.
+            chosen += adversarial.scaled(source, slots)
+        # One definition for several runs: of small planes it is the call that costs.
+        runs = max(1, _ELEMENTS_AT_ONCE // (slots * math.prod(plane)))
+        for first in range(0, len(chosen) + 1, runs * slots):
+            part = chosen[first : first + runs * slots]
+            total = slots * math.ceil((len(part) + (len(part) < runs * slots)) / slots)
+            values, labels = source.ordinary(total), [_ORDINARY] * total
+            for slot, plane_ in zip(rng.permutation(total), part, strict=False):
+                values[slot], labels[slot] = plane_.values, plane_.label
+            yield from self._runs(lead, values, labels, parameters)
+
+    def _lead(self, plane: tuple[int, ...], count: int) -> tuple[int, ...]:
+        """The sizes in front of a plane, with room for `count` planes where one is open."""
+        k = len(plane)
+        symbols = dict(zip(self._shape[-k:], plane, strict=True))
+        found: list[int] = []
+        for axis, dim in reversed(list(enumerate(self._shape[:-k]))):
+            room = _CHANNELS if axis else math.ceil(count / (math.prod(found) or 1))
+            found.append(dim if isinstance(dim, int) else symbols.get(dim or "", room))
+        return tuple(reversed(found))
+
+    def _draw_parameters(self, rng: np.random.Generator) -> list[Array]:
+        """The parameters: as the graph has them, or drawn where it computes them."""
+        drawn: list[Array] = []
+        for tensor, value in zip(self._construct.parameters, self._parameters, strict=True):
+            if value is not None:
+                drawn.append(value)
+            elif isinstance(self._op, GeMPool):
+                sizes = [d if isinstance(d, int) else 1 for d in tensor.shape or (1,)]
+                drawn.append(np.asarray(rng.uniform(2.0, 4.0, sizes)).astype(self._dtype))
             else:
-                drawn.append(np.asarray(rng.integers(1, 9, shape)).astype(dtype))
+                drawn.append(rng.integers(1, 9, len(self._sizes[0])))
         return drawn
 
-    def _bound(self) -> float:
-        if not self._given or not is_float(self._given[0].dtype):
-            return 0.0
-        unit = _unit(self._given[0])
-        return (_ROUNDINGS + 4 * math.sqrt(math.prod(self._inputs[0].shape[1:]))) * unit
-
-
-class _Node:
-    """A model of one node or what takes its place; in float32 where kernels are missing."""
-
-    def __init__(
-        self, given: Sequence[gs.Tensor], outputs: Sequence[gs.Tensor], opset: int
-    ) -> None:
-        self._given = given
-        self._promote = False
-        try:
-            self._runner = Runner(cut(given, outputs, opset))
-        except RunError:
-            self._promote = True
-            self._runner = Runner(cut(given, outputs, opset, promote=True))
-
-    def __call__(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
-        halves = (is_float(t.dtype) and numpy_type(t.dtype).itemsize == 2 for t in self._given)
-        values = (
-            x.astype(np.float32) if half and self._promote else x
-            for x, half in zip(inputs, halves, strict=True)
-        )
-        return self._runner(dict(zip([t.name for t in self._given], values, strict=True)))
-
-
-def _size_of(dim: str | None, axis: int, sizes: dict[str, int]) -> int:
-    """A number for a size that is not known: of the batch, the channels, or the plane."""
-    number = 2 if axis < 2 else 6 + axis
-    return number if dim is None else sizes.setdefault(dim, number)
-
-
-def _difference(found: Array, wanted: Array) -> float:
-    """As `_relative_error`; infinite where shapes differ, or NaNs are elsewhere."""
-    if found.shape != wanted.shape:
-        return math.inf
-    if not np.issubdtype(wanted.dtype, np.number):
-        return 0.0 if np.array_equal(found, wanted) else math.inf
-    numbers = np.isfinite(wanted.astype(np.float64))
-    if not np.array_equal(numbers, np.isfinite(found.astype(np.float64))):
-        return math.inf
-    return _relative_error(np.where(numbers, found, 0), np.where(numbers, wanted, 0))
-
-
-class _Region:
-    """A region that can be run: in its own dtype, or in float32 where kernels are missing."""
-
-    def __init__(
+    def _runs(
         self,
-        given: Sequence[gs.Tensor],
-        outputs: Sequence[gs.Tensor],
-        opset: int,
-        bodies: Bodies = (),
-        *,
-        kernels: bool = False,
-    ) -> None:
-        self._given = given
-        self._sized = _sized_alike(given, outputs)
-        # Python has no way to feed ONNX Runtime a bfloat16.
-        self._promote = any(onnx_type(t.dtype) == onnx.TensorProto.BFLOAT16 for t in given)
-        inputs = (*given, *self._sized)
-        model = cut(inputs, outputs, opset, bodies=bodies, promote=self._promote)
-        try:
-            self._runner = Runner(model, kernels=kernels)
-        except RunError:
-            self._promote = True
-            self._runner = Runner(cut(inputs, outputs, opset, promote=True))
+        lead: tuple[int, ...],
+        values: Array,
+        labels: Sequence[str],
+        parameters: Sequence[Array],
+    ) -> Iterator[Trial]:
+        """Trials with these slots behind one another, as many at a time as X has.
 
-    def __call__(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
-        """Run on values for `given`, X first."""
-        x = inputs[0]
-        symbols = dict(zip(self._given[0].shape or (), x.shape, strict=False))
-        shapes = ([symbols.get(d, d or 1) for d in t.shape or ()] for t in self._sized)
-        sized = (np.zeros([d if isinstance(d, int) else 1 for d in shape]) for shape in shapes)
-        tensors = (*self._given, *self._sized)
-        values = zip(tensors, (*inputs, *sized), strict=True)
-        return self._runner({t.name: v.astype(self._type(t)) for t, v in values})
-
-    def _type(self, tensor: gs.Tensor) -> np.dtype[Any]:
-        dtype = numpy_type(tensor.dtype)
-        half = is_float(tensor.dtype) and dtype.itemsize == 2
-        return np.dtype(np.float32) if half and self._promote else dtype
+        Args:
+            lead: the sizes of X in front of a slot.
+            values: ``(slots, D1, …, Dk)``.
+        """
+        per_slot = list(parameters)
+        if isinstance(self._op, GeMPool) and per_slot[0].size > 1:
+            per_slot = [np.tile(per_slot[0].reshape(-1), len(values) // per_slot[0].size)]
+        cumulative = self._source is not None and self._source.sums_up
+        strange = [slot for slot, label in enumerate(labels) if label != _ORDINARY]
+        ranges = rounding.ranges(self._op, values, per_slot, strange, cumulative=cumulative)
+        used = [r for r, o in zip(ranges, self._construct.regions, strict=False) if o is not None]
+        given = zip(parameters, self._parameters, strict=True)
+        rest = [value for value, known in given if known is None]
+        slots = math.prod(lead)
+        for first in range(0, len(values), slots):
+            part = slice(first, first + slots)
+            x = values[part].reshape(*lead, *values.shape[1:])
+            yield Trial((x, *rest), labels[part], [range_.of(part) for range_ in used])
 
 
-def _sized_alike(given: Sequence[gs.Tensor], outputs: Sequence[gs.Tensor]) -> list[gs.Tensor]:
-    """Tensors beside the region of which it reads the shape: it has sizes of the same names."""
-    names = {tensor.name for tensor in given}
-    shapes = (node for node in producers(outputs, names) if node.op == "Shape")
-    read = {node.inputs[0].name: node.inputs[0] for node in shapes}
-    return [t for t in read.values() if t.name not in names and not _depends_on(t, names)]
+def _fits(found: Array, range_: Range, piece: Piece) -> Array:
+    """Whether elements are where they may be, or are lost where the piece spreads what is strange.
+
+    Args:
+        found: ``(slots, …)``.
+    """
+    fits = range_.holds(found)
+    if piece.has_lowest:
+        lowest = found == np.finfo(np.float32).min
+        fits = fits | ((range_.wanted == -np.inf) & lowest)
+    if piece.spreads:
+        axes = tuple(range(1, found.ndim))
+        lost = (range_.touched | range_.beyond).any(axis=axes, keepdims=True)
+        fits = fits | (lost & ~np.isfinite(found))
+    return fits
 
 
-def _depends_on(tensor: gs.Tensor, names: set[str]) -> bool:
-    nodes = producers((tensor,), names)
-    return any(t.name in names for node in nodes for t in node.inputs)
+def _by_slots(output: Array, range_: Range, title: str) -> Array:
+    """An output in float64, with its slots as the first axis.
+
+    Raises:
+        CheckError: it has too few or too many elements.
+    """
+    if output.size != range_.wanted.size:
+        raise CheckError(
+            f"{title} has shape {list(output.shape)}, wanted {range_.wanted.size} elements; "
+            "nothing was written"
+        )
+    # Y may come without its pooled axes.
+    return output.astype(np.float64).reshape(range_.wanted.shape)
 
 
-def _unit(tensor: gs.Tensor) -> float:
-    """Half the distance from 1 to the next number of a floating-point type."""
-    limits: Any = ml_dtypes.finfo(numpy_type(tensor.dtype))  # type: ignore[no-untyped-call]
-    return float(limits.eps) / 2
-
-
-def _double(values: Array) -> Array:
-    return values if np.issubdtype(values.dtype, np.integer) else values.astype(np.float64)
-
-
-def _error(region: _Region, inputs: Sequence[Array], wanted: Sequence[Array]) -> float:
-    return max(_relative_error(y, w) for y, w in zip(region(inputs), wanted, strict=True))
+def _relative_errors(trial: Trial, found: Sequence[Array]) -> list[float]:
+    """Per output the error on ordinary values."""
+    slots = trial.ordinary
+    pairs = zip(found, trial.ranges, strict=True)
+    return [_relative_error(y.reshape(r.wanted.shape)[slots], r.wanted[slots]) for y, r in pairs]
 
 
 def _relative_error(found: Array, wanted: Array) -> float:
@@ -334,6 +422,10 @@ def _relative_error(found: Array, wanted: Array) -> float:
         return 0.0 if np.array_equal(found, wanted) else math.inf
     largest = float(np.max(np.abs(wanted), initial=0.0)) or 1.0
     return float(np.max(np.abs(found.astype(np.float64) - wanted), initial=0.0)) / largest
+
+
+def _in_words(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
 
 
 def check_whole_model(before: str | os.PathLike[str] | onnx.ModelProto, after: ModelFile) -> None:
@@ -386,15 +478,3 @@ def _any_inputs(model: onnx.ModelProto) -> dict[str, Array]:
         for dims in (i.dims or () for i in inputs)
     ]
     return draw(inputs, shapes, "normal", seed=0)
-
-
-def concrete_shapes(x: Shape) -> Iterator[tuple[int, ...]]:
-    """Shapes to run at: `x`; where sizes are not fixed, several with other numbers for them."""
-    names = [dim if isinstance(dim, str) else axis for axis, dim in enumerate(x)]
-    symbols = list(
-        dict.fromkeys(n for n, d in zip(names, x, strict=True) if not isinstance(d, int))
-    )
-    sizes = (7, 13, 1, 4) if any(not isinstance(dim, int) for dim in x[2:]) else (2, 3)
-    for i in range(len(sizes) if symbols else 1):
-        number = {name: sizes[(i + j) % len(sizes)] for j, name in enumerate(symbols)}
-        yield tuple(d if isinstance(d, int) else number[n] for n, d in zip(names, x, strict=True))

@@ -14,7 +14,7 @@ import onnx_graphsurgeon as gs
 from onnxpool.errors import ArgumentError, TargetError
 from onnxpool.model.file import ModelFile
 from onnxpool.model.scope import Scope
-from onnxpool.pipeline.check import NodeProbe
+from onnxpool.pipeline.node_check import NodeProbe
 from onnxpool.pipeline.report import Change, Refusal
 from onnxpool.rewrites.convert import convert, title
 from onnxpool.rewrites.graph.constants import is_standard

@@ -1,0 +1,213 @@
+"""The check by itself: with nothing else between a wrong rewrite and the file, none is written."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+import pytest
+from onnx import TensorProto, helper
+
+import onnxpool
+from onnxpool.errors import CheckError
+from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool
+from onnxpool.pipeline import survey
+from onnxpool.pipeline.node_check import NodeProbe
+from onnxpool.rewrites import lower
+from onnxpool.rewrites.graph.replace import replace
+from onnxpool.rewrites.lift import adaptive_average_pool, adaptive_max_pool, gem_pool
+from onnxpool.rewrites.lift.needed_repair import Repair
+from tests.onnxpool.pipeline.beliefs import (
+    FAULTS,
+    GEM,
+    MAP,
+    RIGHT,
+    Fault,
+    Graph,
+    around_sum,
+    believe,
+)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_wrong_belief_is_not_written(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    model, outputs = FAULTS[name].model()
+    believe(monkeypatch, FAULTS[name], outputs)
+    with pytest.raises(
+        CheckError, match=r"was taken for .* but it is off: .*; nothing was written"
+    ):
+        onnxpool.rewrite(model)
+
+
+@pytest.mark.parametrize("strategy", lower.STRATEGIES)
+@pytest.mark.parametrize("name", RIGHT)
+def test_a_right_belief_is_written(
+    monkeypatch: pytest.MonkeyPatch, name: str, strategy: str
+) -> None:
+    model, outputs = RIGHT[name].model()
+    believe(monkeypatch, RIGHT[name], outputs)
+    (finding,) = onnxpool.rewrite(model, strategy=strategy).report.findings
+    assert finding.action == "rewritten"
+    assert finding.error_before is not None
+    assert finding.error_before < 1e-3
+    assert finding.error_after is not None
+    assert finding.error_after < 1e-3
+
+
+@pytest.mark.parametrize("build", [around_sum("Add", 1e-6), around_sum("Max", 1e-12)])
+def test_a_proof_that_always_agrees_lets_nothing_through(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, build: Any
+) -> None:
+    for rule in (adaptive_average_pool, adaptive_max_pool, gem_pool):
+        monkeypatch.setattr(rule, "prove", lambda *_, **__: None)
+    model, _ = Fault(GEM, MAP, build).model()
+    with pytest.raises(CheckError):
+        onnxpool.rewrite(model).save(tmp_path / "out.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+WRONG_FORMS = {
+    "offset": (("Add", 1e-6),),
+    "offset 1e-30": (("Add", 1e-30),),
+    "scale": (("Mul", 1 + 2.0**-18),),
+    "at most 1000": (("Min", 1000.0),),
+    "at least 0": (("Max", 0.0),),
+}
+
+
+@pytest.mark.parametrize("op", [AdaptiveAveragePool((5, 3)), AdaptiveMaxPool((5, 3))], ids=str)
+@pytest.mark.parametrize("form", WRONG_FORMS)
+@pytest.mark.parametrize("shape", [(1, 2, 13, 7), ("N", 2, "H", "W")], ids=str)
+def test_a_wrong_form_is_not_written(
+    monkeypatch: pytest.MonkeyPatch, op: Any, form: str, shape: tuple[int | str, ...]
+) -> None:
+    """What stands in the place of a region is held to the definition as the region itself is."""
+    right = lower.lower
+
+    def wrong(graph: gs.Graph, node: gs.Node, opset: int, strategy: str) -> str:
+        (y,) = node.outputs
+        used = right(graph, node, opset, strategy)
+        (end,) = y.inputs
+        for number, (kind, operand) in enumerate(WRONG_FORMS[form]):
+            inner = gs.Variable(f"inner{number}", y.dtype, y.shape)
+            end.outputs[end.outputs.index(y)] = inner
+            constant = gs.Constant(f"operand{number}", np.array(operand, np.float32))
+            graph.nodes.append(gs.Node(kind, f"wrong{number}", {}, [inner, constant], [y]))
+        graph.toposort()
+        return used
+
+    model = dialect_model(op, shape)
+    onnxpool.rewrite(model)
+    monkeypatch.setattr(survey.lower, "lower", wrong)
+    with pytest.raises(CheckError, match=r"^the rewritten region of tensor 'Y' is off: "):
+        onnxpool.rewrite(model)
+
+
+def dialect_model(op: Any, shape: tuple[int | str, ...]) -> onnx.ModelProto:
+    info = helper.make_tensor_value_info
+    node = helper.make_node(op.op_type(), ["X"], ["Y"], domain="onnxpool", **op.attributes())
+    graph = helper.make_graph(
+        [node],
+        "main",
+        [info("X", TensorProto.FLOAT, shape)],
+        [info("Y", TensorProto.FLOAT, [*shape[:2], *op.output_size])],
+    )
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid("onnxpool", 1)]
+    return helper.make_model(graph, opset_imports=imports, ir_version=8)
+
+
+def test_a_repair_is_held_to_the_definition_and_to_the_sizes_that_are_said_to_be_right(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fault = FAULTS["size: the mean of the first 100"]
+    model, outputs = fault.model()
+
+    def repaired(right: tuple[tuple[int, ...], ...]) -> onnxpool.Result:
+        repair = Repair(right, wrong=((300,),))
+        with monkeypatch.context() as patch:
+            believe(patch, dataclasses.replace(fault, repair=repair), outputs)
+            return onnxpool.rewrite(model)
+
+    (finding,) = repaired(((7,), (100,))).report.findings
+    assert finding.error_before is None
+    assert finding.error_after is not None
+    with pytest.raises(CheckError, match=r"at 1x2x101, "):
+        repaired(((7,), (101,)))
+
+
+OLD_ERRORS = {"gem.onnx": (8e-08, 8e-08), "adaptive_avg_2d.onnx": (1e-07, 1e-07)}
+
+
+def test_the_reported_errors_are_those_of_ordinary_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relative to the greatest output, 1e30 among the inputs or not."""
+    fault = RIGHT["a mean of 10,000"]
+    model, outputs = fault.model()
+    believe(monkeypatch, fault, outputs)
+    (finding,) = onnxpool.rewrite(model).report.findings
+    assert finding.error_before is not None
+    assert 0 < finding.error_before < 1e-4
+
+
+def node_model(op: str, *operands: Any, **attributes: Any) -> gs.Graph:
+    graph = Graph()
+    return gs.import_onnx(graph.model((2, 3, 6, 6), graph(op, "X", *operands, **attributes)))
+
+
+def number(value: float) -> gs.Constant:
+    return gs.Constant(f"number {value}", np.array(value, np.float32))
+
+
+REPLACED = {
+    "a sum, offset": (
+        "ReduceMean",
+        {"axes": [2]},
+        lambda b, y: b.elementwise("Add", y, number(1e-30)),
+    ),
+    "a sum, scale": (
+        "ReduceMean",
+        {"axes": [2]},
+        lambda b, y: b.elementwise("Mul", y, number(1 + 2.0**-18)),
+    ),
+    "a pool, clamp": (
+        "GlobalAveragePool",
+        {},
+        lambda b, y: b.elementwise("Min", y, number(1000.0)),
+    ),
+    "a maximum, from 0": ("GlobalMaxPool", {}, lambda b, y: b.elementwise("Max", y, number(0.0))),
+    "a maximum, rounded": (
+        "ReduceMax",
+        {"axes": [2]},
+        lambda b, y: b.elementwise("Mul", y, number(1 + 2.0**-23)),
+    ),
+    "an activation, offset": ("Sigmoid", {}, lambda b, y: b.elementwise("Add", y, number(1e-5))),
+    "a norm, scale": ("GlobalLpPool", {}, lambda b, y: b.elementwise("Mul", y, number(1.001))),
+    "a square, clamp": ("Identity", {}, lambda b, y: b.elementwise("Max", y, number(-1e25))),
+}
+
+
+@pytest.mark.parametrize("name", REPLACED)
+def test_a_node_that_is_not_the_same_is_not_written(name: str) -> None:
+    op, attributes, change = REPLACED[name]
+    graph = node_model(op, **attributes)
+    (node,) = graph.nodes
+    kept = [graph.nodes[0].inputs[0]]
+    for emit, same in (
+        (lambda b, n: again(b, n), True),
+        (lambda b, n: [change(b, *again(b, n))], False),
+    ):
+        probe = NodeProbe(node, kept, 17)
+        replace(graph, node, 17, emit)
+        if same:
+            assert probe.compare(graph, 17) == 0
+        else:
+            with pytest.raises(CheckError, match="which no rounding explains"):
+                probe.compare(graph, 17)
+        node = next(n for n in graph.nodes if n.op == op)
+
+
+def again(b: Any, node: gs.Node) -> list[gs.Tensor]:
+    return b.outputs(node.op, node.inputs, node.outputs, **node.attrs)
