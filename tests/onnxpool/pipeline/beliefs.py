@@ -109,7 +109,8 @@ def believe(monkeypatch: pytest.MonkeyPatch, fault: Fault, outputs: Sequence[str
         tensors = graph.tensors()
         x = tensors["X"]
         ys = [tensors[name] for name in outputs]
-        regions = tuple(Region(x, y, tuple(producers([y], {"X"})), Role(0)) for y in ys)
+        found = [Region(x, y, tuple(producers([y], {"X"})), Role(0)) for y in ys]
+        regions: tuple[Region | None, ...] = tuple(found)
         if isinstance(fault.op, AdaptiveMaxPool) and ys[0].dtype == np.int64:
             regions = (None, *regions)
         p = (gs.Constant("p", np.array(fault.p, fault.dtype)),) if fault.p else ()
