@@ -29,7 +29,7 @@ import dataclasses
 import itertools
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -139,7 +139,11 @@ class Probe:
         """
         tensors = {t.name: t for node in graph.nodes for t in (*node.inputs, *node.outputs)}
         given = [tensors.get(tensor.name, tensor) for tensor in self._given()]
-        outputs = [tensors.get(region.y.name, region.y) for region in self._construct.found]
+        # An output that nobody reads is gone.
+        names = [region.y.name for region in self._construct.found if region.y.name in tensors]
+        outputs = [tensors[name] for name in names]
+        if not outputs:
+            return Errors(None, 0.0)
         title = f"the rewritten region of tensor {outputs[0].name!r}"
         pieces: dict[str, Piece] = {}
         try:
@@ -149,9 +153,15 @@ class Probe:
                 pieces[title] = Piece(given, outputs, opset, bodies, kernels=True)
         except RunError as error:
             raise CheckError(f"{title} does not run: {error}; nothing was written") from error
-        return self._compare(pieces)
+        found = [region.y.name for region in self._construct.found]
+        return self._compare(pieces, [found.index(name) for name in names])
 
-    def _compare(self, pieces: dict[str, Piece]) -> Errors:
+    def _compare(self, pieces: dict[str, Piece], kept: Sequence[int]) -> Errors:
+        """As `compare`.
+
+        Args:
+            kept: which of the outputs the pieces compute.
+        """
         nodes = [node for piece in pieces.values() for node in piece.nodes]
         before: list[float] = []
         after: list[float] = []
@@ -168,8 +178,9 @@ class Probe:
                         f"{title} does not run at {_in_words(trial.inputs[0].shape)}: {error}; "
                         "nothing was written"
                     ) from error
-                self._judge(title, piece, trial, found, source)
-                after += _relative_errors(trial, found)
+                by_output = dict(zip(kept, found, strict=True))
+                self._judge(title, piece, trial, by_output, source)
+                after += _relative_errors(trial, by_output)
         return Errors(max(before, default=None), max(after, default=0.0))
 
     def _given(self) -> list[gs.Tensor]:
@@ -206,10 +217,11 @@ class Probe:
         title: str,
         piece: Piece,
         trial: Trial,
-        found: Sequence[Array],
+        found: Mapping[int, Array],
         source: Sequence[Array] | None,
     ) -> None:
-        for index, (output, range_) in enumerate(zip(found, trial.ranges, strict=True)):
+        for index, output in found.items():
+            range_ = trial.ranges[index]
             values = _by_slots(output, range_, title)
             fits = _fits(values, range_, piece)
             strange = range_.is_wanted(values)
@@ -248,7 +260,7 @@ class Probe:
             return []
         if self._as_it_runs is not None:
             source = self._as_it_runs(trial.inputs)
-        return _relative_errors(trial, source)
+        return _relative_errors(trial, dict(enumerate(source)))
 
     def _trials(
         self, whole_numbers: Sequence[int], magnitudes: Sequence[float]
@@ -408,11 +420,13 @@ def _by_slots(output: Array, range_: Range, title: str) -> Array:
     return output.astype(np.float64).reshape(range_.wanted.shape)
 
 
-def _relative_errors(trial: Trial, found: Sequence[Array]) -> list[float]:
+def _relative_errors(trial: Trial, found: Mapping[int, Array]) -> list[float]:
     """Per output the error on ordinary values."""
-    slots = trial.ordinary
-    pairs = zip(found, trial.ranges, strict=True)
-    return [_relative_error(y.reshape(r.wanted.shape)[slots], r.wanted[slots]) for y, r in pairs]
+    slots, errors = trial.ordinary, []
+    for index, output in found.items():
+        wanted = trial.ranges[index].wanted
+        errors.append(_relative_error(output.reshape(wanted.shape)[slots], wanted[slots]))
+    return errors
 
 
 def _relative_error(found: Array, wanted: Array) -> float:
