@@ -5,6 +5,7 @@ hide an offset of 1e-6, a clamp at 1000 or the order of ties; each of these plan
 
     zeros, a constant                   an offset; a missing or an additional weight
     one value at a position             a scale, with the rounding of one term; a weight outside
+    one value in each window            a weight, with the rounding of one term
     some of the positions               a missing weight, however large the window
     1e-30, 1e-6, 1e4, 1e30, subnormal   offsets, clamps, exponents
     mixed magnitudes                    sums in another order, cancellation
