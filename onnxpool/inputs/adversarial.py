@@ -5,6 +5,7 @@ hide an offset of 1e-6, a clamp at 1000 or the order of ties; each of these plan
 
     zeros, a constant                   an offset; a missing or an additional weight
     one value at a position             a scale, with the rounding of one term; a weight outside
+    one value in each window            a weight, with the rounding of one term
     some of the positions               a missing weight, however large the window
     1e-30, 1e-6, 1e4, 1e30, subnormal   offsets, clamps, exponents
     mixed magnitudes                    sums in another order, cancellation
@@ -104,8 +105,7 @@ def planes(draw: Draw, constants: Sequence[float], *, is_max: bool) -> Iterator[
     yield draw.plane("mixed magnitudes", _mixed(draw))
     yield from _not_finite(draw)
     yield from partial(draw)
-    if is_max:
-        yield from peaks(draw)
+    yield from peaks(draw) if is_max else single(draw)
 
 
 def scaled(draw: Draw, count: int) -> list[Plane]:
@@ -120,12 +120,10 @@ def telling(draw: Draw) -> Iterator[Plane]:
     last = np.zeros(draw.shape)
     last[(-1,) * last.ndim] = 1.0
     yield draw.plane("one value at the last position", last)
-    yield draw.plane("rising values", _rising(draw))
+    rising = 1 + np.arange(math.prod(draw.shape), dtype=np.float64).reshape(draw.shape) / 16
+    yield draw.plane("rising values", rising)
+    yield draw.plane("falling values", rising.reshape(-1)[::-1].reshape(draw.shape))
     yield next(partial(draw))
-
-
-def _rising(draw: Draw) -> Array:
-    return 1 + np.arange(math.prod(draw.shape), dtype=np.float64).reshape(draw.shape) / 16
 
 
 def _one_value(draw: Draw) -> Iterator[Plane]:
@@ -210,6 +208,22 @@ def partial(draw: Draw) -> Iterator[Plane]:
         yield draw.plane(f"part {part + 1} of {parts}", np.where(part_of == part, values, 0))
 
 
+def single(draw: Draw) -> Iterator[Plane]:
+    """Planes in which no window has more than one value that is not zero, for short windows.
+
+    Every position has it once, so that a weight shows with the rounding of one term.
+    """
+    if math.prod(draw.longest) <= _MOST_PARTS:
+        for offset in itertools.product(*map(range, draw.longest)):
+            values = np.zeros(draw.shape)
+            values[_apart(offset, draw.longest)] = 1.0
+            yield draw.plane(f"one value in a window, from {offset} on", values)
+
+
+def _apart(offset: Lengths, step: Lengths) -> tuple[slice, ...]:
+    return tuple(slice(o, None, each) for o, each in zip(offset, step, strict=True))
+
+
 def peaks(draw: Draw) -> Iterator[Plane]:
     """Planes in which every position is once the greatest of its window.
 
@@ -221,7 +235,7 @@ def peaks(draw: Draw) -> Iterator[Plane]:
     lowest = float(draw.limits.min)
     for index in draw.rng.permutation(len(offsets)):
         offset = offsets[index]
-        at = tuple(slice(o, None, step) for o, step in zip(offset, draw.longest, strict=True))
+        at = _apart(offset, draw.longest)
         values, heights = draw.rng.random(draw.shape), draw.rng.random(draw.shape)
         for low in (False, True):
             plane = values.copy()

@@ -2,7 +2,9 @@
 
 A crop, a limit of a divisor or a condition on a size is a number in the graph, so that what differs
 at any size differs next to one of them, at twice one of them, or beyond all. A number may also be
-compared with a product of sizes: it is tried as the one length that is not 1.
+compared with a product of sizes: it is tried as the one length that is not 1; or with the length of
+a window: it is tried times the number of windows. A count that is rounded to a smaller type is
+wrong from 2048 (float16) or 32768 (int16) on, where one large plane lies.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from onnxpool.ops.op import Shape
 _LONGEST = 1 << 16
 _MOST_POSITIONS = 1 << 16
 """Of a plane of two long axes."""
+_LARGE = ((36_503,), (173, 211), (29, 31, 41))
+"""Planes of more than 32768 positions."""
 
 
 def lengths(numbers: Iterable[int], bins: Iterable[int]) -> list[int]:
@@ -25,14 +29,15 @@ def lengths(numbers: Iterable[int], bins: Iterable[int]) -> list[int]:
         bins: the output sizes of the axis; those below 1 are no numbers and say nothing.
     """
     known = sorted({n for n in numbers if n < _LONGEST})
-    pooled = sorted({o for o in bins if o > 0})
-    most = max([*pooled, 1])
-    found = [max(3 * most - 1, 7), max(2 * most + 1, 5), 2 * max([*known, most]) + 3]
+    pooled = sorted({o for o in bins if o > 0}) or [1]
+    most = pooled[-1]
+    found = [max(3 * most - 1, 7), max(2 * most + 1, 5), 2 * max([*known, 1]) * most + 3]
     for o in pooled:
         found += [3 * o - 1, 2 * o + 1, o, o + 1, o - 1, 2 * o, 4 * o + o // 2]
     found += [1, 2, 3]
     for number in reversed(known):
         found += [number + 1, 2 * number + 1, number, number - 1, 2 * number]
+        found += [n for o in pooled if o > 1 for n in (number * o + 1, number * o - 1)]
     return [n for n in dict.fromkeys(found) if n > 0]
 
 
@@ -53,6 +58,7 @@ def planes(
         for axis, dim in enumerate(plane)
     ]
     found: dict[tuple[int, ...], None] = {}
+    large = _LARGE[len(plane) - 1]
     for index in range(max(map(len, per_axis))):
         # Not square: neighbours in the list, in both orders; then one long axis beside short ones.
         for step in (1, -1):
@@ -63,7 +69,10 @@ def planes(
             chosen = [min(other, key=lambda n: abs(n - 1 - index % 3)) for other in per_axis]
             chosen[long] = each[index % len(each)]
             found.setdefault(_resolved(plane, chosen))
-    return list(found)[:most]
+    sides = [
+        each[0] if len(each) == 1 else side for each, side in zip(per_axis, large, strict=True)
+    ]
+    return [*list(found)[: most - 1], _resolved(plane, sides)]
 
 
 def _resolved(plane: Shape, chosen: Sequence[int]) -> tuple[int, ...]:

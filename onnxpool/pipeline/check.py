@@ -29,7 +29,7 @@ import dataclasses
 import itertools
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -98,9 +98,8 @@ class Trial:
 
 
 class Deviation(NamedTuple):
-    """How far an output was off in one trial, and its greatest value there."""
+    """The greatest difference of an output in one trial, and its greatest value there."""
 
-    output: int
     off: float
     largest: float
 
@@ -148,7 +147,11 @@ class Probe:
         """
         tensors = {t.name: t for node in graph.nodes for t in (*node.inputs, *node.outputs)}
         given = [tensors.get(tensor.name, tensor) for tensor in self._given()]
-        outputs = [tensors.get(region.y.name, region.y) for region in self._construct.found]
+        # An output that nobody reads is gone.
+        names = [region.y.name for region in self._construct.found if region.y.name in tensors]
+        outputs = [tensors[name] for name in names]
+        if not outputs:
+            return Errors(None, 0.0)
         title = f"the rewritten region of tensor {outputs[0].name!r}"
         pieces: dict[str, Piece] = {}
         try:
@@ -158,9 +161,15 @@ class Probe:
                 pieces[title] = Piece(given, outputs, opset, bodies, kernels=True)
         except RunError as error:
             raise CheckError(f"{title} does not run: {error}; nothing was written") from error
-        return self._compare(pieces)
+        found = [region.y.name for region in self._construct.found]
+        return self._compare(pieces, [found.index(name) for name in names])
 
-    def _compare(self, pieces: dict[str, Piece]) -> Errors:
+    def _compare(self, pieces: dict[str, Piece], kept: Sequence[int]) -> Errors:
+        """As `compare`.
+
+        Args:
+            kept: which of the outputs the pieces compute.
+        """
         nodes = [node for piece in pieces.values() for node in piece.nodes]
         before: list[Deviation] = []
         after: list[Deviation] = []
@@ -177,8 +186,9 @@ class Probe:
                         f"{title} does not run at {_in_words(trial.inputs[0].shape)}: {error}; "
                         "nothing was written"
                     ) from error
-                self._judge(title, piece, trial, found, source)
-                after += _deviations(trial, found)
+                by_output = dict(zip(kept, found, strict=True))
+                self._judge(title, piece, trial, by_output, source)
+                after += _deviations(trial, by_output)
         return Errors(_greatest_share(before), _greatest_share(after) or 0.0)
 
     def _given(self) -> list[gs.Tensor]:
@@ -215,10 +225,11 @@ class Probe:
         title: str,
         piece: Piece,
         trial: Trial,
-        found: Sequence[Array],
+        found: Mapping[int, Array],
         source: Sequence[Array] | None,
     ) -> None:
-        for index, (output, range_) in enumerate(zip(found, trial.ranges, strict=True)):
+        for index, output in found.items():
+            range_ = trial.ranges[index]
             values = _by_slots(output, range_, title)
             fits = _fits(values, range_, piece)
             strange = range_.is_wanted(values)
@@ -257,7 +268,7 @@ class Probe:
             return []
         if self._as_it_runs is not None:
             source = self._as_it_runs(trial.inputs)
-        return _deviations(trial, source)
+        return _deviations(trial, dict(enumerate(source)))
 
     def _trials(
         self, whole_numbers: Sequence[int], magnitudes: Sequence[float]
@@ -417,23 +428,23 @@ def _by_slots(output: Array, range_: Range, title: str) -> Array:
     return output.astype(np.float64).reshape(range_.wanted.shape)
 
 
-def _deviations(trial: Trial, found: Sequence[Array]) -> list[Deviation]:
+def _deviations(trial: Trial, found: Mapping[int, Array]) -> list[Deviation]:
     """Those of each output on ordinary values."""
     slots = trial.ordinary
-    pairs = zip(found, trial.ranges, strict=True)
+    wanted = {index: trial.ranges[index].wanted for index in found}
     return [
-        Deviation(index, *_deviation(y.reshape(r.wanted.shape)[slots], r.wanted[slots]))
-        for index, (y, r) in enumerate(pairs)
+        _deviation(output.reshape(wanted[index].shape)[slots], wanted[index][slots])
+        for index, output in found.items()
     ]
 
 
-def _deviation(found: Array, wanted: Array) -> tuple[float, float]:
-    """The greatest difference, and the greatest value; integers must be equal."""
+def _deviation(found: Array, wanted: Array) -> Deviation:
+    """How far an output is off; integers must be equal."""
     wanted = wanted.reshape(found.shape)
     if np.issubdtype(found.dtype, np.integer):
-        return (0.0 if np.array_equal(found, wanted) else math.inf), 1.0
+        return Deviation(0.0 if np.array_equal(found, wanted) else math.inf, 1.0)
     off = np.max(np.abs(found.astype(np.float64) - wanted), initial=0.0)
-    return float(off), float(np.max(np.abs(wanted), initial=0.0))
+    return Deviation(float(off), float(np.max(np.abs(wanted), initial=0.0)))
 
 
 def _greatest_share(deviations: Sequence[Deviation]) -> float | None:
@@ -445,8 +456,7 @@ def _greatest_share(deviations: Sequence[Deviation]) -> float | None:
 
 def _relative_error(found: Array, wanted: Array) -> float:
     """The greatest difference as a share of the greatest value."""
-    off, largest = _deviation(found, wanted)
-    return off / (largest or 1.0)
+    return _greatest_share([_deviation(found, wanted)]) or 0.0
 
 
 def _in_words(shape: Sequence[int]) -> str:

@@ -1,4 +1,4 @@
-"""Law 4 for single nodes: what takes the place of one, for a target or an opset, against it.
+"""What takes the place of one, for a target or an opset, against it.
 
 Both are run on the values of inputs/adversarial.py, at sizes around the numbers in both, and every
 element is compared with what the node as it was gives, y:

@@ -6,9 +6,10 @@ products with weights on each axis (Higham, Accuracy and Stability of Numerical 
 
 maximum, indices    0: they pick an element.
 
-average             |y - ȳ| ≤ ((t + 32)·u + 4·u_x) · mean|x|
-                    t: terms of the window that are not zero; 32 roundings of weights, quotients and
-                    partial sums of k axes; 4 of constants and of y itself in X's type. Plus as many
+average             |y - ȳ| ≤ ((t + 8)·u + 4·u_x) · mean|x|
+                    t: terms of the window that are not zero; 8 roundings: of a weight and a product
+                    for each of three axes, and of a quotient; 4 of constants and of y itself in X's
+                    type. Plus as many
                     times the least subnormal number, which is what rounding is worth down there.
                     With CumSum the sums run over the whole plane, and so do t and |x|.
 
@@ -41,8 +42,9 @@ from onnxpool.ops.adaptive_pool import AdaptivePool
 from onnxpool.ops.op import KEEP, Array
 from onnxpool.ops.windows import Window, windows
 
-_ROUNDINGS = 32
+_ROUNDINGS = 8
 _OF_X = 4
+_OF_POWERS = 32
 _OF_LOGARITHM = 8
 
 
@@ -224,7 +226,7 @@ def _generalised(
         steep = np.where(c == 0, 0, powers_of_magnitude * np.abs(p * np.log(np.abs(c))))
         m, magnitude = average(powers, size), average(powers_of_magnitude, size)
         terms = average((c != 0).astype(np.float64), size) * counts
-        off = ((terms + _ROUNDINGS) * precision.u + _OF_X * precision.u_x) * magnitude
+        off = ((terms + _OF_POWERS) * precision.u + _OF_X * precision.u_x) * magnitude
         off += (_OF_LOGARITHM * precision.u + _OF_X * precision.u_x) * average(steep, size)
         off += np.where(terms > 0, float(precision.computed.tiny), 0)
         low, high = _roots(m - off, m + off, p, precision)
@@ -242,7 +244,7 @@ def _generalised(
 
 def _roots(low: Array, high: Array, p: Array, precision: Precision) -> tuple[Array, Array]:
     """The ends of an interval to the power of 1/p; NaN where both are negative."""
-    relative = _ROUNDINGS * precision.u + _OF_X * precision.u_x
+    relative = _OF_POWERS * precision.u + _OF_X * precision.u_x
     signs = (-1, 1)
     roots = [
         np.maximum(end, 0) ** (1 / p * (1 + sign * _OF_X * precision.u_x))
