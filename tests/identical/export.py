@@ -90,6 +90,7 @@ ALL_VARIANTS = tuple(
 @functools.cache
 def exported(source: Source, variant: Variant) -> bytes:
     """The serialized model."""
+    torch.manual_seed(0)
     with _very_quiet():
         if variant.exporter == "dynamo":
             return _dynamo(source, variant)
@@ -137,24 +138,21 @@ def _program(source: Source, open_sizes: bool) -> torch.export.ExportedProgram:
     shapes: Any = torch.export.ShapesCollection()  # type: ignore[no-untyped-call]
     for name, tensor in inputs.items():
         shapes[tensor] = dict.fromkeys(axes.get(name, {}), torch.export.Dim.DYNAMIC)
-    return torch.export.export(_seeded(source), tuple(inputs.values()), dynamic_shapes=shapes)
+    return torch.export.export(
+        source.module().eval(), tuple(inputs.values()), dynamic_shapes=shapes
+    )
 
 
 def _torchscript(source: Source, variant: Variant) -> bytes:
     inputs = source.inputs()
     model = through_torchscript(
-        _seeded(source),
+        source.module().eval(),
         *inputs.values(),
         opset_version=variant.opset,
         input_names=list(inputs),
         dynamic_axes=source.axes() if variant.open_sizes else None,
     )
     return model.SerializeToString()
-
-
-def _seeded(source: Source) -> nn.Module:
-    torch.manual_seed(0)
-    return source.module().eval()
 
 
 @contextlib.contextmanager

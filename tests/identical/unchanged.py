@@ -13,8 +13,7 @@ from onnxpool.pipeline.report import Report
 
 WAYS: tuple[dict[str, Any], ...] = (
     {},
-    {"repair": False},
-    {"check": "none"},
+    {"repair": False, "check": "none"},
     {"to": "custom-op"},
 )
 """The options of `rewrite` that decide what is changed and what is believed."""
