@@ -85,7 +85,7 @@ def _as_custom_op(construct: Construct, opset: int, bodies: Bodies) -> Plan:
     if dtype == onnx.TensorProto.BFLOAT16:
         raise lower.Unsupported("the library has no kernel for bfloat16")
     epsilon = getattr(construct.op, "epsilon", None)
-    if dtype == onnx.TensorProto.DOUBLE and epsilon is not None and np.float32(epsilon) != epsilon:
+    if dtype == onnx.TensorProto.DOUBLE and epsilon not in (None, _float32(epsilon)):
         raise lower.Unsupported(f"epsilon {epsilon} is no float32, as attributes are")
     inputs, outputs = 1 + len(construct.parameters), len(construct.regions)
     opset = bodies.opset or opset
@@ -124,6 +124,11 @@ def _strategy(construct: Construct, strategy: str) -> str:
     if strategy not in ("auto", "matmul"):
         return strategy
     return "pool" if construct.uses_max_pool else "slice"
+
+
+def _float32(value: float | None) -> float | None:
+    """The value as an attribute holds it."""
+    return None if value is None else float(np.float32(value))
 
 
 def _one_node(construct: Construct) -> str:

@@ -25,7 +25,13 @@ from onnxpool.rewrites.region.computation import Constants
 from onnxpool.rewrites.region.region import Region
 from onnxpool.rewrites.region.roles import Role
 from onnxpool.rewrites.region.size import in_words, open_size
-from onnxpool.rewrites.region.sweep import Run, Sweep, shapes_of, size_operands
+from onnxpool.rewrites.region.sweep import (
+    Run,
+    Sweep,
+    check_arithmetic,
+    shapes_of,
+    size_operands,
+)
 from onnxpool.rewrites.region.terms import NotUnderstood
 from onnxpool.rewrites.region.trials import Trials
 
@@ -56,6 +62,8 @@ def judge(
     if rule is None or not size_operands(region, trials):
         return None
     try:
+        if not _is_frozen_by_an_exporter(region):
+            check_arithmetic(trials.producers(size_operands(region, trials)))
         return _judged(region, rule, Sweep(region, trials, constants), constants, thorough)
     except NotUnderstood as reason:
         return Declined(region, f"windows computed in the graph; it is not {rule.title}: {reason}")

@@ -18,7 +18,7 @@ import onnx_graphsurgeon as gs
 from onnxpool.ops.op import KEEP, Array
 from onnxpool.ops.windows import windows
 from onnxpool.rewrites.graph.run import RunError
-from onnxpool.rewrites.graph.tensors import shape_of
+from onnxpool.rewrites.graph.tensors import is_float, is_integer, numpy_type, shape_of
 from onnxpool.rewrites.region.computation import Constants, NeedsSize, compute
 from onnxpool.rewrites.region.lengths import integers_of, lengths, squares_and_strips
 from onnxpool.rewrites.region.proof import unit
@@ -250,6 +250,27 @@ def size_operands(region: Region, trials: Trials) -> tuple[gs.Tensor, ...]:
     """What the nodes of a region read that depends on shapes alone."""
     read = {t.name: t for node in region.nodes for t in node.inputs if t.name in trials.sizes}
     return tuple(read.values())
+
+
+_DECIDING = frozenset(
+    ["Ceil", "Equal", "Floor", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Range", "Round"]
+)
+
+
+def check_arithmetic(nodes: Iterable[gs.Node]) -> None:
+    """Refuse size arithmetic whose rounding could decide what is right at sizes not tried.
+
+    Raises:
+        NotUnderstood: it is in half precision, or makes whole numbers of floating-point ones.
+    """
+    for node in nodes:
+        read = [tensor for tensor in node.inputs if is_float(tensor.dtype)]
+        made = [tensor for tensor in node.outputs if is_float(tensor.dtype)]
+        if any(numpy_type(tensor.dtype).itemsize == 2 for tensor in (*read, *made)):
+            raise NotUnderstood("its sizes are computed in half precision")
+        decides = is_integer(node.outputs[0].dtype) or node.op in _DECIDING
+        if read and decides and node.op not in ("Shape", "Size"):
+            raise NotUnderstood("its sizes are rounded from floating-point numbers")
 
 
 def shapes_of(runs: Iterable[Run]) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
