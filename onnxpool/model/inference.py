@@ -37,6 +37,7 @@ from onnxpool.model.skeleton import (
 )
 from onnxpool.model.types import without_axis, without_shape
 from onnxpool.ops import DOMAIN, VERSION, InvalidOp
+from onnxpool.rewrites.graph.infer import infer_shapes
 from onnxpool.rewrites.lift import aten_fallback
 
 Types = dict[str, TypeProto]
@@ -190,7 +191,7 @@ class Inference:
         )
         # It raises all sorts, and nothing inferred is an answer, too.
         with contextlib.suppress(Exception):
-            graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+            graph = infer_shapes(model).graph
         types = {
             tensor.name: onnx.helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
             for tensor in graph.initializer

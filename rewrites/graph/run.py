@@ -1,34 +1,59 @@
-"""Run a small model in ONNX Runtime, as it is written."""
+"""The one door: all that runs a piece of a graph, a constant, a size or a whole model goes through.
+
+    cost of a piece, from shapes            what becomes of it
+    known, and more than a piece may take   TooLarge, with the number; nothing runs
+    known and small, of bounded ops         runs in this process
+    anything else, and whole models         runs in a worker with limits of time and memory
+
+In this process run only ops whose time and memory their shapes bound (cost.py), a fraction of a
+second of them: Ctrl-C waits no longer, and starting a worker would. A loop, a branch, a function
+or an op that cost.py does not know never gets here, not even to be loaded, which expands functions
+and makes sparse weights dense.
+"""
 
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter
+from onnx_graphsurgeon.ir.tensor import SparseValues
 
 from onnxpool.errors import LibraryError
 from onnxpool.ops.library import register
-from onnxpool.ops.op import Array
-from onnxpool.rewrites.graph.cut import cut, loaded, needs_constants_alone
-
-EXTERNAL_DATA_FOLDER = "session.model_external_initializers_file_folder_path"
-"""The session setting that says where the external data of a model in memory is."""
-
-
-_ONNXRUNTIME = re.compile(
-    r"\[ONNXRuntimeError\] : \d+ : \w+ : (Non-zero status code returned while running "
-    r"(?P<op>\w+) node\. Name:(?P<node>'.*?') Status Message: )?"
+from onnxpool.ops.op import DOMAIN, Array
+from onnxpool.rewrites.graph import cost, limits, small_values
+from onnxpool.rewrites.graph.constants import runs_as_constant
+from onnxpool.rewrites.graph.cost import Cost
+from onnxpool.rewrites.graph.cut import cut, loaded, needs_constants_alone, producers
+from onnxpool.rewrites.graph.session import (
+    EXTERNAL_DATA_FOLDER,
+    RunError,
+    Session,
+    TooLarge,
+    one_line,
 )
+from onnxpool.rewrites.graph.worker import Remote
 
+__all__ = [
+    "EXTERNAL_DATA_FOLDER",
+    "RunError",
+    "Runner",
+    "TooLarge",
+    "evaluate",
+    "kernels_missing",
+    "known_value",
+    "one_line",
+    "run_node",
+]
 
-class RunError(Exception):
-    """ONNX Runtime does not take a model; the message is one line."""
+_AT_ONCE = 1 << 28
+"""Operations, and bytes, that are not worth a process of their own."""
 
 
 class Runner:
@@ -37,7 +62,7 @@ class Runner:
     def __init__(
         self, model: onnx.ModelProto | str, folder: Path | None = None, *, kernels: bool = False
     ) -> None:
-        """Load a model, or a file.
+        """Load a piece of a graph; or a whole model: a file, or with a folder.
 
         Args:
             folder: holds the external data of a model.
@@ -45,32 +70,89 @@ class Runner:
 
         Raises:
             RunError: ONNX Runtime refuses it.
+            TooLarge: it is more than is tried.
             LibraryError: there is no library that it takes.
         """
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        # One thread: most regions are small, and threads that wait for work take it from others.
-        options.intra_op_num_threads = 1
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        if folder is not None:
-            options.add_session_config_entry(EXTERNAL_DATA_FOLDER, str(folder))
-        if kernels:
-            register(options)
         source = model if isinstance(model, str) else model.SerializeToString()
-        try:
-            self._session = onnxruntime.InferenceSession(
-                source, options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:
-            raise RunError(one_line(error)) from error
+        place = None if folder is None else str(folder)
+        self._piece = None if isinstance(model, str) or folder is not None else model
+        self._costs: dict[object, Cost | None] = {}
+        self._remote = Remote(source, place, kernels=kernels)
+        self._session: Session | None = None
+        if self._piece is None:
+            allowed = limits.current()
+            self._remote.load(allowed.seconds, allowed.memory)
+        elif _loads_at_once(self._piece):
+            self._session = Session(source, place, kernels=kernels)
+        else:
+            self._remote.load(limits.current().piece_seconds, _memory(_given(self._piece, {})))
 
     def __call__(self, inputs: Mapping[str, Array]) -> tuple[Array, ...]:
-        try:
-            return tuple(np.asarray(y) for y in self._session.run(None, dict(inputs)))
-        except Exception as error:
-            raise RunError(one_line(error)) from error
+        """Run it.
+
+        Raises:
+            RunError: it fails on these inputs.
+            TooLarge: it is more than is tried.
+        """
+        allowed = limits.current()
+        if self._piece is None:
+            return self._remote.run(inputs, allowed.seconds, allowed.memory)
+        given = _given(self._piece, inputs)
+        known = self._cost(self._piece, inputs)
+        if known is not None:
+            _refuse_large(known, given)
+            if self._session is not None and max(known.operations, known.size) <= _AT_ONCE:
+                return self._session.run(inputs)
+        return self._remote.run(inputs, allowed.piece_seconds, _memory(given))
+
+    def _cost(self, piece: onnx.ModelProto, inputs: Mapping[str, Array]) -> Cost | None:
+        """As `cost.cost`; what costs as much as before is not walked again."""
+        key = tuple(
+            (name, x.shape, x.tobytes() if x.size <= small_values.MOST else None)
+            for name, x in inputs.items()
+        )
+        if key not in self._costs:
+            self._costs[key] = cost.cost(piece, inputs)
+        return self._costs[key]
+
+
+def _loads_at_once(piece: onnx.ModelProto) -> bool:
+    """Whether loading takes no longer than its size says."""
+    bodies = {f.name: f for f in piece.functions if f.domain == DOMAIN}
+    nodes = [*piece.graph.node, *(node for f in bodies.values() for node in f.node)]
+    dense = sum(math.prod(sparse.dims) for sparse in piece.graph.sparse_initializer)
+    if len(piece.functions) > len(bodies) or dense > _AT_ONCE:
+        return False
+    calls = sum(node.domain == DOMAIN for f in bodies.values() for node in f.node)
+    return not calls and all(
+        n.domain == DOMAIN or cost.is_bounded(n.domain, n.op_type) for n in nodes
+    )
+
+
+def _given(piece: onnx.ModelProto, inputs: Mapping[str, Array]) -> int:
+    weights = sum(math.prod(tensor.dims) for tensor in piece.graph.initializer)
+    return weights + sum(math.prod(x.shape) for x in inputs.values())
+
+
+def _memory(given: int) -> int:
+    """Bytes for a piece of which only this is known."""
+    wide = 8
+    return min(limits.current().memory, limits.BASE_MEMORY + wide * limits.most_made(given))
+
+
+def _refuse_large(known: Cost, given: int) -> None:
+    """Raises:
+    TooLarge: it is more than a piece may take.
+    """
+    allowed = limits.current()
+    most = int(allowed.piece_seconds * limits.OPERATIONS_PER_SECOND)
+    for found, bound, what in (
+        (known.made, limits.most_made(given), "elements"),
+        (known.operations, most, "operations"),
+        (known.size, allowed.memory, "bytes"),
+    ):
+        if found > bound:
+            raise TooLarge(f"too large to try: {found:,} {what}, at most {bound:,}")
 
 
 @functools.cache
@@ -90,11 +172,35 @@ def evaluate(constant: gs.Tensor, opset: int) -> Array:
 
     Raises:
         RunError: ONNX Runtime does not run the nodes that compute it.
+        TooLarge: it is more than is tried.
     """
     if isinstance(constant, gs.Constant):
+        _refuse_sparse([constant])
         return np.asarray(constant.values)
-    (value,) = Runner(cut((), (constant,), opset, promote=True))({})
+    (value,) = compute_constants((constant,), opset, promote=True)
     return value
+
+
+def compute_constants(
+    constants: Sequence[gs.Tensor], opset: int, *, promote: bool = False
+) -> tuple[Array, ...]:
+    """The values of tensors that nodes compute of constants alone.
+
+    Args:
+        promote: as `cut` takes it.
+
+    Raises:
+        RunError: ONNX Runtime does not run the nodes that compute them.
+        TooLarge: they are more than is tried.
+    """
+    nodes = producers(constants, set())
+    _refuse_unbounded(nodes)
+    _refuse_sparse(t for node in nodes for t in node.inputs if isinstance(t, gs.Constant))
+    values = Runner(cut((), constants, opset, promote=promote))({})
+    count = sum(value.size for value in values)
+    if not limits.current().has_room_for(count):
+        raise TooLarge(f"too large to try: {count:,} elements, after many others")
+    return values
 
 
 def run_node(node: gs.Node, inputs: Sequence[Array | None], opset: int) -> tuple[Array, ...]:
@@ -102,7 +208,9 @@ def run_node(node: gs.Node, inputs: Sequence[Array | None], opset: int) -> tuple
 
     Raises:
         RunError: ONNX Runtime does not run it.
+        TooLarge: it is more than is tried.
     """
+    _refuse_unbounded([node])
     names = ["" if value is None else f"i{index}" for index, value in enumerate(inputs)]
     copy = OnnxExporter.export_node(loaded(node))
     del copy.input[:]
@@ -128,14 +236,26 @@ def known_value(tensor: gs.Tensor, opset: int) -> Array | None:
 
     Raises:
         RunError: ONNX Runtime does not run the nodes that compute it.
+        TooLarge: it is more than is tried.
     """
     return evaluate(tensor, opset) if needs_constants_alone(tensor) else None
 
 
-def one_line(error: Exception) -> str:
-    """What an exception says; of ONNX Runtime's, without what it puts around it."""
-    message = " ".join(str(error).split())
-    if runtime := _ONNXRUNTIME.match(message):
-        place = f"node {runtime['node']} ({runtime['op']}): " if runtime["node"] else ""
-        return place + message[runtime.end() :][:300]
-    return f"{type(error).__name__}: {message[:300]}"
+def _refuse_unbounded(nodes: Iterable[gs.Node]) -> None:
+    """Raises:
+    RunError: there is a loop, a branch or a string among them.
+    """
+    for node in nodes:
+        if not runs_as_constant(node):
+            raise RunError(f"{node.op} node {node.name!r} is not run to know a constant")
+
+
+def _refuse_sparse(tensors: Iterable[gs.Constant]) -> None:
+    """Raises:
+    TooLarge: a sparse tensor has too many elements, most of which the file does not hold.
+    """
+    most = limits.most_made(0)
+    for tensor in tensors:
+        count = math.prod(tensor.shape)
+        if isinstance(tensor._values, SparseValues) and count > most:
+            raise TooLarge(f"too large to try: {count:,} elements, at most {most:,}")

@@ -17,6 +17,7 @@ from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter, constant_to_
 from onnxpool.ops.op import Array
 from onnxpool.rewrites.graph.constants import is_constant, is_standard
 from onnxpool.rewrites.graph.cut import cut, loaded, producers
+from onnxpool.rewrites.graph.infer import infer_shapes
 from onnxpool.rewrites.graph.run import RunError, Runner
 from onnxpool.rewrites.graph.tensors import onnx_type
 
@@ -176,7 +177,7 @@ class Trials:
                 shape = self._input_shape(value.name, sizes)
                 value.type.tensor_type.shape.CopyFrom(_shape_proto(shape))
         try:
-            inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+            inferred = infer_shapes(model)
         except (RuntimeError, ValueError, onnx.shape_inference.InferenceError):
             return {}
         values = (*inferred.graph.value_info, *inferred.graph.output)
