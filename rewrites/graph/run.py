@@ -131,7 +131,7 @@ def _loads_at_once(piece: onnx.ModelProto) -> bool:
 
 def _given(piece: onnx.ModelProto, inputs: Mapping[str, Array]) -> int:
     weights = sum(math.prod(tensor.dims) for tensor in piece.graph.initializer)
-    return weights + sum(math.prod(x.shape) for x in inputs.values())
+    return int(weights + sum(x.size for x in inputs.values()))
 
 
 def _memory(given: int) -> int:
