@@ -73,7 +73,7 @@ class Trials:
         self.symbols = tuple(
             dict.fromkeys(d for dims in self.inputs.values() for d in dims if isinstance(d, str))
         )
-        self._inferred: dict[tuple[str, tuple[int, ...]], dict[str, tuple[int, ...]]] = {}
+        self._inferred: dict[tuple[int, ...], dict[str, tuple[int, ...] | None]] = {}
         self._skeletons: dict[str, onnx.ModelProto] = {}
         self._runners: dict[tuple[str, ...], tuple[list[gs.Node], Runner]] = {}
         self._axes: dict[str, dict[str, _Line | None]] = {}
@@ -84,10 +84,12 @@ class Trials:
             return tuple(tensor.shape)
         if tensor.name in self.inputs:
             return self._input_shape(tensor.name, sizes)
-        key = (tensor.name, tuple(sizes[symbol] for symbol in self.symbols))
-        if key not in self._inferred:
-            self._inferred[key] = self._infer(tensor, sizes)
-        return self._inferred[key].get(tensor.name)
+        # What a late tensor needs has been inferred with it.
+        known = self._inferred.setdefault(tuple(sizes[symbol] for symbol in self.symbols), {})
+        if tensor.name not in known:
+            known[tensor.name] = None
+            known.update(self._infer(tensor, sizes))
+        return known[tensor.name]
 
     def is_open(self, tensor: gs.Tensor, axis: int) -> bool:
         """Whether the size of an axis depends on the sizes of the inputs."""
