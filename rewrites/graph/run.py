@@ -1,14 +1,14 @@
 """The one door: all that runs a piece of a graph, a constant, a size or a whole model goes through.
 
-    cost of a piece, from shapes            what becomes of it
-    known, and more than a piece may take   TooLarge, with the number; nothing runs
+    its cost, from shapes alone             what becomes of it
+    known, and more than it may take        TooLarge, with the number; nothing runs
     known and small, of bounded ops         runs in this process
-    anything else, and whole models         runs in a worker with limits of time and memory
+    anything else                           runs in a worker with limits of time and memory
 
 In this process run only ops whose time and memory their shapes bound (cost.py), a fraction of a
-second of them: Ctrl-C waits no longer, and starting a worker would. A loop, a branch, a function
-or an op that cost.py does not know never gets here, not even to be loaded, which expands functions
-and makes sparse weights dense.
+second of them: Ctrl-C waits no longer, and starting a worker would. A loop, a branch, a function or
+an op that cost.py does not know never runs here; loaded here is only what has no functions to
+expand but ours, and no large sparse weights to make dense.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from onnxpool.rewrites.graph.session import (
     EXTERNAL_DATA_FOLDER,
     RunError,
     Session,
+    Source,
     TooLarge,
     one_line,
 )
@@ -52,40 +53,50 @@ __all__ = [
     "run_node",
 ]
 
+_GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
+_WIDEST = 8
+"""Bytes of an element."""
+
 _AT_ONCE = 1 << 28
 """Operations, and bytes, that are not worth a process of their own."""
 
 
 class Runner:
-    """A model ready to run; graph optimisations are off, because some change the values."""
+    """A model ready to run."""
 
     def __init__(
-        self, model: onnx.ModelProto | str, folder: Path | None = None, *, kernels: bool = False
+        self,
+        model: onnx.ModelProto | str,
+        folder: Path | None = None,
+        *,
+        kernels: bool = False,
+        optimised: bool = False,
     ) -> None:
         """Load a piece of a graph; or a whole model: a file, or with a folder.
 
         Args:
             folder: holds the external data of a model.
             kernels: whether nodes of the dialect run the kernels of the custom-op library.
+            optimised: run it as its users do; else as it is written: some optimisations change
+                the values.
 
         Raises:
             RunError: ONNX Runtime refuses it.
             TooLarge: it is more than is tried.
             LibraryError: there is no library that it takes.
         """
-        source = model if isinstance(model, str) else model.SerializeToString()
+        self._proto = None if isinstance(model, str) else model
+        self._is_whole = isinstance(model, str) or folder is not None
+        serialized = model if isinstance(model, str) else model.SerializeToString()
         place = None if folder is None else str(folder)
-        self._piece = None if isinstance(model, str) or folder is not None else model
+        source = Source(serialized, place, kernels, optimised)
         self._costs: dict[object, Cost | None] = {}
-        self._remote = Remote(source, place, kernels=kernels)
+        self._remote = Remote(source)
         self._session: Session | None = None
-        if self._piece is None:
-            allowed = limits.current()
-            self._remote.load(allowed.seconds, allowed.memory)
-        elif _loads_at_once(self._piece):
-            self._session = Session(source, place, kernels=kernels)
+        if self._proto is not None and not optimised and _loads_at_once(self._proto):
+            self._session = Session(source)
         else:
-            self._remote.load(limits.current().piece_seconds, _memory(_given(self._piece, {})))
+            self._remote.load(*self._allowed({}))
 
     def __call__(self, inputs: Mapping[str, Array]) -> tuple[Array, ...]:
         """Run it.
@@ -94,64 +105,67 @@ class Runner:
             RunError: it fails on these inputs.
             TooLarge: it is more than is tried.
         """
-        allowed = limits.current()
-        if self._piece is None:
-            return self._remote.run(inputs, allowed.seconds, allowed.memory)
-        given = _given(self._piece, inputs)
-        known = self._cost(self._piece, inputs)
+        seconds, memory = self._allowed(inputs)
+        known = None if self._proto is None else self._cost(self._proto, inputs)
         if known is not None:
-            _refuse_large(known, given)
+            made = None if self._is_whole else limits.most_made(_given(self._proto, inputs))
+            _refuse_large(known, made, seconds)
             if self._session is not None and max(known.operations, known.size) <= _AT_ONCE:
                 return self._session.run(inputs)
-        return self._remote.run(inputs, allowed.piece_seconds, _memory(given))
+        self._session = None
+        return self._remote.run(inputs, seconds, memory)
 
-    def _cost(self, piece: onnx.ModelProto, inputs: Mapping[str, Array]) -> Cost | None:
+    def _allowed(self, inputs: Mapping[str, Array]) -> tuple[float, int]:
+        """Seconds, and bytes; those of a piece by what it is given."""
+        allowed = limits.current()
+        if self._is_whole:
+            return allowed.seconds, allowed.memory
+        most = limits.most_made(_given(self._proto, inputs))
+        return allowed.piece_seconds, min(allowed.memory, limits.BASE_MEMORY + _WIDEST * most)
+
+    def _cost(self, proto: onnx.ModelProto, inputs: Mapping[str, Array]) -> Cost | None:
         """As `cost.cost`; what costs as much as before is not walked again."""
         key = tuple(
             (name, x.shape, x.tobytes() if x.size <= small_values.MOST else None)
             for name, x in inputs.items()
         )
         if key not in self._costs:
-            self._costs[key] = cost.cost(piece, inputs)
+            self._costs[key] = cost.cost(proto, inputs)
         return self._costs[key]
 
 
-def _loads_at_once(piece: onnx.ModelProto) -> bool:
-    """Whether loading takes no longer than its size says."""
-    bodies = {f.name: f for f in piece.functions if f.domain == DOMAIN}
-    nodes = [*piece.graph.node, *(node for f in bodies.values() for node in f.node)]
-    dense = sum(math.prod(sparse.dims) for sparse in piece.graph.sparse_initializer)
-    if len(piece.functions) > len(bodies) or dense > _AT_ONCE:
-        return False
-    calls = sum(node.domain == DOMAIN for f in bodies.values() for node in f.node)
-    return not calls and all(
-        n.domain == DOMAIN or cost.is_bounded(n.domain, n.op_type) for n in nodes
-    )
+def _loads_at_once(model: onnx.ModelProto) -> bool:
+    """Whether loading takes no longer than its size says.
 
-
-def _given(piece: onnx.ModelProto, inputs: Mapping[str, Array]) -> int:
-    weights = sum(math.prod(tensor.dims) for tensor in piece.graph.initializer)
-    return int(weights + sum(x.size for x in inputs.values()))
-
-
-def _memory(given: int) -> int:
-    """Bytes for a piece of which only this is known."""
-    wide = 8
-    return min(limits.current().memory, limits.BASE_MEMORY + wide * limits.most_made(given))
-
-
-def _refuse_large(known: Cost, given: int) -> None:
-    """Raises:
-    TooLarge: it is more than a piece may take.
+    ONNX Runtime expands functions and makes sparse weights dense as it loads; to optimise, it runs
+    what is constant.
     """
-    allowed = limits.current()
-    most = int(allowed.piece_seconds * limits.OPERATIONS_PER_SECOND)
+    ours = [f for f in model.functions if f.domain == DOMAIN]
+    calls = any(
+        n.domain == DOMAIN or any(a.type in _GRAPHS for a in n.attribute)
+        for f in ours
+        for n in f.node
+    )
+    dense = sum(math.prod(sparse.dims) for sparse in model.graph.sparse_initializer)
+    return len(ours) == len(model.functions) and not calls and dense <= _AT_ONCE
+
+
+def _given(model: onnx.ModelProto | None, inputs: Mapping[str, Array]) -> int:
+    """Elements that are there before it runs."""
+    stored = () if model is None else model.graph.initializer
+    return int(sum(math.prod(t.dims) for t in stored) + sum(x.size for x in inputs.values()))
+
+
+def _refuse_large(known: Cost, most_made: int | None, seconds: float) -> None:
+    """Raises:
+    TooLarge: it is more than it may take.
+    """
     for found, bound, what in (
-        (known.made, limits.most_made(given), "elements"),
-        (known.operations, most, "operations"),
-        (known.size, allowed.memory, "bytes"),
+        (known.made, most_made, "elements"),
+        (known.operations, int(seconds * limits.OPERATIONS_PER_SECOND), "operations"),
+        (known.size, limits.current().memory, "bytes"),
     ):
-        if found > bound:
+        if bound is not None and found > bound:
             raise TooLarge(f"too large to try: {found:,} {what}, at most {bound:,}")
 
 

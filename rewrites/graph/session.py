@@ -1,7 +1,8 @@
-"""A model in ONNX Runtime, as it is written."""
+"""A model in ONNX Runtime."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -28,30 +29,51 @@ class TooLarge(RunError):
     """What a file asks for is more than is tried; the message has the number."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """What ONNX Runtime is to load.
+
+    Attributes:
+        model: serialized, or a file.
+        folder: holds its external data.
+        kernels: whether nodes of the dialect run the kernels of the custom-op library.
+        optimised: as its users run it; else as it is written, because some optimisations change
+            the values.
+    """
+
+    model: bytes | str
+    folder: str | None = None
+    kernels: bool = False
+    optimised: bool = False
+
+
 class Session:
-    """A loaded model; graph optimisations are off, because some change the values."""
+    """A loaded model."""
 
-    def __init__(self, source: bytes | str, folder: str | None, *, kernels: bool) -> None:
-        """Load a serialized model, or a file.
-
-        Raises:
-            RunError: ONNX Runtime refuses it.
-            LibraryError: there is no library that it takes.
+    def __init__(self, source: Source) -> None:
+        """Raises:
+        RunError: ONNX Runtime refuses it.
+        LibraryError: there is no library that it takes.
         """
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
-        # One thread: most regions are small, and threads that wait for work take it from others.
-        options.intra_op_num_threads = 1
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        if folder is not None:
-            options.add_session_config_entry(EXTERNAL_DATA_FOLDER, folder)
-        if kernels:
+        if source.optimised:
+            # Threads that wait without sleeping slow PyTorch down, which runs in between.
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        else:
+            # Most pieces are small, and threads that wait for work take it from others.
+            options.intra_op_num_threads = 1
+            level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+            options.graph_optimization_level = level
+        if source.folder is not None:
+            options.add_session_config_entry(EXTERNAL_DATA_FOLDER, source.folder)
+        if source.kernels:
             register(options)
         try:
             self._session: Any = onnxruntime.InferenceSession(
-                source, options, providers=["CPUExecutionProvider"]
+                source.model, options, providers=["CPUExecutionProvider"]
             )
         except MemoryError:
             raise

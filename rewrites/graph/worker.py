@@ -6,7 +6,7 @@ limited by the system, a watchdog in the parent ends it in time, and a limit on 
 ends it where the parent was killed. It is started when first needed, used again, and ends when its
 standard input does.
 
-    parent → worker   (seconds, bytes, key, source, folder, kernels, inputs); source None: as before
+    parent → worker   (seconds, bytes, key, source, inputs); without a source: as before
     worker → parent   ("outputs", arrays), ("unknown", None), ("refused", text), ("memory", None)
 
 Messages are pickled, behind eight bytes with their length. Where the system has no `resource`
@@ -32,7 +32,7 @@ from typing import Any, BinaryIO, cast
 
 from onnxpool.errors import LibraryError
 from onnxpool.ops.op import Array
-from onnxpool.rewrites.graph.session import RunError, Session, TooLarge
+from onnxpool.rewrites.graph.session import RunError, Session, Source, TooLarge
 
 _HEADER = 8
 _SESSIONS = 4
@@ -48,9 +48,9 @@ Outputs = tuple[Array, ...]
 class Remote:
     """A model that a worker runs."""
 
-    def __init__(self, source: bytes | str, folder: str | None, *, kernels: bool) -> None:
+    def __init__(self, source: Source) -> None:
         self._key = next(_KEYS)
-        self._model = source, folder, kernels
+        self._source = source
 
     def load(self, seconds: float, memory: int) -> None:
         """Raises:
@@ -65,13 +65,12 @@ class Remote:
         return self._ask(dict(inputs), seconds, memory)
 
     def _ask(self, inputs: dict[str, Array] | None, seconds: float, memory: int) -> Outputs:
-        source, folder, kernels = self._model
         with _LOCK:
             worker = _running()
             limits = seconds, memory, self._key
-            kind, answer = worker.ask((*limits, None, folder, kernels, inputs), seconds)
+            kind, answer = worker.ask((*limits, None, inputs), seconds)
             if kind == "unknown":
-                kind, answer = worker.ask((*limits, source, folder, kernels, inputs), seconds)
+                kind, answer = worker.ask((*limits, self._source, inputs), seconds)
         if kind == "outputs":
             return cast(Outputs, answer)
         if kind == "memory":
@@ -199,11 +198,11 @@ def _listen(tasks: queue.SimpleQueue[Any]) -> None:
 
 
 def _answer(task: Any, sessions: OrderedDict[int, Session]) -> tuple[str, Any]:
-    seconds, memory, key, source, folder, kernels, inputs = task
+    seconds, memory, key, source, inputs = task
     _limit(seconds, memory)
     try:
         if source is not None:
-            sessions[key] = Session(source, folder, kernels=kernels)
+            sessions[key] = Session(source)
             while len(sessions) > _SESSIONS:
                 sessions.popitem(last=False)
         if key not in sessions:
