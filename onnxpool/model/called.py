@@ -25,8 +25,9 @@ _DOMAIN = "onnxpool.calls"
 _NUMBERS = itertools.count()
 
 _DEEPEST = 24
-_MOST_NODES = 200_000
-"""Nodes of bodies that are inferred: what is beyond stays unknown."""
+_MOST_NODES = 10_000
+_OF_EACH_NODE = 20
+"""Nodes of bodies that are inferred, and for each node of the model: what is beyond is unknown."""
 
 Infer = Callable[[GraphProto, onnx.FunctionProto], GraphProto]
 """Infers a graph that is the body of a function."""
@@ -35,15 +36,19 @@ Infer = Callable[[GraphProto, onnx.FunctionProto], GraphProto]
 class Called:
     """The functions of a model as ops; a context in which onnx knows them."""
 
-    def __init__(self, functions: Iterable[onnx.FunctionProto], infer: Infer) -> None:
+    def __init__(
+        self, functions: Iterable[onnx.FunctionProto], infer: Infer, nodes: int = 0
+    ) -> None:
+        """Take functions without weights, and the number of nodes around them."""
         self._functions = {key_of_function(function): function for function in functions}
         self._infer = infer
+        nodes += sum(len(function.node) for function in self._functions.values())
         number = next(_NUMBERS)
         self._names = {key: f"F{number}_{i}" for i, key in enumerate(self._functions)}
         self._keys = {name: key for key, name in self._names.items()}
         self._known: dict[tuple[object, ...], list[TypeProto | None]] = {}
         self._depth = 0
-        self._nodes_left = _MOST_NODES
+        self._nodes_left = _MOST_NODES + _OF_EACH_NODE * nodes
 
     def __enter__(self) -> Called:
         for key, name in self._names.items():

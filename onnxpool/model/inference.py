@@ -58,7 +58,7 @@ class Inference:
         functions = [thin_function(f, self._thin) for f in self._model.functions]
         self._order = callers_first(functions)
         self._calls: dict[Key, list[Call]] = {key: [] for key in self._order}
-        self._called = Called(functions, self._infer_body)
+        self._called = Called(functions, self._infer_body, len(self._model.graph.node))
         self._types: dict[int, Types] = {}
         self._nodes: dict[int, list[NodeProto]] = {}
         self._makers: dict[int, dict[str, NodeProto | TensorProto | None]] = {}

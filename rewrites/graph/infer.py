@@ -9,7 +9,9 @@ from pathlib import Path
 
 import onnx
 
-_MOST_MEMORY = 256 << 20
+from onnxpool.rewrites.graph import limits
+
+_MOST_MEMORY = 192 << 20
 _OF_MODEL = 16
 """Bytes that it may take beside, and for each byte of the model."""
 
@@ -21,11 +23,14 @@ def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     elements is a Range of 200 bytes. Where that takes too much, values are not followed. The call
     holds the lock of the interpreter, so that no other thread of Python meets its limit.
     """
+    allowed = limits.current()
     with _bounded(_MOST_MEMORY + _OF_MODEL * model.ByteSize()):
-        try:
-            return onnx.shape_inference.infer_shapes(model, data_prop=True)
-        except MemoryError:
-            return onnx.shape_inference.infer_shapes(model)
+        if allowed.follows_values:
+            try:
+                return onnx.shape_inference.infer_shapes(model, data_prop=True)
+            except MemoryError:
+                allowed.follows_values = False
+        return onnx.shape_inference.infer_shapes(model)
 
 
 @contextlib.contextmanager

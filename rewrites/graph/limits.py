@@ -45,10 +45,12 @@ class Limits:
     Attributes:
         seconds: how long.
         memory: how many bytes beside those of the process that runs it.
+        follows_values: whether shape inference still follows values in this model (see infer.py).
     """
 
     seconds: float = 600.0
     memory: int = dataclasses.field(default_factory=_three_quarters)
+    follows_values: bool = dataclasses.field(default=True, init=False, repr=False)
     _large: int = dataclasses.field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
