@@ -8,6 +8,7 @@ that of its body for the inputs of the call, kept for the next call that is alik
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,6 +32,22 @@ _OF_EACH_NODE = 20
 
 Infer = Callable[[GraphProto, onnx.FunctionProto], GraphProto]
 """Infers a graph that is the body of a function."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Call:
+    """Attributes:
+    types, values: per input, as far as they are known.
+    attributes: by name; None for those that the node does not give.
+    """
+
+    types: Sequence[TypeProto | None]
+    values: Sequence[TensorProto | None]
+    attributes: Mapping[str, AttributeProto | None]
+
+    def serialized(self) -> Iterator[bytes | None]:
+        for part in (*self.types, *self.values, *self.attributes.values()):
+            yield part if part is None else part.SerializeToString(deterministic=True)
 
 
 class Called:
@@ -85,26 +102,19 @@ class Called:
     def _give(self, key: Key, context: Any) -> None:
         """Set the output types of a call."""
         function = self._functions[key]
-        given = [context.get_input_type(i) for i in range(context.get_num_inputs())]
-        values = [context.get_input_data(i) for i in range(context.get_num_inputs())]
         names = (*function.attribute, *(a.name for a in function.attribute_proto))
-        attributes = {name: context.get_attribute(name) for name in names}
-        for index, found in enumerate(self._outputs(function, given, values, attributes)):
+        inputs = range(context.get_num_inputs())
+        call = _Call(
+            [context.get_input_type(i) for i in inputs],
+            [context.get_input_data(i) for i in inputs],
+            {name: context.get_attribute(name) for name in names},
+        )
+        for index, found in enumerate(self._outputs(function, call)):
             if found is not None and index < context.get_num_outputs():
                 context.set_output_type(index, found)
 
-    def _outputs(
-        self,
-        function: onnx.FunctionProto,
-        given: Sequence[TypeProto | None],
-        values: Sequence[TensorProto | None],
-        attributes: Mapping[str, AttributeProto | None],
-    ) -> list[TypeProto | None]:
-        parts = (*given, *values, *attributes.values())
-        signature = (
-            key_of_function(function),
-            *(part and part.SerializeToString(deterministic=True) for part in parts),
-        )
+    def _outputs(self, function: onnx.FunctionProto, call: _Call) -> list[TypeProto | None]:
+        signature = (key_of_function(function), *call.serialized())
         if signature not in self._known:
             size = len(function.node)
             if self._depth >= _DEEPEST or size > self._nodes_left:
@@ -112,40 +122,31 @@ class Called:
             self._nodes_left -= size
             self._depth += 1
             try:
-                self._known[signature] = self._body(function, given, values, attributes)
+                self._known[signature] = self._body(function, call)
             finally:
                 self._depth -= 1
         return self._known[signature]
 
-    def _body(
-        self,
-        function: onnx.FunctionProto,
-        given: Sequence[TypeProto | None],
-        values: Sequence[TensorProto | None],
-        attributes: Mapping[str, AttributeProto | None],
-    ) -> list[TypeProto | None]:
+    def _body(self, function: onnx.FunctionProto, call: _Call) -> list[TypeProto | None]:
         graph = GraphProto(
             name=function.name,
             node=function.node,
             value_info=function.value_info,
             output=[ValueInfoProto(name=name) for name in function.output],
         )
-        padded = itertools.zip_longest(function.input, given, values)
-        for name, type_, value in padded:
-            if name is None:
-                break
+        padded = itertools.zip_longest(function.input, call.types, call.values)
+        for name, type_, value in itertools.islice(padded, len(function.input)):
             if value is not None:
                 graph.initializer.add().CopyFrom(value)
                 graph.initializer[-1].name = name
             else:
                 graph.input.append(ValueInfoProto(name=name, type=type_))
         defaults = {a.name: a for a in function.attribute_proto}
-        chosen = {n: defaults.get(n) if a is None else a for n, a in attributes.items()}
-        resolve_attributes(
-            graph, {n: AttributeProto() if a is None else a for n, a in chosen.items()}
-        )
+        absent = AttributeProto()
+        given = {n: a or defaults.get(n, absent) for n, a in call.attributes.items()}
+        resolve_attributes(graph, given)
         inferred = self._infer(graph, function)
-        symbols = {d.dim_param for t in given if t for d in t.tensor_type.shape.dim}
+        symbols = {d.dim_param for t in call.types if t for d in t.tensor_type.shape.dim}
         found = {v.name: v.type for v in (*inferred.value_info, *inferred.input, *inferred.output)}
         types = (found.get(name) for name in function.output)
         return [
