@@ -54,6 +54,7 @@ def rewrite(
     fail_on: opt.FailOn = "error",
     jobs: opt.Jobs = None,
     time_limit: opt.TimeLimit = None,
+    memory_limit: opt.MemoryLimit = None,
     resume: opt.Resume = False,
     json_file: opt.Json = None,
     _debug: opt.Debug = False,
@@ -83,6 +84,8 @@ def rewrite(
         output_sizes=parse_output_sizes(output_sizes or ()),
         traced_sizes=parse_traced_sizes(traced_sizes or ()),
         check=check,
+        time_limit=time_limit,
+        memory_limit=_bytes(memory_limit),
     )
     call.gives_file = True
     pairs = places.pair(sources, out)
@@ -117,6 +120,7 @@ def inspect(
     fail_on: opt.FailOn = "never",
     jobs: opt.Jobs = None,
     time_limit: opt.TimeLimit = None,
+    memory_limit: opt.MemoryLimit = None,
     json_file: opt.Json = None,
     _debug: opt.Debug = False,
 ) -> int:
@@ -131,6 +135,8 @@ def inspect(
         target=target,
         output_sizes=parse_output_sizes(output_sizes or ()),
         traced_sizes=parse_traced_sizes(traced_sizes or ()),
+        time_limit=time_limit,
+        memory_limit=_bytes(memory_limit),
     )
     pairs = [(path, Path()) for path in places.models(paths)]
     places.check((path for path, _ in pairs), (), json_file, make_folders=False)
@@ -355,6 +361,10 @@ def _status_of(validation: Validation, fail_on: FailOn) -> int:
     noted = any(size.outcome == "not accepted" for size in validation.sizes)
     bad = not validation.passed or (fail_on == "note" and noted)
     return int(bad and fail_on != "never")
+
+
+def _bytes(gigabytes: float | None) -> int | None:
+    return None if gigabytes is None else int(gigabytes * 1e9)
 
 
 def _serve_many(

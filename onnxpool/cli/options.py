@@ -170,7 +170,18 @@ TimeLimit = Annotated[
     typer.Option(
         min=0,
         metavar="SECONDS",
-        help="Of several models, give up on one that takes longer.",
+        help="Leave pieces of a model that run longer; of several models, give up on one that "
+        "takes longer.",
+        show_default=False,
+    ),
+]
+MemoryLimit = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        metavar="GB",
+        help="Leave pieces of a model that need more memory to run. Default: three quarters of "
+        "the machine's.",
         show_default=False,
     ),
 ]

@@ -33,15 +33,17 @@ def callers_first(functions: Iterable[onnx.FunctionProto]) -> list[Key]:
     """The functions, each behind those that call it."""
     called = {key_of_function(f): list(_keys_of_calls(f.node)) for f in functions}
     order: list[Key] = []
-
-    def visit(key: Key, path: tuple[Key, ...]) -> None:
-        if key in called and key not in order and key not in path:
-            for callee in called[key]:
-                visit(callee, (*path, key))
-            order.append(key)
-
-    for key in called:
-        visit(key, ())
+    seen: set[Key] = set()
+    for first in called:
+        stack = [(first, False)]
+        while stack:
+            key, is_done = stack.pop()
+            if is_done:
+                order.append(key)
+            elif key in called and key not in seen:
+                seen.add(key)
+                stack.append((key, True))
+                stack.extend((callee, False) for callee in reversed(called[key]))
     return order[::-1]
 
 

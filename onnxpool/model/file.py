@@ -21,7 +21,7 @@ from onnxpool.model.output import Output, Progress, destination
 from onnxpool.model.scope import Scope, default_opset
 from onnxpool.model.skeleton import for_checker, thin_model
 from onnxpool.model.splice import splice
-from onnxpool.ops import DOMAIN
+from onnxpool.ops import DOMAIN, VERSION
 
 _LARGEST = (1 << 31) - 1
 _IR_OF_PLAIN_INITIALIZERS = 4
@@ -172,6 +172,10 @@ class ModelFile:
         self.proto.functions.extend(kept)
         if kept:
             self.proto.ir_version = max(self.proto.ir_version, _IR_OF_FUNCTIONS)
+        # Once ONNX Runtime has put a function in place of its call, the model has what is in it.
+        imports = self.proto.opset_import
+        if any(f.domain == DOMAIN for f in kept) and all(i.domain != DOMAIN for i in imports):
+            imports.append(onnx.helper.make_opsetid(DOMAIN, VERSION))
 
     def save(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
         """Write the model to `path`, and its external data beside it; all of it or nothing.

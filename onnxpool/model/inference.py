@@ -13,6 +13,7 @@ import onnx
 from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, TypeProto, ValueInfoProto
 
 from onnxpool.model.bodies import bodies
+from onnxpool.model.called import Called
 from onnxpool.model.calls import (
     Attributes,
     Call,
@@ -37,6 +38,7 @@ from onnxpool.model.skeleton import (
 )
 from onnxpool.model.types import without_axis, without_shape
 from onnxpool.ops import DOMAIN, VERSION, InvalidOp
+from onnxpool.rewrites.graph.infer import infer_shapes
 from onnxpool.rewrites.lift import aten_fallback
 
 Types = dict[str, TypeProto]
@@ -53,10 +55,16 @@ class Inference:
         self._model = model_file.proto
         self._scopes = model_file.scopes
         self._thin: Thin = for_inference(model_file.folder)
-        self._functions = [thin_function(f, self._thin) for f in self._model.functions]
-        self._calls: dict[Key, list[Call]] = {key_of_function(f): [] for f in self._functions}
+        functions = [thin_function(f, self._thin) for f in self._model.functions]
+        self._order = callers_first(functions)
+        self._calls: dict[Key, list[Call]] = {key: [] for key in self._order}
+        self._called = Called(functions, self._infer_body, len(self._model.graph.node))
         self._types: dict[int, Types] = {}
         self._nodes: dict[int, list[NodeProto]] = {}
+        self._makers: dict[int, dict[str, NodeProto | TensorProto | None]] = {}
+        self._roots: dict[int, list[Scope]] = {}
+        for scope in reversed(self._scopes):
+            self._roots.setdefault(id(_root(scope)), []).append(scope)
 
     def run(self) -> dict[int, Types]:
         """Per `id` of a scope, the types of its tensors, as far as they are known."""
@@ -66,16 +74,17 @@ class Inference:
             if isinstance(s.proto, onnx.FunctionProto)
         }
         main = self._scopes[-1]
-        self._infer_with_bodies(main, {}, {})
-        for key in callers_first(self._functions):
-            self._infer_function(functions[key], self._calls[key])
+        with self._called:
+            self._infer_with_bodies(main, {}, {})
+            for key in self._order:
+                self._infer_function(functions[key], self._calls[key])
         return self._types
 
     def _infer_with_bodies(
         self, root: Scope, given: Mapping[str, TypeProto | None], attributes: Attributes
     ) -> None:
         """Infer `root` and, from the outside in, the bodies in it."""
-        for scope in reversed([s for s in self._scopes if _root(s) is root]):
+        for scope in self._roots[id(root)]:
             graph = self._graph_of(scope, attributes)
             if scope.outer is None:
                 graph.input.extend(_value_info(name, given.get(name)) for name in given)
@@ -108,6 +117,7 @@ class Inference:
                 value_info=scope.proto.value_info,
                 output=[ValueInfoProto(name=name) for name in scope.proto.output],
             )
+        self._called.rename(graph.node)
         for index, node in pytorch_pools([scope]):
             graph.node[index].CopyFrom(node)
         if not self._declared:
@@ -162,17 +172,24 @@ class Inference:
 
     def _constant(self, name: str, scope: Scope | None) -> TensorProto | NodeProto | None:
         while scope is not None:
-            for node in self._nodes[id(scope)]:
-                if name in node.output:
-                    return node if node.op_type == "Constant" else None
-            if isinstance(scope.proto, GraphProto):
-                if any(name == value.name for value in scope.proto.input):
-                    return None
-                for tensor in scope.proto.initializer:
-                    if tensor.name == name:
-                        return self._thin(tensor) if is_small(tensor) else None
+            makers = self._makers_in(scope)
+            if name in makers:
+                return makers[name]
             scope = scope.outer
         return None
+
+    def _makers_in(self, scope: Scope) -> dict[str, NodeProto | TensorProto | None]:
+        """Per name of a tensor in a scope, the constant that it is; None where it is none."""
+        if id(scope) not in self._makers:
+            made: dict[str, NodeProto | TensorProto | None] = {}
+            if isinstance(scope.proto, GraphProto):
+                for tensor in scope.proto.initializer:
+                    made[tensor.name] = self._thin(tensor) if is_small(tensor) else None
+                made.update((value.name, None) for value in scope.proto.input)
+            for node in self._nodes[id(scope)]:
+                made.update((n, node if node.op_type == "Constant" else None) for n in node.output)
+            self._makers[id(scope)] = made
+        return self._makers[id(scope)]
 
     def _type_of(self, name: str, scope: Scope | None) -> TypeProto | None:
         while scope is not None:
@@ -182,15 +199,7 @@ class Inference:
         return None
 
     def _infer_graph(self, graph: GraphProto, scope: Scope) -> Types:
-        model = onnx.ModelProto(
-            ir_version=self._model.ir_version,
-            opset_import=_with_dialect(scope.opset_import),
-            graph=graph,
-            functions=self._functions,
-        )
-        # It raises all sorts, and nothing inferred is an answer, too.
-        with contextlib.suppress(Exception):
-            graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+        graph = self._inferred(graph, scope.opset_import)
         types = {
             tensor.name: onnx.helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
             for tensor in graph.initializer
@@ -200,10 +209,29 @@ class Inference:
                 types[value.name] = value.type
         return types
 
+    def _infer_body(self, graph: GraphProto, function: onnx.FunctionProto) -> GraphProto:
+        self._called.rename(graph.node)
+        if not self._declared:
+            _forget_declarations(graph, is_body=False)
+        return self._inferred(graph, function.opset_import or self._model.opset_import)
+
+    def _inferred(
+        self, graph: GraphProto, opset_import: Iterable[onnx.OperatorSetIdProto]
+    ) -> GraphProto:
+        model = onnx.ModelProto(
+            ir_version=self._model.ir_version,
+            opset_import=[*_with_dialect(opset_import), *self._called.imports()],
+            graph=graph,
+        )
+        # It raises all sorts, and nothing inferred is an answer, too.
+        with contextlib.suppress(Exception):
+            return infer_shapes(model).graph
+        return graph
+
     def _note_calls(self, scope: Scope) -> None:
         for node in self._nodes[id(scope)]:
-            key = (node.domain, node.op_type, node.overload)
-            if key in self._calls:
+            key = self._called.key(node)
+            if key is not None:
                 inputs = tuple(self._type_of(name, scope) for name in node.input)
                 attributes = {attribute.name: attribute for attribute in node.attribute}
                 self._calls[key].append(Call(scope, inputs, attributes))

@@ -8,13 +8,10 @@ from onnxpool.model.file import ModelFile
 from onnxpool.model.inference import Inference, Types, pytorch_pools
 from onnxpool.model.open_sizes import Sizes
 from onnxpool.model.scope import Scope
-from onnxpool.model.types import dtype_and_shape
+from onnxpool.model.types import GENERATED_SYMBOL, dtype_and_shape
 from onnxpool.ops import register_schemas
 from onnxpool.ops.op import Claimed, Dim, Shape
 from onnxpool.rewrites.lift import aten_fallback
-
-_GENERATED_SYMBOL = "unk__"
-"""onnx numbers unknown dims; each inference starts again, so the names say nothing."""
 
 
 def infer(model_file: ModelFile) -> None:
@@ -94,4 +91,4 @@ def _merge(declared: Shape | None, inferred: Shape | None) -> Shape | None:
 
 
 def _is_generated(dim: Dim) -> bool:
-    return isinstance(dim, str) and dim.startswith(_GENERATED_SYMBOL)
+    return isinstance(dim, str) and dim.startswith(GENERATED_SYMBOL)

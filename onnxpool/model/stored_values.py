@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import onnx
 from onnx import TensorProto
@@ -10,6 +12,9 @@ from onnx_graphsurgeon.ir.tensor import LazyValues, SparseValues
 from onnxpool.errors import ModelError
 from onnxpool.model.external_data import DataFolder, is_external, numpy_dtype
 from onnxpool.ops.op import Array
+
+_MOST_DENSE = 1 << 26
+"""Elements."""
 
 
 class StoredValues(LazyValues):  # type: ignore[misc]
@@ -41,6 +46,11 @@ class StoredSparseValues(SparseValues):  # type: ignore[misc]
         self._folder = folder
 
     def load(self) -> Array:
+        if math.prod(self.shape) > _MOST_DENSE:
+            raise ModelError(
+                f"sparse tensor {self.tensor.values.name!r} has {math.prod(self.shape):,} "
+                f"elements, at most {_MOST_DENSE:,} are made of it; remove it or store it dense"
+            )
         values = _read(self.tensor.values, self._folder)
         indices = _read(self.tensor.indices, self._folder)
         dense = np.zeros(self.shape, values.dtype)

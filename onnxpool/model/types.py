@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,9 @@ from onnx import TypeProto
 
 from onnxpool.model.external_data import numpy_dtype
 from onnxpool.ops.op import Shape
+
+GENERATED_SYMBOL = "unk__"
+"""onnx numbers unknown dims; each inference starts again, so the names say nothing."""
 
 
 def dtype_and_shape(declared: TypeProto) -> tuple[np.dtype[Any] | None, Shape | None]:
@@ -43,3 +47,13 @@ def without_axis(known: TypeProto | None, axis: int) -> TypeProto | None:
         del dims[axis]
         return copy
     return without_shape(known)
+
+
+def without_generated_sizes(known: TypeProto, symbols: Container[str]) -> TypeProto:
+    """Without the names of sizes that onnx made up, which mean something else elsewhere."""
+    copy = TypeProto()
+    copy.CopyFrom(known)
+    for dim in copy.tensor_type.shape.dim:
+        if dim.dim_param.startswith(GENERATED_SYMBOL) and dim.dim_param not in symbols:
+            dim.ClearField("dim_param")
+    return copy

@@ -35,6 +35,7 @@ from onnxpool.pipeline.input_shapes import InputShapes
 from onnxpool.pipeline.loading import check_loading
 from onnxpool.pipeline.report import Finding, Report, Summary
 from onnxpool.pipeline.survey import Goal, survey
+from onnxpool.rewrites.graph import limits
 from onnxpool.rewrites.graph.run import kernels_missing
 from onnxpool.rewrites.graph.verify import verify
 from onnxpool.rewrites.lift import aten_fallback
@@ -101,6 +102,8 @@ def inspect(
     repair: bool = True,
     output_sizes: OutputSizes | None = None,
     traced_sizes: TracedSizes | None = None,
+    time_limit: float | None = None,
+    memory_limit: int | None = None,
 ) -> Report:
     """Find the pooling of a model, change nothing.
 
@@ -109,11 +112,24 @@ def inspect(
         to: what `rewrite` would make of it: "standard" or "custom-op".
         strategy: how `rewrite` would lower it: one of "auto", "matmul", "slice", "pool".
         target: name of a runtime; the report says what it would not take of the model.
-        repair, output_sizes, traced_sizes: as `rewrite` takes them.
+        repair, output_sizes, traced_sizes, time_limit, memory_limit: as `rewrite` takes them.
 
     Raises:
         OnnxpoolError: the model or an argument cannot be used.
     """
+    with limits.within(time_limit, memory_limit):
+        return _inspect(model, to, strategy, target, repair, output_sizes, traced_sizes)
+
+
+def _inspect(
+    model: Model,
+    to: str,
+    strategy: str,
+    target: str | None,
+    repair: bool,
+    output_sizes: OutputSizes | None,
+    traced_sizes: TracedSizes | None,
+) -> Report:
     goal = Goal.of(to, strategy, target, repair=repair)
     file = _load(model)
     told = frozen_sizes.told(file, output_sizes, traced_sizes)
@@ -144,6 +160,8 @@ def rewrite(
     output_sizes: OutputSizes | None = None,
     traced_sizes: TracedSizes | None = None,
     check: Check = "regions",
+    time_limit: float | None = None,
+    memory_limit: int | None = None,
 ) -> Result:
     """Rewrite the pooling of a model as standard ONNX ops, or as custom ops.
 
@@ -164,12 +182,42 @@ def rewrite(
             output size of its source: a number per pooled axis or one for all, -1 keeps an axis.
         traced_sizes: per name of an input, its shape when the model was traced.
         check: "regions" runs every changed region before and after, "full" the whole model too.
+        time_limit: seconds that one run of the model, or of a piece of it, may take; what takes
+            longer is left, or not written. Default: what no real model needs.
+        memory_limit: bytes that it may take, alike.
 
     Raises:
         CheckError: a region is not what it should be after the rewrite.
         TargetError: the target would not take the result.
         OnnxpoolError: the model or an argument cannot be used.
     """
+    with limits.within(time_limit, memory_limit):
+        return _rewrite(
+            model,
+            to,
+            strategy,
+            target,
+            opset,
+            input_shapes,
+            repair,
+            output_sizes,
+            traced_sizes,
+            check,
+        )
+
+
+def _rewrite(
+    model: Model,
+    to: str,
+    strategy: str,
+    target: str | None,
+    opset: int | None,
+    input_shapes: InputShapes | None,
+    repair: bool,
+    output_sizes: OutputSizes | None,
+    traced_sizes: TracedSizes | None,
+    check: Check,
+) -> Result:
     goal = Goal.of(to, strategy, target, repair=repair)
     check_choice("check", check, get_args(Check))
     probe = check != "none"

@@ -8,7 +8,6 @@ import inspect
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -18,11 +17,10 @@ from onnxpool.errors import ArgumentError, ModelError, SourceError
 from onnxpool.inputs.sizes import PooledAxis
 from onnxpool.inputs.values import ModelInput, model_inputs
 from onnxpool.model.file import ModelFile
-from onnxpool.model.functions import dialect_nodes
+from onnxpool.model.functions import dialect_nodes, uses_dialect
 from onnxpool.ops.op import DOMAIN, Array
-from onnxpool.rewrites.graph.run import EXTERNAL_DATA_FOLDER, one_line
+from onnxpool.rewrites.graph.run import RunError, Runner, kernels_missing, one_line
 from onnxpool.rewrites.lower.function_body import is_body
-from onnxpool.runtime import register_where_used
 from onnxpool.validation.source import Source
 
 if TYPE_CHECKING:
@@ -72,21 +70,22 @@ class OnnxModel:
         self.file = file
         self.inputs = model_inputs(file.proto)
         self.outputs = [value.name for value in file.proto.graph.output]
-        options = _session_options(file.path.parent)
-        self.has_kernels = library and register_where_used(options, file.proto)
+        self.has_kernels = library and uses_dialect(file.proto) and not kernels_missing()
         if not self.has_kernels:
             _check_bodies(name, file.proto)
         try:
-            self._session = _session(file.proto, options)
-        except Exception as error:
-            raise ModelError(f"{name} is refused by ONNX Runtime: {one_line(error)}") from error
+            self._runner = Runner(
+                file.proto, file.path.parent, kernels=self.has_kernels, optimised=True
+            )
+        except RunError as error:
+            raise ModelError(f"{name} is refused by ONNX Runtime: {error}") from error
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         named = {i.name: value for i, value in zip(self.inputs, inputs, strict=True)}
         try:
-            return [np.asarray(y) for y in self._session.run(None, named)]
-        except Exception as error:
-            raise DoesNotRun(one_line(error)) from error
+            return list(self._runner(named))
+        except RunError as error:
+            raise DoesNotRun(str(error)) from error
 
     def run_exactly(self, inputs: Sequence[Array]) -> list[Array] | None:
         return None
@@ -220,25 +219,6 @@ class TorchSource:
 
         with Watch():  # type: ignore[no-untyped-call]
             self.run(inputs)
-
-
-def _session_options(folder: Path) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    # Threads that wait without sleeping slow the source down, which runs in between.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry(EXTERNAL_DATA_FOLDER, str(folder))
-    return options
-
-
-def _session(model: onnx.ModelProto, options: Any) -> Any:
-    import onnxruntime
-
-    return onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
 
 
 def _check_bodies(name: str, model: onnx.ModelProto) -> None:

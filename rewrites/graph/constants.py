@@ -18,18 +18,27 @@ _RANDOM = frozenset(
         "Bernoulli",
     ]
 )
+_STRINGS = frozenset(["StringConcat", "StringNormalizer", "StringSplit", "RegexFullMatch"])
+"""Ops that nothing about a shape is computed with, and whose operands may be of any length."""
 
 
 def is_standard(node: gs.Node) -> bool:
     return node.domain in (None, "", "ai.onnx")
 
 
+def runs_as_constant(node: gs.Node) -> bool:
+    """Whether a node may be run to know what it makes of constants: it has no body, for one."""
+    texts = node.op in _STRINGS or node.attrs.get("to") == onnx.TensorProto.STRING
+    texts |= "value_string" in node.attrs or "value_strings" in node.attrs
+    plain = node.op not in _RANDOM and is_standard(node) and not any(node.subgraphs())
+    return plain and not texts
+
+
 def constant_names(graph: gs.Graph) -> frozenset[str]:
     """Names of the Variables that are computed from constants alone."""
     names: set[str] = set()
     for node in graph.nodes:
-        computes = node.op not in _RANDOM and is_standard(node) and not any(node.subgraphs())
-        if computes and all(is_constant(tensor, names) for tensor in node.inputs):
+        if runs_as_constant(node) and all(is_constant(tensor, names) for tensor in node.inputs):
             names.update(tensor.name for tensor in node.outputs)
     return frozenset(names)
 

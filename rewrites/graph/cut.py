@@ -9,6 +9,7 @@ import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter, constant_to_onnx_tensor
 
 from onnxpool.ops.op import DOMAIN, VERSION
+from onnxpool.rewrites.graph.constants import runs_as_constant
 from onnxpool.rewrites.graph.tensors import onnx_type
 
 _HALVES = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
@@ -79,7 +80,9 @@ def needs_constants_alone(tensor: gs.Tensor) -> bool:
     """Whether `tensor` can be computed without any input of the graph."""
     nodes = producers((tensor,), set())
     read = (tensor, *(t for node in nodes for t in node.inputs))
-    return all(isinstance(t, gs.Constant) or t.inputs or not t.name for t in read)
+    return all(map(runs_as_constant, nodes)) and all(
+        isinstance(t, gs.Constant) or t.inputs or not t.name for t in read
+    )
 
 
 def loaded(node: gs.Node) -> gs.Node:

@@ -16,9 +16,8 @@ import onnx_graphsurgeon as gs
 from onnxpool.ops.op import Array
 from onnxpool.rewrites.graph.builder import Builder
 from onnxpool.rewrites.graph.constants import constant_names, is_standard
-from onnxpool.rewrites.graph.cut import cut
 from onnxpool.rewrites.graph.replace import replace
-from onnxpool.rewrites.graph.run import RunError, Runner
+from onnxpool.rewrites.graph.run import RunError, compute_constants
 from onnxpool.rewrites.graph.unread import output_names, sweep, unread
 
 _LARGEST = 1 << 18
@@ -78,7 +77,7 @@ def _computed(
     found: list[tuple[gs.Node, Sequence[Array]]] = []
     for node in last:
         try:
-            values = Runner(cut((), node.outputs, opset))({})
+            values = compute_constants(node.outputs, opset)
         except RunError:
             continue
         if sum(value.size for value in values) <= _LARGEST:

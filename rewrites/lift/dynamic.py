@@ -36,6 +36,7 @@ from onnxpool.rewrites.region.terms import NotUnderstood
 from onnxpool.rewrites.region.trials import Trials
 
 _MOST_PLANES = 40
+_FAR_APART = (23, 40, 64)
 
 
 def judge(
@@ -62,13 +63,32 @@ def judge(
     if rule is None or not size_operands(region, trials):
         return None
     try:
+        sweep = Sweep(region, trials, constants)
+        if _has_no_size(region, trials, sweep):
+            return None
         if not _is_frozen_by_an_exporter(region):
             check_arithmetic(trials.producers(size_operands(region, trials)))
-        return _judged(region, rule, Sweep(region, trials, constants), constants, thorough)
+        return _judged(region, rule, sweep, constants, thorough)
     except NotUnderstood as reason:
         return Declined(region, f"windows computed in the graph; it is not {rule.title}: {reason}")
     except RunError:
         return None
+
+
+def _has_no_size(region: Region, trials: Trials, sweep: Sweep) -> bool:
+    """Whether shapes alone, at a few sizes far apart, say that Y is no X pooled to a fixed size.
+
+    Windows that an exporter froze are followed all the same: they may be worth a word.
+    """
+    if any(node.op == "GatherND" for node in region.nodes):
+        return False
+    shapes = []
+    for length in _FAR_APART:
+        sizes = trials.sizes_for(region.x, sweep.plane(length))
+        if sizes is not None:
+            shapes.append((trials.shape(region.x, sizes), trials.shape(region.y, sizes)))
+    known = [(x, y) for x, y in shapes if x is not None and y is not None]
+    return len(known) == len(_FAR_APART) and open_size(sweep.k, known) is None
 
 
 def _judged(

@@ -17,6 +17,7 @@ from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter, constant_to_
 from onnxpool.ops.op import Array
 from onnxpool.rewrites.graph.constants import is_constant, is_standard
 from onnxpool.rewrites.graph.cut import cut, loaded, producers
+from onnxpool.rewrites.graph.infer import infer_shapes
 from onnxpool.rewrites.graph.run import RunError, Runner
 from onnxpool.rewrites.graph.tensors import onnx_type
 
@@ -72,7 +73,7 @@ class Trials:
         self.symbols = tuple(
             dict.fromkeys(d for dims in self.inputs.values() for d in dims if isinstance(d, str))
         )
-        self._inferred: dict[tuple[str, tuple[int, ...]], dict[str, tuple[int, ...]]] = {}
+        self._inferred: dict[tuple[int, ...], dict[str, tuple[int, ...] | None]] = {}
         self._skeletons: dict[str, onnx.ModelProto] = {}
         self._runners: dict[tuple[str, ...], tuple[list[gs.Node], Runner]] = {}
         self._axes: dict[str, dict[str, _Line | None]] = {}
@@ -83,10 +84,12 @@ class Trials:
             return tuple(tensor.shape)
         if tensor.name in self.inputs:
             return self._input_shape(tensor.name, sizes)
-        key = (tensor.name, tuple(sizes[symbol] for symbol in self.symbols))
-        if key not in self._inferred:
-            self._inferred[key] = self._infer(tensor, sizes)
-        return self._inferred[key].get(tensor.name)
+        # What a late tensor needs has been inferred with it.
+        known = self._inferred.setdefault(tuple(sizes[symbol] for symbol in self.symbols), {})
+        if tensor.name not in known:
+            known[tensor.name] = None
+            known.update(self._infer(tensor, sizes))
+        return known[tensor.name]
 
     def is_open(self, tensor: gs.Tensor, axis: int) -> bool:
         """Whether the size of an axis depends on the sizes of the inputs."""
@@ -176,7 +179,7 @@ class Trials:
                 shape = self._input_shape(value.name, sizes)
                 value.type.tensor_type.shape.CopyFrom(_shape_proto(shape))
         try:
-            inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+            inferred = infer_shapes(model)
         except (RuntimeError, ValueError, onnx.shape_inference.InferenceError):
             return {}
         values = (*inferred.graph.value_info, *inferred.graph.output)
