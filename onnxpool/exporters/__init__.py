@@ -8,7 +8,8 @@ node of the dialect until `onnxpool.pipeline.rewrite` lowers it, or gives it a f
     sizes_kept      full-size kernels and computed sizes, while either exporter traces
     dynamo          torch.onnx.export(dynamo=True) with a translation table
     torchscript     torch.onnx.export(dynamo=False) with symbolic functions
-    specialised     what torch.export assumed about sizes, for the report
+    specialised     what an exporter assumed about sizes, and sizes for which that is not so
+    open_axes       the model beside the module, at the traced size and others
     torch_errors    torch's messages, in one line or not at all
 
 `export` is for the Python interface: a module and example arguments come in, a model and its report
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,10 +29,13 @@ import onnx
 from onnxpool import ops
 from onnxpool.errors import ArgumentError, ExportError, check_choice
 from onnxpool.exporters.dynamo import export_dynamo
-from onnxpool.exporters.shapes import dynamic_axes
+from onnxpool.exporters.open_axes import Place, try_open_axes, untried
+from onnxpool.exporters.shapes import dynamic_axes, fixed_at
+from onnxpool.exporters.specialised import Traced, static
 from onnxpool.exporters.torch_errors import one_line, quiet
 from onnxpool.exporters.torchscript import export_torchscript
 from onnxpool.model.bodies import bodies
+from onnxpool.model.file import ModelFile
 from onnxpool.model.functions import dialect_nodes
 from onnxpool.model.output import destination, temporary_folder
 from onnxpool.pipeline import rewrite as pipeline
@@ -46,7 +50,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EXPORTERS", "export"]
 
-Exporter = Callable[[Any, tuple[Any, ...], Any, int | None, Path], tuple[str, ...]]
+Exporter = Callable[[Any, tuple[Any, ...], Any, int | None, Path], Traced]
 
 EXPORTERS: dict[str, tuple[Exporter, int, int]] = {
     "dynamo": (export_dynamo, 18, 23),
@@ -82,14 +86,16 @@ def export(
         opset: None for the exporter's own choice.
         exporter: "dynamo" or "torchscript".
         strategy: how pools are lowered, as for `onnxpool.rewrite`.
-        check: "regions" runs every lowered pool against its reference; or "none".
+        check: "regions" runs every lowered pool against its reference, and the model beside the
+            module at its traced sizes and others: an axis for which it is not right then stays
+            fixed, and the notes say why; or "none".
 
     Returns:
         The model, which has been written, and the report about it.
 
     Raises:
         ExportError: torch cannot export the module.
-        CheckError: a lowered pool is not what it should be.
+        CheckError: a lowered pool, or the model at the traced sizes, is not what it should be.
         OnnxpoolError: PyTorch is missing, or an argument cannot be used.
     """
     torch = require_torch()
@@ -110,16 +116,40 @@ def export(
     destination(path)
     with temporary_folder(path) as folder:
         dialect = folder / path.name
-        with quiet(), torch.no_grad():
-            notes = run(module, args, dynamic_shapes, opset, dialect)
-        _tidy(dialect)
-        result = pipeline.rewrite(dialect, to=to, strategy=strategy, check=check)
-        _check_complete(result)
+        fixed: dict[Place, str] = {}
+        while True:
+            with quiet(), torch.no_grad():
+                traced = run(module, args, fixed_at(fixed, dynamic_shapes), opset, dialect)
+            _tidy(dialect)
+            result = pipeline.rewrite(dialect, to=to, strategy=strategy, check=check)
+            _check_complete(result)
+            if fixed:
+                # Said already, of the axes that were open.
+                traced = traced._replace(lines=())
+            if check == "none":
+                tried = untried(traced, "no check was asked for")
+                break
+            with quiet():
+                file = ModelFile.from_proto(result.model, folder)
+                tried = try_open_axes(file, module, args, traced)
+            if not tried.wrong:
+                break
+            # Which axes are open decides what torch does with the sizes: from the start again.
+            fixed |= tried.wrong
         result.save(path)
+    notes = (*_said(fixed, result.model, traced), *traced.notes, *tried.notes)
     report = dataclasses.replace(
         result.report, model=type(module).__name__, notes=(*notes, *result.report.notes)
     )
     return dataclasses.replace(result, report=report)
+
+
+def _said(fixed: Mapping[Place, str], model: onnx.ModelProto, traced: Traced) -> Iterator[str]:
+    """A note for each axis that was fixed because the model was wrong with it open."""
+    for (number, axis), why in sorted(fixed.items()):
+        of = model.graph.input[number]
+        name = traced.inputs[number] if traced.inputs else of.name
+        yield static(name, axis, of.type.tensor_type.shape.dim[axis].dim_value, why)
 
 
 def _check_module(module: nn.Module, args: tuple[Any, ...]) -> None:
@@ -153,7 +183,8 @@ def _check_complete(result: Result) -> None:
 
 
 def _tidy(path: Path) -> None:
-    """Take out what nobody asked for: paths of this machine, and indices that nothing uses."""
+    """Take out what nobody asked for: paths of this machine, indices that nothing uses, and the
+    names "33" that torch.onnx.export gives to sizes that are 33."""
     model = onnx.load(path, load_external_data=False)
     graphs = list(_graphs(model.graph))
     used = {name for graph in graphs for node in graph.node for name in node.input}
@@ -163,6 +194,10 @@ def _tidy(path: Path) -> None:
         del node.metadata_props[:]
         node.metadata_props.extend(kept)
     for graph in graphs:
+        for value in (*graph.input, *graph.output, *graph.value_info):
+            for dim in value.type.tensor_type.shape.dim:
+                if dim.dim_param.isdecimal():
+                    dim.dim_value = int(dim.dim_param)
         for node in graph.node:
             if node.domain == ops.DOMAIN and len(node.output) == 2 and node.output[1] not in used:
                 _drop_value_info(graph, node.output.pop())

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnxpool import ops
 from onnxpool.errors import ExportError
+from onnxpool.exporters.shapes import fixed_at
 from onnxpool.exporters.sizes_kept import adaptive_max_pool_op, sizes_kept
-from onnxpool.exporters.specialised import Axis, Specialisations, asked, assumptions, relied_on
+from onnxpool.exporters.specialised import (
+    Specialisations,
+    Traced,
+    declared,
+    shortened,
+    static,
+    traced,
+)
 from onnxpool.exporters.torch_errors import one_line
 from onnxpool.ops.op import pooled_shape
 
@@ -20,7 +28,7 @@ if TYPE_CHECKING:
 
 def export_dynamo(
     module: nn.Module, args: tuple[Any, ...], dynamic_shapes: Any, opset: int | None, path: Path
-) -> tuple[str, ...]:
+) -> Traced:
     """Write the dialect model to `path`; return what torch.export assumed about the sizes.
 
     Args:
@@ -33,51 +41,46 @@ def export_dynamo(
     import torch
 
     with Specialisations() as specialisations:
-        program, shapes, pinned = _capture_valid(module, args, dynamic_shapes)
+        program = _capture(module, args, dynamic_shapes)
     # Before torch.onnx.export, which changes the program.
-    notes = assumptions(program, dynamic_shapes, specialisations, pinned)
+    assumed = traced(program, dynamic_shapes, specialisations)
     try:
         exported = torch.onnx.export(
             program,
             (),
             dynamo=True,
-            dynamic_shapes=shapes,
+            dynamic_shapes=declared(program, dynamic_shapes),
             custom_translation_table=translation_table(),
             opset_version=opset,
             verbose=False,
         )
     except Exception as error:
-        raise ExportError(f"torch.onnx.export failed: {one_line(error)}") from error
+        places = {
+            (assumed.inputs.index(name), axis): assumption.words
+            for assumption in reversed(assumed.assumptions)
+            for sizes in assumption.broken_by
+            for name, axis in sizes
+        }
+        if not places:
+            raise ExportError(f"torch.onnx.export failed: {one_line(error)}") from error
+        # What torch.export computes of open sizes there may be no ONNX for.
+        fewer = export_dynamo(module, args, fixed_at(places, dynamic_shapes), opset, path)
+        return fewer._replace(notes=(*_fixed(places, assumed.inputs, args), *fewer.notes))
     assert exported is not None
     exported.save(path)
-    return notes
+    return assumed
 
 
-def _capture_valid(
-    module: nn.Module, args: tuple[Any, ...], dynamic_shapes: Any
-) -> tuple[ExportedProgram, Any, dict[Axis, str]]:
-    """Capture the module; make axes static until the program holds for all sizes that it takes.
+def _fixed(
+    places: Mapping[tuple[int, int], str], names: Sequence[str], args: tuple[Any, ...]
+) -> Iterator[str]:
+    import torch
+    from torch.utils import _pytree as pytree
 
-    Returns:
-        The program, its dynamic_shapes, and the axes made static with the reason.
-    """
-    pinned: dict[Axis, str] = {}
-    while True:
-        program = _capture(module, args, dynamic_shapes)
-        named = {
-            (x.name, axis)
-            for x, axes in asked(program, dynamic_shapes)
-            for axis, dim in axes.items()
-            if isinstance(dim, str)
-        }
-        more = {axis: why for axis, why in relied_on(program).items() if axis in named}
-        if not more:
-            return program, dynamic_shapes, pinned
-        pinned |= more
-        dynamic_shapes = tuple(
-            {axis: dim for axis, dim in axes.items() if (x.name, axis) not in pinned}
-            for x, axes in asked(program, dynamic_shapes)
-        )
+    tensors = [x for x in pytree.tree_leaves(args) if isinstance(x, torch.Tensor)]
+    for (number, axis), words in sorted(places.items()):
+        why = f"the export would be right only where {shortened(words)}"
+        yield static(names[number], axis, tensors[number].shape[axis], why)
 
 
 def _capture(module: nn.Module, args: tuple[Any, ...], dynamic_shapes: Any) -> ExportedProgram:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from onnxpool.errors import ExportError
 
 Shape = tuple[int, ...]
 
@@ -35,3 +38,25 @@ def traced_shape(shape: Shape) -> Shape:
             size += max(size & -size, 1)
         spatial.append(size)
     return (max(shape[0], 2), *shape[1:2], *spatial)
+
+
+def fixed_at(places: Collection[tuple[int, int]], dynamic_shapes: Any) -> Any:
+    """`dynamic_shapes` of tensors without some axes, each given as numbers of input and axis.
+
+    Raises:
+        ExportError: dynamic_shapes is nested.
+    """
+    if not places:
+        return dynamic_shapes
+    named = isinstance(dynamic_shapes, Mapping)
+    entries = list(dynamic_shapes.values() if named else dynamic_shapes)
+    for number, axis in places:
+        entry = entries[number] if number < len(entries) else None
+        if isinstance(entry, list | tuple):
+            entry = dict(enumerate(entry))
+        if not isinstance(entry, Mapping) or axis not in entry:
+            raise ExportError(
+                f"axis {axis} of input {number} cannot be dynamic; leave it out of dynamic_shapes"
+            )
+        entries[number] = {i: dim for i, dim in entry.items() if i != axis}
+    return dict(zip(dynamic_shapes, entries, strict=True)) if named else tuple(entries)

@@ -1,4 +1,4 @@
-"""What torch.export took for granted about sizes that were to be dynamic."""
+"""What an exporter took for granted about sizes that were to be dynamic."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import math
 import random
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -23,6 +23,38 @@ _COMPARISON = re.compile(r"(.+) (==|!=|<=|>=|<|>) (.+)")
 _PLAIN = re.compile(rf"{_SIZE.pattern} == (\d+|{_SIZE.pattern})")
 _BY_A_NUMBER = re.compile(r" % \d+\)")
 _SAMPLES = 500
+_FAR = 4096
+"""Sizes beyond are not tried."""
+
+
+class Assumption(NamedTuple):
+    """A condition on sizes that an exporter relied on, and whether the source needs it.
+
+    Attributes:
+        words: the condition, such as "(x.shape[2] // 6) == 2".
+        note: what the report says of it where no size tells.
+        broken_by: sizes for which it does not hold, the axes not named being as they were traced.
+    """
+
+    words: str
+    note: str
+    broken_by: Sequence[Mapping[Axis, int]]
+
+
+class Traced(NamedTuple):
+    """What an exporter says of the sizes of a model that it wrote.
+
+    Attributes:
+        notes: one line about each axis that is not free.
+        assumptions: what may be wrong where it does not hold.
+        lines: of the module, at which a size became a number while it was to be dynamic.
+        inputs: the names of the inputs in notes and assumptions, in order.
+    """
+
+    notes: tuple[str, ...] = ()
+    assumptions: tuple[Assumption, ...] = ()
+    lines: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
 
 
 class Specialisations(logging.Filter):
@@ -78,26 +110,61 @@ def line_of_module() -> str | None:
     return None
 
 
-def relied_on(program: ExportedProgram) -> dict[Axis, str]:
-    """The axes whose traced size torch.export relied on, each with a condition on it.
+def traced(
+    program: ExportedProgram, dynamic_shapes: Any, specialisations: Specialisations
+) -> Traced:
+    """What torch.export says of the sizes of a program.
 
-    Its guards hold for the traced sizes, and are dropped on export.
+    Args:
+        dynamic_shapes: what was asked for: for each input, or each name of one, a dict by axis.
     """
-    bounds = {
-        (x.name, axis): _bounds(program, size)
+    return Traced(
+        _notes(program, dynamic_shapes, specialisations),
+        _assumptions(program),
+        inputs=tuple(x.name for x in _inputs(program) if hasattr(x.meta.get("val"), "shape")),
+    )
+
+
+def _assumptions(program: ExportedProgram) -> tuple[Assumption, ...]:
+    """The conditions that torch.export relied on.
+
+    Its guards hold for the traced sizes, and are dropped on export. Many are needless: they tell
+    memory layouts apart, or are true of all sizes that the module takes.
+    """
+    sizes = _free_sizes(program)
+    bounds = {axis: _bounds(program, size) for axis, size in sizes.items()}
+    traced = {axis: int(size.node.hint) for axis, size in sizes.items()}
+    found = []
+    for guard in getattr(program, "_guards_code", ()):
+        for condition in guard.split(" and "):
+            axes = {(name, int(axis)) for name, axis in _SIZE.findall(condition)} & set(bounds)
+            if axes and _is_about_values(condition):
+                words = _SIZE.sub(r"\1.shape[\2]", condition)
+                broken_by = _broken_by(condition, axes, traced, bounds)
+                note = f"right only where {shortened(words)}"
+                found.append(Assumption(words, note, broken_by))
+    found += [_bound(axis, *bounds[axis]) for axis in sizes]
+    return tuple({a.words: a for a in found if a.broken_by}.values())
+
+
+def _free_sizes(program: ExportedProgram) -> dict[Axis, Any]:
+    return {
+        (x.name, axis): size
         for x in program.graph.nodes
         if x.op == "placeholder" and hasattr(x.meta.get("val"), "shape")
         for axis, size in enumerate(x.meta["val"].shape)
         if _is_free(size)
     }
-    axes: dict[Axis, str] = {}
-    for guard in getattr(program, "_guards_code", ()):
-        for condition in guard.split(" and "):
-            found = {(name, int(axis)) for name, axis in _SIZE.findall(condition)} & set(bounds)
-            if found and _is_about_values(condition) and not _holds(condition, bounds):
-                words = _SIZE.sub(r"\1.shape[\2]", condition)
-                axes.update({axis: axes.get(axis, words) for axis in found})
-    return axes
+
+
+def _bound(axis: Axis, lower: int, upper: int) -> Assumption:
+    """That a size is in the bounds that torch.export found for it."""
+    name, number = axis
+    beyond = [size for size in (lower - 1, upper + 1) if 2 <= size <= _FAR]
+    bounds = [f"at least {lower}"] * (lower > 2) + [f"at most {upper}"] * (upper < sys.maxsize)
+    words = f"{name}.shape[{number}] is {' and '.join(bounds)}"
+    note = f"axis {number} of {name} is {' and '.join(bounds)}"
+    return Assumption(words, note, [{axis: size} for size in beyond])
 
 
 def _is_free(size: Any) -> bool:
@@ -119,20 +186,43 @@ def _is_about_values(condition: str) -> bool:
     return comparison[2] == "!=" and _BY_A_NUMBER.search(comparison[1]) is not None
 
 
-def _holds(condition: str, bounds: Mapping[Axis, tuple[int, int]]) -> bool:
-    """Whether `condition`, Python as torch.export writes it, is true of random sizes in bounds."""
-    draw = random.Random(0)
+def _broken_by(
+    condition: str,
+    axes: Iterable[Axis],
+    traced: Mapping[Axis, int],
+    bounds: Mapping[Axis, tuple[int, int]],
+) -> list[dict[Axis, int]]:
+    """Sizes for which `condition`, Python as torch.export writes it, does not hold.
+
+    One axis moves and the others stay, where that breaks it; else all are drawn within bounds.
+    """
     code = compile(_SIZE.sub(r"size['\1', \2]", condition), "guard", "eval")
-    for _ in range(_SAMPLES):
-        size = {
-            axis: draw.randint(low, min(high, low + 63)) for axis, (low, high) in bounds.items()
-        }
+
+    def holds(sizes: Mapping[Axis, int]) -> bool:
         try:
-            if not eval(code, {"math": math, "max": _max, "size": size}):
-                return False
+            return bool(eval(code, {"math": math, "max": _max, "size": {**traced, **sizes}}))
         except (ArithmeticError, LookupError, NameError):
             return False
-    return True
+
+    broken: list[dict[Axis, int]] = []
+    for axis in sorted(axes):
+        low, high = bounds[axis]
+        lengths = range(max(low, 2), min(high, 2 * traced[axis] + 64) + 1)
+        broken += _spread([{axis: n} for n in lengths if not holds({axis: n})], traced[axis] - low)
+    if broken:
+        return broken
+    draw = random.Random(0)
+    for _ in range(_SAMPLES):
+        drawn = {a: draw.randint(low, min(high, low + 63)) for a, (low, high) in bounds.items()}
+        if not holds(drawn):
+            broken.append({axis: drawn[axis] for axis in axes})
+    return broken[:4]
+
+
+def _spread(sizes: list[dict[Axis, int]], middle: int) -> list[dict[Axis, int]]:
+    """A few of them: the ends, and those beside the one that was traced."""
+    picked = {0, middle - 1, middle, len(sizes) // 2, len(sizes) - 1}
+    return [size for i, size in enumerate(sizes) if i in picked]
 
 
 def _max(least: int, size: int) -> int:
@@ -140,58 +230,68 @@ def _max(least: int, size: int) -> int:
     return size if least == 1 else max(least, size)
 
 
-def assumptions(
-    program: ExportedProgram,
-    dynamic_shapes: Any,
-    specialisations: Specialisations,
-    pinned: Mapping[Axis, str],
+def _notes(
+    program: ExportedProgram, dynamic_shapes: Any, specialisations: Specialisations
 ) -> tuple[str, ...]:
-    """One line about each axis that is not free.
-
-    Args:
-        dynamic_shapes: what was asked for: for each input, or each name of one, a dict by axis.
-        pinned: axes that were made static because of a condition.
-    """
-    notes = []
-    for x, axes in asked(program, dynamic_shapes):
+    """One line about each axis that torch.export made static, or equal to another."""
+    found = []
+    for x, axes in _asked(program, dynamic_shapes):
         seen: dict[Any, int] = {}
         for axis in axes:
             size = x.meta["val"].shape[axis]
             if not _is_free(size):
-                size = int(size)
-                why = _why_static((x.name, axis), size, specialisations, pinned)
-                notes.append(f"axis {axis} of {x.name} is static ({size}): {why}")
+                why = _why_static((x.name, axis), int(size), specialisations)
+                found.append(static(x.name, axis, int(size), why))
             elif size.node.expr in seen:
-                notes.append(f"axes {seen[size.node.expr]} and {axis} of {x.name} must be equal")
+                found.append(f"axes {seen[size.node.expr]} and {axis} of {x.name} must be equal")
             else:
                 seen[size.node.expr] = axis
-                notes += _bounded(program, x.name, axis, size)
-    conditions = dict.fromkeys(relied_on(program).values())
-    return (*notes, *(f"right only where {_shortened(condition)}" for condition in conditions))
+    return tuple(found)
 
 
-def asked(
+def static(name: str, axis: int, size: int, why: str) -> str:
+    return f"axis {axis} of {name} is static ({size}): {why}"
+
+
+def declared(program: ExportedProgram, dynamic_shapes: Any) -> Any:
+    """`dynamic_shapes` as the program has it: axes that are not free left out, equal ones of one
+    name."""
+    if not isinstance(dynamic_shapes, tuple | list | Mapping):
+        return dynamic_shapes
+    names: dict[Any, Any] = {}
+    found = {}
+    for x, axes in _asked(program, dynamic_shapes):
+        sizes = {axis: x.meta["val"].shape[axis] for axis in axes}
+        found[x.name] = {
+            axis: names.setdefault(sizes[axis].node.expr, dim)
+            for axis, dim in axes.items()
+            if _is_free(sizes[axis])
+        }
+    # What is nested stays as it was asked for.
+    return tuple(found.values()) if len(found) == len(dynamic_shapes) else dynamic_shapes
+
+
+def _asked(
     program: ExportedProgram, dynamic_shapes: Any
 ) -> Iterator[tuple[Node, Mapping[int, Any]]]:
     shapes = dynamic_shapes.values() if isinstance(dynamic_shapes, Mapping) else dynamic_shapes
-    names = set(program.graph_signature.user_inputs)
-    inputs = [n for n in program.graph.nodes if n.op == "placeholder" and n.name in names]
-    for x, axes in zip(inputs, shapes or (), strict=False):
+    for x, axes in zip(_inputs(program), shapes or (), strict=False):
         if isinstance(axes, Mapping) and hasattr(x.meta.get("val"), "shape"):
             yield x, axes
 
 
-def _why_static(
-    axis: Axis, size: int, specialisations: Specialisations, pinned: Mapping[Axis, str]
-) -> str:
-    if axis in pinned:
-        return f"the export would be right only where {_shortened(pinned[axis])}"
+def _inputs(program: ExportedProgram) -> list[Node]:
+    names = set(program.graph_signature.user_inputs)
+    return [n for n in program.graph.nodes if n.op == "placeholder" and n.name in names]
+
+
+def _why_static(axis: Axis, size: int, specialisations: Specialisations) -> str:
     if size in (0, 1):
         return f"torch.export takes a size of {size} for a constant; trace with another"
     return f"{specialisations.lines.get(axis, 'the module')} needs it as a number"
 
 
-def _shortened(condition: str) -> str:
+def shortened(condition: str) -> str:
     return condition if len(condition) <= 80 else f"{condition[:80]}…"
 
 
@@ -203,10 +303,3 @@ def _bounds(program: ExportedProgram, size: Any) -> tuple[int, int]:
     # Its infinity has no int.
     upper = int(bounds.upper) if bounds.upper < sys.maxsize - 1 else sys.maxsize
     return int(bounds.lower), upper
-
-
-def _bounded(program: ExportedProgram, name: str, axis: int, size: Any) -> Iterable[str]:
-    lower, upper = _bounds(program, size)
-    words = [f"at least {lower}"] * (lower > 2) + [f"at most {upper}"] * (upper < sys.maxsize)
-    if words:
-        yield f"axis {axis} of {name} is {' and '.join(words)}"

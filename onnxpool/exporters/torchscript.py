@@ -15,7 +15,7 @@ import onnx
 from onnxpool import ops
 from onnxpool.errors import ArgumentError, ExportError
 from onnxpool.exporters.sizes_kept import sizes_kept
-from onnxpool.exporters.specialised import line_of_module
+from onnxpool.exporters.specialised import Traced, line_of_module
 from onnxpool.exporters.torch_errors import no_output, one_line
 from onnxpool.ops.op import pooled_shape
 
@@ -27,7 +27,7 @@ OLDEST_OPSET = 9
 
 def export_torchscript(
     module: nn.Module, args: tuple[Any, ...], dynamic_shapes: Any, opset: int | None, path: Path
-) -> tuple[str, ...]:
+) -> Traced:
     """Write the dialect model to `path`; return where tracing made a size a number.
 
     Args:
@@ -56,13 +56,7 @@ def export_torchscript(
                 )
         except Exception as error:
             raise ExportError(f"torch.onnx.export failed: {one_line(error)}") from error
-    if not axes:
-        return ()
-    return tuple(
-        f"{line} turns a traced value into a number: if it is a dynamic size, the model is right "
-        "only at the traced one"
-        for line in lines
-    )
+    return Traced(lines=tuple(lines) if any(axes.values()) else ())
 
 
 @contextlib.contextmanager

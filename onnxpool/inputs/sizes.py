@@ -148,13 +148,20 @@ def sweep(
     axes = Axes.of(inputs, examples)
     lengths = DEFAULT_LENGTHS if pools is None else _lengths(pools)
     start = {name: axes.examples.get(name, _LARGE) for name in axes.swept}
-    points = [start] + [dict.fromkeys(axes.swept, length) for length in lengths]
+    points = [start, *(near(start) if axes.examples else ())]
+    points += [dict.fromkeys(axes.swept, length) for length in lengths]
     points += _unequal(axes.swept, lengths)
     sizes = {axes.shapes(point): axes.label(point, pools or ()) for point in points}
     found = [Size(shapes, label) for shapes, label in sizes.items()]
     if axes.batch:
         found.append(Size(axes.shapes(points[0], _BATCH), f"batch {_BATCH}"))
     return found
+
+
+def near(point: Mapping[str, int]) -> list[dict[str, int]]:
+    """The points beside one, of other remainders."""
+    steps = (1, -1) if min(point.values(), default=0) > 1 else ()
+    return [{name: size + step for name, size in point.items()} for step in steps]
 
 
 @dataclasses.dataclass(frozen=True)

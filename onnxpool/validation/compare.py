@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 
 from onnxpool.errors import ArgumentError, SourceError
-from onnxpool.inputs.sizes import PooledAxis, Shapes, Size, given, sweep
+from onnxpool.inputs.sizes import Axes, PooledAxis, Shapes, Size, given, near, sweep
 from onnxpool.inputs.values import distributions, draw
 from onnxpool.model.file import ModelFile
 from onnxpool.model.shapes import infer
@@ -27,6 +27,7 @@ from onnxpool.validation import first_difference
 from onnxpool.validation.accuracy import Accuracy, Rule, compare
 from onnxpool.validation.runnable import DoesNotRun, OnnxModel, Reference, TorchSource
 from onnxpool.validation.source import Source, is_source, load_source
+from onnxpool.validation.traced_size import candidates
 
 if TYPE_CHECKING:
     from torch import nn
@@ -150,13 +151,15 @@ def validate(
     compared = _reference(reference, tested, weights, seed)
     names = distributions(tested.inputs)
     sizes = given(tested.inputs, shapes) if shapes else _sweep(tested, compared, seed)
-    comparison = _Comparison(tested, compared, names, seed, tolerance)
+    comparison = Comparison(tested, compared, names, seed, tolerance)
     results = []
     for done, size in enumerate(sizes):
         if progress:
             progress(done, len(sizes))
         results.append(comparison.at(size))
     _check_accepted(compared, results)
+    if not shapes:
+        results += _at_the_traced_size(comparison, results)
     return Validation(
         model=tested.name,
         reference=compared.name,
@@ -171,12 +174,20 @@ def validate(
 
 
 @dataclasses.dataclass
-class _Comparison:
+class Comparison:
+    """A model and its reference, to be run side by side.
+
+    Attributes:
+        integers: by name of an input, values to repeat instead of drawing them.
+        in_float64: whether errors have been those against the source in float64.
+    """
+
     model: OnnxModel
     reference: Reference
     distributions: tuple[str, ...]
     seed: int
-    tolerance: float | None
+    tolerance: float | None = None
+    integers: Mapping[str, Array] = dataclasses.field(default_factory=dict)
     in_float64: bool = False
     _checked_for_randomness: bool = False
 
@@ -225,7 +236,8 @@ class _Comparison:
 
     def _right_inputs(self, results: Sequence[SizeResult]) -> list[Array] | None:
         """Inputs of many different values for which all outputs are right."""
-        for result in results:
+        # Where some values are right by chance, tensors are not those of the source.
+        for result in sorted(results, key=lambda r: r.outcome != "right"):
             for distribution in (d for d in self.distributions if d != "constant"):
                 judged = [a.passed for a in result.accuracies if a.distribution == distribution]
                 if judged and all(judged):
@@ -233,7 +245,11 @@ class _Comparison:
         return None
 
     def _draw(self, sizes: Shapes, distribution: str) -> list[Array]:
-        return list(draw(self.model.inputs, sizes, distribution, self.seed).values())
+        drawn = draw(self.model.inputs, sizes, distribution, self.seed)
+        return [
+            np.resize(self.integers[name], value.shape) if name in self.integers else value
+            for name, value in drawn.items()
+        ]
 
     def _run_reference(self, inputs: Sequence[Array]) -> tuple[list[Array], list[Array] | None]:
         source = self.reference.run(inputs)
@@ -307,6 +323,20 @@ def _sweep(model: OnnxModel, reference: Reference, seed: int) -> list[Size]:
     else:
         pools = _pools_in(model.file)
     return sweep(model.inputs, pools or None, examples)
+
+
+def _at_the_traced_size(comparison: Comparison, results: Sequence[SizeResult]) -> list[SizeResult]:
+    """Where a model is wrong at all sizes: one at which it is right, and those beside it."""
+    if any(r.outcome == "right" for r in results) or not any(r.failed for r in results):
+        return []
+    model = comparison.model
+    axes = Axes.of(model.inputs, getattr(comparison.reference, "example_shapes", None))
+    for point in candidates(model.file.proto, axes):
+        found = comparison.at(Size(axes.shapes(point), "as traced"))
+        if found.outcome == "right":
+            beside = [Size(axes.shapes(p), "beside") for p in near(point)]
+            return [found, *map(comparison.at, beside)]
+    return []
 
 
 def _pools_in(file: ModelFile) -> list[PooledAxis]:

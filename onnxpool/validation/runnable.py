@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+_NOTHING_COMPUTED = ("detach", "lift_fresh", "alias")
+
+
 class DoesNotRun(Exception):
     """An input that a model or a source does not accept; the message is one line."""
 
@@ -182,6 +185,10 @@ class TorchSource:
         counts: Counter[str] = Counter()
 
         def see(name: str, _args: Sequence[Any], result: Any) -> None:
+            # Maxima come with their indices; a call that computes nothing tells nothing.
+            result = result[0] if isinstance(result, tuple) and result else result
+            if name in _NOTHING_COMPUTED:
+                return
             if isinstance(result, torch.Tensor) and result.is_floating_point():
                 place = f"module {where[-1]}" if where else "the source"
                 counts[f"{place}: {name}"] += 1

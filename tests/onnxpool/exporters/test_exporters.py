@@ -18,6 +18,7 @@ from onnxpool import ops
 from onnxpool.errors import ArgumentError, ExportError, OutputError
 from onnxpool.exporters import EXPORTERS
 from onnxpool.exporters.shapes import dynamic_axes, traced_shape
+from onnxpool.exporters.specialised import Traced
 from onnxpool.exporters.torch_errors import quiet
 from onnxpool.inputs.sizes import parse
 from onnxpool.ops.op import Array
@@ -110,7 +111,7 @@ def run(module: nn.Module, x: Tensor) -> list[Array]:
 
 def dialect_model(
     module: nn.Module, exporter: str, path: Path, dynamic_shapes: Any = DYNAMIC
-) -> tuple[onnx.ModelProto, tuple[str, ...]]:
+) -> tuple[onnx.ModelProto, Traced]:
     """The model before its pools are lowered, and what was assumed about sizes."""
     ops.register_schemas()
     with quiet():

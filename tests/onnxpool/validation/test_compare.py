@@ -171,6 +171,18 @@ def test_where_nothing_is_right_the_first_difference_is_not_told(
     assert "no size and no distribution for which" in found.first_difference
 
 
+def test_the_traced_size_is_looked_for() -> None:
+    # Right at 1x3x256x256 and nowhere else.
+    baked = model(
+        node("Mul", "X w", "wide"), node("Relu", "wide", "Y"), constants={"w": np.float32(256)}
+    )
+    found = validate(baked, Lambda(lambda x: (x * x.shape[3]).relu()))
+    outcomes = {result.size: result.outcome for result in found.sizes}
+    assert [size for size, outcome in outcomes.items() if outcome == "right"] == ["1x3x256x256"]
+    assert outcomes["1x3x257x257"] == outcomes["1x3x255x255"] == "wrong"
+    assert "the source, mul, node 'Mul_wide' (Mul)" in found.first_difference
+
+
 def test_a_right_dynamic_model_is_right_at_every_size() -> None:
     module = nn.AdaptiveMaxPool2d(1)
     found = validate(model(node("GlobalMaxPool", "X", "Y")), module)
