@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, get_args
 
-from onnxpool.ops.op import Shape
+from onnxpool.ops.op import COMPUTED, Shape
 from onnxpool.rewrites.graph.tensors import shape_of
 from onnxpool.rewrites.lift.construct import Construct, Declined, Level
 from onnxpool.rewrites.lift.needed_repair import Repair
 from onnxpool.rewrites.region.region import Region, ops_in_words
+from onnxpool.rewrites.region.size import Share, in_words
 
 Action = Literal["rewritten", "rewritable", "left"]
 LEVELS: tuple[Level, ...] = get_args(Level)
@@ -208,6 +209,10 @@ def _construct_shapes(construct: Construct) -> str:
     if construct.repair is None:
         return _shapes(construct.found)
     x = shape_of(construct.x)
+    if construct.shares:
+        size = getattr(construct.op, "output_size", ())
+        pairs = zip(size, construct.shares, strict=True)
+        return f"{_text(x)} → {in_words([Share(by) if s == COMPUTED else s for s, by in pairs])}"
     shapes = construct.op.output_shapes(x or (), len(construct.regions))
     return f"{_text(x)} → {', '.join(dict.fromkeys(_pooled_text(x, y) for y in shapes))}"
 

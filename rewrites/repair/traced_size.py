@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 import onnx_graphsurgeon as gs
 
 from onnxpool.ops import AdaptiveAveragePool
+from onnxpool.ops.op import KEEP
 from onnxpool.rewrites.graph.run import RunError
 from onnxpool.rewrites.graph.tensors import shape_of
 from onnxpool.rewrites.lift.construct import Construct
@@ -91,23 +92,34 @@ class TracedSizes:
             return []
         return sorted({self._length(x, axis, value) for value in values})
 
+    @property
+    def is_told(self) -> bool:
+        """Whether the user said it."""
+        return self._told
+
     def candidates(
         self, x: gs.Variable, kernel: Sequence[int], most: int
-    ) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
-        """The first few output sizes that are possible, each with the traced plane of X."""
-        per_axis = []
+    ) -> list[tuple[tuple[int, ...], str]]:
+        """The first few output sizes that are possible, each with the traced plane of X in words.
+
+        An axis of kernel 1 beside a longer one is kept.
+        """
+        per_axis: list[list[tuple[int, str]]] = []
         for axis, size in self._axes(x, kernel):
+            if size == 1 and max(kernel) > 1:
+                per_axis.append([(KEEP, "?")])
+                continue
             symbol = self._symbol(x, axis)
             lengths = (
                 sorted({self._length(x, axis, value) for value in self._values(symbol)})
                 if symbol
                 else [size]
             )
-            per_axis.append([(length // size, length) for length in lengths[:most]])
+            per_axis.append([(length // size, str(length)) for length in lengths[:most]])
         square = len({tuple(options) for options in per_axis}) == 1
         pairs = zip(*per_axis, strict=True) if square else itertools.product(*per_axis)
-        found = [tuple(zip(*pair, strict=True)) for pair in itertools.islice(pairs, most)]
-        return [(tuple(sizes), tuple(plane)) for sizes, plane in found]
+        found = (tuple(zip(*pair, strict=True)) for pair in itertools.islice(pairs, most))
+        return [(tuple(sizes), "x".join(plane)) for sizes, plane in found]
 
     def because(self, x: gs.Variable) -> str:
         if self._told:
