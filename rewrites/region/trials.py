@@ -158,14 +158,24 @@ class Trials:
         """
         if not tensors:
             return ()
+        if len(tensors) == 1 and _is_root(node := tensors[0].inputs[0], self.sizes):
+            return (self._read(node, sizes),)
         roots, runner = self._size_runner(tensors)
         given: dict[str, Array] = {}
         for node in roots:
-            shape = self.shape(node.inputs[0], sizes)
-            if shape is None:
-                raise RunError(f"the shape of {node.inputs[0].name!r} cannot be inferred")
-            given[node.outputs[0].name] = _shape_value(node, shape)
+            given[node.outputs[0].name] = self._read(node, sizes)
         return runner(given)
+
+    def _read(self, node: gs.Node, sizes: Sizes) -> Array:
+        """What a Shape or Size node gives.
+
+        Raises:
+            RunError: the shape that it reads is not known.
+        """
+        shape = self.shape(node.inputs[0], sizes)
+        if shape is None:
+            raise RunError(f"the shape of {node.inputs[0].name!r} cannot be inferred")
+        return _shape_value(node, shape)
 
     def producers(self, tensors: Sequence[gs.Tensor]) -> list[gs.Node]:
         """The nodes that compute `tensors` of shapes, without those that compute constants."""
@@ -183,7 +193,7 @@ class Trials:
         roots = {
             node.outputs[0].name: node
             for node in producers(tensors, set())
-            if node.op in ("Shape", "Size") and node.inputs[0].name not in self.sizes
+            if _is_root(node, self.sizes)
         }
         given = [node.outputs[0] for node in roots.values()]
         read = {t.name for node in producers(tensors, set(roots)) for t in node.inputs}
@@ -216,6 +226,11 @@ def _line(near: tuple[int, ...] | None, far: tuple[int, ...] | None) -> _Line | 
         return None
     axis = grown[-1]
     return _Line(axis, near[axis], (_FAR - _BASE) / (far[axis] - near[axis]))
+
+
+def _is_root(node: gs.Node, sizes: frozenset[str]) -> bool:
+    """Whether a node reads the shape of a tensor that is no size itself."""
+    return node.op in ("Shape", "Size") and node.inputs[0].name not in sizes
 
 
 def _shape_value(node: gs.Node, shape: tuple[int, ...]) -> Array:

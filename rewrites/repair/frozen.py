@@ -144,7 +144,9 @@ def settle(
     Raises:
         WrongHint: what the user said does not fit the graph.
     """
-    frozen = [f for f in _suspects(graph, trials, hints) if not _is_lifted(f, constructs)]
+    suspects = _suspects(graph, trials, hints)
+    constructs = [c for c in constructs if not _contains(c, suspects)]
+    frozen = [f for f in suspects if not _is_lifted(f, constructs)]
     _check_names(graph, frozen, hints)
     if not frozen:
         return list(constructs), list(declined)
@@ -228,6 +230,13 @@ def _is_input_plane(node: gs.Node, trials: Trials) -> bool:
     x = node.inputs[0]
     dims = (shape_of(x) or ())[-len(_kernel(node)) :]
     return all(isinstance(dim, str) and dim in trials.symbols for dim in dims)
+
+
+def _contains(construct: Construct, suspects: Sequence[Frozen]) -> bool:
+    """Whether it takes the windows of a frozen pool, among other nodes, for what they are."""
+    nodes = construct.nodes if len(construct.nodes) > 1 else ()
+    adaptive = {id(f.node) for f in suspects if f.is_adaptive}
+    return any(id(node) in adaptive for node in nodes)
 
 
 def _is_lifted(frozen: Frozen, constructs: Sequence[Construct]) -> bool:
