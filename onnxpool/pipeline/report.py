@@ -36,6 +36,8 @@ class Finding:
             nowhere, "warning" where it may be.
         wrong: at which sizes the input model is wrong, and from what that is known, in words.
         repair: the same for programs; None where the input model is right.
+        now: what is known of it after its repair, in words; empty where it was not repaired, or
+            not checked.
         error_before, error_after: greatest error of the region against the float64 reference on
             random inputs, relative to the greatest output; None where it was not run.
     """
@@ -51,6 +53,7 @@ class Finding:
     level: Level = "note"
     wrong: str = ""
     repair: Repair | None = None
+    now: str = ""
     error_before: float | None = None
     error_after: float | None = None
 

@@ -79,7 +79,7 @@ class Walk:
         found = self._known[key]
         if isinstance(found, str):
             state.failed.update({t.name: found for t in node.outputs})
-            found = (None,) * len(node.outputs)
+            found = (_would_be(node, inputs),) * len(node.outputs)
         for tensor, shape in zip(node.outputs, found, strict=True):
             state.shapes[tensor.name] = _declared(tensor, state) if shape is None else shape
 
@@ -135,6 +135,15 @@ def _is_operand(node: gs.Node, index: int, tensor: gs.Tensor) -> bool:
     if not tensor.name or (index == 0 and node.op not in ("ConstantOfShape", "Range")):
         return False
     return node.op in _WITH_VALUES or node.op.startswith("Reduce")
+
+
+def _would_be(node: gs.Node, inputs: Sequence[Concrete | None]) -> Concrete | None:
+    """What a sum or product with a constant of another size would have made: the other operand."""
+    if node.op not in ("Add", "Sub", "Mul", "Div") or None in inputs:
+        return None
+    pairs = zip(node.inputs, inputs, strict=True)
+    others = [s for t, s in pairs if s is not None and not isinstance(t, gs.Constant)]
+    return others[0] if len(others) == 1 else None
 
 
 def _shape(tensor: gs.Tensor, state: State) -> Concrete | None:

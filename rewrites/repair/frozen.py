@@ -150,7 +150,7 @@ def settle(
     _check_names(graph, frozen, hints)
     if not frozen:
         return list(constructs), list(declined)
-    traced = TracedSizes(trials, hints, constructs, opset)
+    traced = TracedSizes(graph, trials, hints, constructs, opset)
     settled = _settle_all(frozen, traced, hints)
     found = [_construct(f, settled[id(f.node)]) for f in frozen if id(f.node) in settled]
     rest = [f for f in frozen if id(f.node) not in settled and not f.is_ordinary]
@@ -316,16 +316,17 @@ def _solved(f: Frozen, traced: TracedSizes, hints: Hints) -> _Settled | None:
     kept = [size == 1 and set(f.kernel) != {1} for size in f.kernel]
     if any(kept) and not traced.is_told:
         return None
-    lengths = [None if k else traced.lengths(f.x, axis) for axis, k in enumerate(kept)]
-    if any(found is not None and len(found) != 1 for found in lengths):
+    found = traced.plane(f.x, f.kernel)
+    if found is None:
         return None
+    plane, because = found
     sizes = tuple(
-        KEEP if found is None else found[0] // size
-        for found, size in zip(lengths, f.kernel, strict=True)
+        KEEP if is_kept else length // size
+        for is_kept, length, size in zip(kept, plane, f.kernel, strict=True)
     )
-    plane = "x".join("?" if found is None else str(found[0]) for found in lengths)
+    shown = "x".join("?" if k else str(n) for k, n in zip(kept, plane, strict=True))
     note = "; an axis of kernel 1 is taken as kept" if KEEP in sizes else ""
-    evidence = f"{traced.because(f.x)} {plane}, its kernel is {in_words(f.kernel)}{note}"
+    evidence = f"{because} {shown}, its kernel is {in_words(f.kernel)}{note}"
     fixed = f.evidence.says is Says.FIXED
     return _Settled(sizes, evidence, certain=traced.is_told and fixed and KEEP not in sizes)
 

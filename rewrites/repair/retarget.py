@@ -170,6 +170,7 @@ def traced_sizes(planes: Sequence[Plane], trials: Trials) -> Sizes | None:
 def around(traced: Sizes, planes: Sequence[Plane], trials: Trials) -> list[Sizes]:
     """Sizes of the inputs, the traced ones first, at which frozen planes stay and others change."""
     symbols = {s for p in planes for axis, _, _ in p.axes if (s := trials.symbol(p.x, axis))}
+    symbols = symbols or {symbol for symbol, n in traced.items() if n != _OTHER}
     ordered = sorted(symbols)
     changes = list(itertools.product(_FACTORS, _OFFSETS))
     found = [traced]
@@ -206,7 +207,7 @@ class _Retargeting:
         self._values: dict[str, list[Array] | None] = {}
         self._held: dict[tuple[str, tuple[int, ...]], tuple[gs.Tensor, bool] | None] = {}
         self._new: list[gs.Node] = []
-        self._behind = [_behind((plane.y,), graph) for plane in planes]
+        self._behind = [behind((plane.y,), graph) for plane in planes]
         self._tries = 0
 
     def run(self) -> None:
@@ -344,11 +345,11 @@ class _Retargeting:
     def _first_failure(self) -> tuple[gs.Node, int] | None:
         """The first node behind a plane that fails at a size, and its position."""
         trials = Trials(self._graph, self._opset, constant_names(self._graph))
-        behind = _behind((plane.y for plane in self._planes), self._graph)
+        after = behind((plane.y for plane in self._planes), self._graph)
         failed: set[str] = set()
         for sizes in self._sizes[:: max(1, len(self._sizes) // _MOST_SIZES)]:
             failed |= trials.walk(self._graph.nodes, sizes).failed.keys()
-        numbered = ((n, i) for i, n in enumerate(self._graph.nodes) if id(n) in behind)
+        numbered = ((n, i) for i, n in enumerate(self._graph.nodes) if id(n) in after)
         return next((p for p in numbered if any(t.name in failed for t in p[0].outputs)), None)
 
 
@@ -365,7 +366,7 @@ def _equal_in_groups(values: Sequence[Array], groups: Sequence[tuple[int, ...] |
     return all(np.array_equal(seen.setdefault(group, value), value) for value, group in pairs)
 
 
-def _behind(tensors: Iterable[gs.Variable], graph: gs.Graph) -> set[int]:
+def behind(tensors: Iterable[gs.Variable], graph: gs.Graph) -> set[int]:
     """The `id`s of the nodes that are computed from these tensors."""
     names = {tensor.name for tensor in tensors}
     found = set()

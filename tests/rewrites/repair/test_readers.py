@@ -26,7 +26,7 @@ def tokens(x: Tensor) -> Tensor:
 
 
 def attention(p: Tensor, x: Tensor) -> Tensor:
-    query, key = (tokens(t).unflatten(2, (2, 4)).transpose(1, 2) for t in (x, p))
+    query, key = (tokens(t).view(t.shape[0], -1, 2, 4).transpose(1, 2) for t in (x, p))
     return F.scaled_dot_product_attention(query, key, key)
 
 

@@ -1,14 +1,10 @@
-"""The traced size is found where anything in the graph holds it."""
+"""The traced size is found where nodes or declared sizes hold it; windows: see test_frozen.py."""
 
-from collections.abc import Callable
-
-import onnx
-import pytest
 import torch
 from torch import Tensor, nn
 
 import onnxpool
-from tests.dynamic_exports import Shape, dynamo, right_at
+from tests.dynamic_exports import dynamo, right_at
 
 IMAGE = (0, 2, 3)
 
@@ -27,19 +23,6 @@ class Positioned(nn.Module):
         return self.pool(tokens.transpose(1, 2).reshape(x.shape))
 
 
-class Windowed(nn.Module):
-    """A frozen level beside one whose windows the graph computes, as in a pyramid of a network."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, 8, 3, 2, 1)
-        self.first, self.second = nn.AdaptiveAvgPool2d(4), nn.AdaptiveAvgPool2d(6)
-
-    def forward(self, image: Tensor) -> Tensor:
-        x = self.stem(image)
-        return torch.cat([self.first(x).flatten(1), self.second(x).flatten(1)], 1)
-
-
 class Tall(nn.Module):
     """Two pools to 5x3, and a layer that takes as many features."""
 
@@ -52,24 +35,14 @@ class Tall(nn.Module):
         return self.classify(self.pool(image).flatten(1))
 
 
-
-
-@pytest.mark.parametrize(
-    ("build", "traced", "planes"),
-    [
-        (Windowed, (2, 3, 40, 40), ((40, 40), (36, 44), (64, 52), (90, 33), (41, 71))),
-        (Tall, (2, 3, 30, 21), ((30, 21), (31, 40), (44, 24), (9, 70), (17, 33))),
-    ],
-)
-def test_it_is_found(
-    build: Callable[[], nn.Module], traced: Shape, planes: tuple[tuple[int, int], ...]
-) -> None:
+def test_only_sizes_that_the_graph_takes_are_suggested() -> None:
+    """45 features of 3 channels were 5x3 or three other planes, and no square one."""
     torch.manual_seed(0)
-    module = build().eval()
-    model = dynamo(module, traced, IMAGE)
-    shapes = [(3, 3, h, w) for h, w in planes]
-    result = onnxpool.rewrite(model)
-    assert right_at(result.model, module, shapes) == shapes
+    model = dynamo(Tall().eval(), (2, 3, 30, 21), IMAGE)
+    (finding,) = onnxpool.inspect(model).findings
+    assert finding.level == "error"
+    suggested = "1x15 (traced at 6x105), 3x5 (traced at 18x35), 5x3 (traced at 30x21), 15x1 (traced"
+    assert suggested in finding.detail
 
 
 def test_an_embedding_of_positions_holds_it() -> None:
