@@ -203,7 +203,8 @@ def _wrong(finding: Finding) -> str:
         return ""
     node, wrong = escape(finding.node), escape(finding.wrong)
     if finding.action == "rewritten":
-        return f"[green]repaired[/green]: {node} was {wrong}; {escape(finding.now or _NOT_CHECKED)}"
+        word = "[yellow]repaired[/yellow]" if finding.doubtful else "[green]repaired[/green]"
+        return f"{word}: {node} was {wrong}; {escape(finding.now or _NOT_CHECKED)}"
     return f"[red]{finding.level}[/red]: {node} is {wrong}"
 
 

@@ -38,6 +38,8 @@ class Finding:
         repair: the same for programs; None where the input model is right.
         now: what is known of it after its repair, in words; empty where it was not repaired, or
             not checked.
+        doubtful: whether there is a size at which the model fails after the repair, or makes
+            another shape than its source.
         error_before, error_after: greatest error of the region against the float64 reference on
             random inputs, relative to the greatest output; None where it was not run.
     """
@@ -54,6 +56,7 @@ class Finding:
     wrong: str = ""
     repair: Repair | None = None
     now: str = ""
+    doubtful: bool = False
     error_before: float | None = None
     error_after: float | None = None
 
@@ -156,6 +159,7 @@ class Report:
     def left(self) -> Iterator[Level]:
         """How bad each thing is that is or may be wrong with the model, as it is now."""
         yield from (f.level for f in self.findings if f.action != "rewritten")
+        yield from ("warning" for f in self.findings if f.doubtful)
         for refusal in self.refusals:
             yield "error" if refusal.certain else "warning"
         for _ in self.notes:

@@ -168,7 +168,8 @@ def _before(scope: Scope, found: Sequence[Planned]) -> Before | None:
 def _with_claim(finding: Finding, tried: Tried) -> Finding:
     if finding.repair is None or finding.action != "rewritten":
         return finding
-    return dataclasses.replace(finding, now=tried.in_words(finding.repair.certain))
+    now = tried.in_words(finding.repair.certain)
+    return dataclasses.replace(finding, now=now, doubtful=bool(tried.trouble))
 
 
 def _find(scope: Scope, goal: Goal, told: Hints) -> tuple[list[Construct], list[Declined]]:

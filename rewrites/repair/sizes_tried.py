@@ -22,8 +22,13 @@ from onnxpool.rewrites.graph.constants import constant_names
 from onnxpool.rewrites.lift.construct import Construct
 from onnxpool.rewrites.region.trials import Trials
 from onnxpool.rewrites.region.walk import Concrete
-from onnxpool.rewrites.repair.retarget import Sizes, around, behind, frozen_planes
-from onnxpool.rewrites.repair.retarget import traced_sizes as traced_sizes_of
+from onnxpool.rewrites.repair.retarget import (
+    Sizes,
+    around,
+    behind,
+    frozen_planes,
+    traced_sizes,
+)
 
 _NEAR, _MOST = 6, 18
 FEWEST = 6
@@ -71,7 +76,7 @@ class Before:
         """
         trials = Trials(graph, opset, constant_names(graph))
         planes = [plane for c in constructs for plane in frozen_planes(c) if plane.axes]
-        traced = traced_sizes_of(planes, trials) if planes else _right_sizes(constructs, trials)
+        traced = traced_sizes(planes, trials) if planes else _right_sizes(constructs, trials)
         self.sizes = _spread(around(traced, planes, trials)) if traced else []
         self._frozen = [[plane.at(trials, s) for s in self.sizes] for plane in planes]
         self._planes = planes
@@ -80,7 +85,9 @@ class Before:
         walked = [trials.walk(graph.nodes, sizes) for sizes in self.sizes]
         self._shapes = [{n: state.shapes.get(n) for n in self._names} for state in walked]
         self._failed = [dict(state.failed) for state in walked]
-        aside = {t.name for n in graph.nodes for t in n.outputs} - {*self._names, *trials.sizes}
+        replaced = {t.name for c in constructs for node in c.nodes for t in node.outputs}
+        aside = {t.name for n in graph.nodes for t in n.outputs}
+        aside -= {*self._names, *replaced, *trials.sizes}
         self._others = {
             lengths
             for name in aside
@@ -129,21 +136,22 @@ class Before:
         """The sizes that the source gives a tensor; None where that is not known."""
         seen = [shapes.get(name) for shapes in self._shapes]
         known = [(i, s) for i, s in enumerate(seen) if s is not None and len(s) == len(traced)]
-        groups: list[list[_Key]] = [[()] * len(self.sizes), *self._frozen]
         wanted: list[int | None] = []
         for axis, length in enumerate(traced):
             values = [(i, shape[axis]) for i, shape in known]
-            now = dict(values).get(index)
             # Beside the frozen plane another may be as long as it at every size.
             alone = tuple(n for _, n in values) not in self._others
-            follows = alone and any(_depends_on_group_alone(values, group) for group in groups)
-            if self._is_as_traced(index):
-                wanted.append(now)
-            elif follows and not self._is_doubtful and len({n for _, n in values}) > 1:
-                wanted.append(length)
+            now = dict(values).get(index)
+            if len({n for _, n in values}) > 1:
+                stays = alone and not self._is_doubtful and self._follows(values)
             else:
-                wanted.append(None)
+                stays = not all(self._is_as_traced(i) for i, _ in values)
+            wanted.append(now if self._is_as_traced(index) else length if stays else None)
         return wanted
+
+    def _follows(self, values: Sequence[tuple[int, int]]) -> bool:
+        """Whether a size depends on one of the frozen planes alone."""
+        return any(_depends_on_group_alone(values, frozen) for frozen in self._frozen)
 
     def _is_as_traced(self, index: int) -> bool:
         return all(frozen[index] == frozen[0] for frozen in self._frozen) and bool(self._frozen)

@@ -87,5 +87,6 @@ def test_a_reader_that_keeps_a_frozen_size_is_no_repair(monkeypatch: pytest.Monk
     finding = repaired(Head, (2, 4, 24, 24), told=True)
     assert finding.now.startswith("but it is not right at every size: at x=")
     silent = repaired(Silent, (2, 1, 24, 24), told=True)
+    assert silent.doubtful
     assert silent.now.startswith("but it is not right at every size: at x=")
     assert " is 2x1x2x2 and not ?x1x1x1" in silent.now
