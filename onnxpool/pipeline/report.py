@@ -159,7 +159,8 @@ class Report:
     def left(self) -> Iterator[Level]:
         """How bad each thing is that is or may be wrong with the model, as it is now."""
         yield from (f.level for f in self.findings if f.action != "rewritten")
-        yield from ("warning" for f in self.findings if f.doubtful)
+        for _ in filter(_is_doubtful, self.findings):
+            yield "warning"
         for refusal in self.refusals:
             yield "error" if refusal.certain else "warning"
         for _ in self.notes:
@@ -171,6 +172,10 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "rewritten": self.rewritten}
+
+
+def _is_doubtful(finding: Finding) -> bool:
+    return finding.doubtful
 
 
 def of_construct(scope: str, construct: Construct, action: Action, detail: str) -> Finding:
