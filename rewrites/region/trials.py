@@ -37,6 +37,8 @@ def size_names(graph: gs.Graph, constants: frozenset[str]) -> frozenset[str]:
     return frozenset(names - constants)
 
 
+_MOST_SHAPES, _FEWEST_STATES = 400_000, 32
+"""How many shapes are remembered, of how many sizes of the inputs at least."""
 _LEADING_SIZE = 2
 _BASE, _FAR = 256, 512
 """Sizes at which it is seen how an axis follows an input: of images, far from their least size."""
@@ -69,6 +71,7 @@ class Trials:
         )
         self._walk = Walk(opset)
         self._states: dict[tuple[int, ...], State] = {}
+        self._most_states = max(_FEWEST_STATES, _MOST_SHAPES // max(1, len(graph.nodes)))
         self._producers: dict[str, list[gs.Node]] = {}
         self._constants: dict[str, Array] = {}
         self._runners: dict[tuple[str, ...], tuple[list[gs.Node], Runner]] = {}
@@ -94,6 +97,8 @@ class Trials:
     def _state(self, sizes: Sizes) -> State:
         key = tuple(sizes[symbol] for symbol in self.symbols)
         if key not in self._states:
+            if len(self._states) >= self._most_states:
+                self._states.pop(next(iter(self._states)))
             shapes = {name: self._input_shape(name, sizes) for name in self.inputs}
             self._states[key] = State(dict(sizes), dict(shapes))
         return self._states[key]

@@ -17,6 +17,7 @@ Where only the number of elements is known, as of positions, a square plane is t
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -35,6 +36,8 @@ from onnxpool.rewrites.region.terms import NotUnderstood
 from onnxpool.rewrites.region.trials import Trials
 from onnxpool.rewrites.repair.hints import Hints, WrongHint
 
+_SAMPLES = (*range(512, 1024, 37), *range(768, 801))
+"""Values at which it is seen how a length follows them: near to each other, and far."""
 _ANY_LENGTHS = (448, 640)
 """Sides of images at which nodes that fit one size fail."""
 _MOST_PLANES = 4096
@@ -72,7 +75,9 @@ class TracedSizes:
         self._graph, self._trials = graph, trials
         self._planes: dict[tuple[str, int], tuple[list[tuple[int, ...]], bool]] = {}
         self._unknowns = {symbol: _Unknown() for symbol in trials.symbols}
-        self._lengths: dict[tuple[str, int, int], int] = {}
+        self._lengths: dict[tuple[str, int], list[int]] = {}
+        dims = trials.inputs.values()
+        self._batch = {d[0] for d in dims if d} - {dim for d in dims for dim in d[1:]}
         self._told = False
         self._siblings: list[str] = []
         for name, shape in hints.traced.items():
@@ -305,13 +310,33 @@ class TracedSizes:
 
     def _length(self, x: gs.Variable, axis: int, value: int) -> int:
         """The length of an axis of X where its symbol has a value; 0 where that is not known."""
-        key = (x.name, axis, value)
+        key = (x.name, axis)
+        if self._told or value > _MOST:
+            return self._find_length(x, axis, value)
         if key not in self._lengths:
-            symbol = self._symbol(x, axis)
-            sizes = dict.fromkeys(self._trials.symbols, value) | {str(symbol): value}
-            shape = self._trials.shape(x, sizes)
-            self._lengths[key] = shape[axis] if shape else 0
-        return self._lengths[key]
+            self._lengths[key] = self._all_lengths(functools.partial(self._find_length, x, axis))
+        return self._lengths[key][value]
+
+    def _all_lengths(self, find: Callable[[int], int]) -> list[int]:
+        """The length for every value up to `_MOST`.
+
+        Strided convolutions make (value + offset) // stride of it; that is found, and seen to hold.
+        """
+        far, half = find(_MOST), find(_MOST // 2)
+        grown = far - half
+        stride = _MOST // 2 // grown if grown > 0 and _MOST // 2 % grown == 0 else 0
+        least = far * stride - _MOST
+        for offset in range(least, least + stride):
+            if (_MOST // 2 + offset) // stride == half:
+                found = [max(0, (value + offset) // stride) for value in range(_MOST + 1)]
+                if all(found[value] == find(value) for value in _SAMPLES):
+                    return found
+        return [0, *map(find, range(1, _MOST + 1))]
+
+    def _find_length(self, x: gs.Variable, axis: int, value: int) -> int:
+        sizes = {s: 2 if s in self._batch else value for s in self._trials.symbols}
+        shape = self._trials.shape(x, sizes | {str(self._symbol(x, axis)): value})
+        return shape[axis] if shape else 0
 
     def _divides(self, x: gs.Variable, axis: int, size: int) -> Condition:
         def divides(value: int) -> bool:
