@@ -109,7 +109,7 @@ class TracedSizes:
         lengths = [self._lengths_if_limited(x, axis) for axis, _ in self._axes(x, kernel)]
         if all(len(found) == 1 for found in lengths):
             return tuple(found[0] for found in lengths), self.because(x)
-        planes, all_of_them = self._possible(x, len(kernel))
+        planes, all_of_them = self._possible(x, kernel)
         squares = [plane for plane in planes if len(set(plane)) == 1]
         for fitting, word in ((planes if all_of_them else [], ""), (squares, "square ")):
             if len(fitting) == 1:
@@ -128,21 +128,25 @@ class TracedSizes:
             return []
         return sorted({self._length(x, axis, value) for value in values})
 
-    def _possible(self, x: gs.Variable, k: int) -> tuple[list[tuple[int, ...]], bool]:
+    def _possible(
+        self, x: gs.Variable, kernel: Sequence[int]
+    ) -> tuple[list[tuple[int, ...]], bool]:
         """Planes of X at which the whole graph runs, and whether there are no others.
 
         Where there are, no square one among those that are found is large.
         """
         key = (x.name, sum(len(u.cheap) + len(u.costly) for u in self._unknowns.values()))
         if key not in self._planes:
-            self._planes[key] = self._find_possible(x, k)
+            self._planes[key] = self._find_possible(x, kernel)
         return self._planes[key]
 
-    def _find_possible(self, x: gs.Variable, k: int) -> tuple[list[tuple[int, ...]], bool]:
-        rank = len(shape_of(x) or ())
+    def _find_possible(
+        self, x: gs.Variable, kernel: Sequence[int]
+    ) -> tuple[list[tuple[int, ...]], bool]:
         axes: dict[str, int] = {}
-        for axis in range(rank - k, rank):
-            if symbol := self._symbol(x, axis):
+        for axis, size in self._axes(x, kernel):
+            symbol = self._symbol(x, axis)
+            if symbol and not _is_kept(size, kernel):
                 axes.setdefault(symbol, axis)
         options = [self._one_per_length(x, axis, symbol) for symbol, axis in axes.items()]
         critical = self._critical() if axes else []
@@ -158,7 +162,7 @@ class TracedSizes:
         limits = [min(_MOST, values[-1]) if values else 0 for values in options]
         near = [all(2 * n <= m for n, m in zip(s.values(), limits, strict=True)) for s in tried]
         shapes = [self._trials.shape(x, self._with_others(sizes)) for sizes in tried]
-        planes = [shape[-k:] for shape in shapes if shape is not None]
+        planes = [shape[-len(kernel) :] for shape in shapes if shape is not None]
         if all(near):
             return planes, True
         pairs = zip(planes, near, strict=True)
@@ -216,8 +220,8 @@ class TracedSizes:
 
         An axis of kernel 1 beside a longer one is kept.
         """
-        kept = [size == 1 and max(kernel) > 1 for size in kernel]
-        planes, all_of_them = self._possible(x, len(kernel))
+        kept = [_is_kept(size, kernel) for size in kernel]
+        planes, all_of_them = self._possible(x, kernel)
         if not all_of_them:
             planes = self._by_axis(x, kernel, most)
         found: dict[tuple[int, ...], str] = {}
@@ -233,7 +237,7 @@ class TracedSizes:
         options = []
         for axis, size in self._axes(x, kernel):
             lengths = self._lengths_of(x, axis) if self._symbol(x, axis) else [size]
-            options.append(lengths[:1] if size == 1 and max(kernel) > 1 else lengths[:most])
+            options.append(lengths[:1] if _is_kept(size, kernel) else lengths[:most])
         square = len(set(map(tuple, options))) == 1
         planes = zip(*options, strict=True) if square else itertools.product(*options)
         return list(itertools.islice(planes, most))
@@ -350,3 +354,8 @@ class TracedSizes:
 
     def _is_right(self, along: Along, x: gs.Variable, axis: int, index: int) -> Condition:
         return lambda value: along.is_right(index, self._length(x, axis, value))
+
+
+def _is_kept(size: int, kernel: Sequence[int]) -> bool:
+    """Whether an axis looks kept: its windows have one element, and others have more."""
+    return size == 1 and max(kernel) > 1

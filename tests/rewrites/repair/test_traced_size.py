@@ -66,3 +66,23 @@ def test_a_declared_size_holds_it() -> None:
     shapes = [(3, 4, h, w) for h, w in ((30, 30), (31, 40), (44, 24), (9, 70))]
     result = onnxpool.rewrite(model)
     assert right_at(result.model, module, shapes) == shapes
+
+
+class Strip(nn.Module):
+    """What is left of a map without the means of its rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d((None, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x - self.pool(x)
+        return out
+
+
+def test_windows_of_one_element_beside_longer_ones_suggest_a_kept_axis() -> None:
+    """At another width the means of two halves of a row could not be subtracted from it."""
+    model = dynamo(Strip().eval(), (2, 4, 16, 20), IMAGE)
+    (finding,) = onnxpool.inspect(model).findings
+    assert finding.level == "error"
+    assert "to which size it pools: Nonex1 (traced at ?x20); say it" in finding.detail
