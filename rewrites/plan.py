@@ -60,6 +60,8 @@ def plan(
     """
     if construct.repair and not repair:
         return Plan(False, "not right at every size; rewrite without --no-repair to repair it")
+    if construct.repair and construct.repair.waits_for:
+        return Plan(False, f"not repaired before the size of {construct.repair.waits_for} is known")
     if bodies is None:
         return _as_standard_ops(construct, opset, strategy)
     try:
@@ -87,7 +89,8 @@ def _as_custom_op(construct: Construct, opset: int, bodies: Bodies) -> Plan:
     epsilon = getattr(construct.op, "epsilon", None)
     if dtype == onnx.TensorProto.DOUBLE and epsilon not in (None, _float32(epsilon)):
         raise lower.Unsupported(f"epsilon {epsilon} is no float32, as attributes are")
-    inputs, outputs = 1 + len(construct.parameters), len(construct.regions)
+    parameters = len(construct.parameters) or bool(construct.shares)
+    inputs, outputs = 1 + parameters, len(construct.regions)
     opset = bodies.opset or opset
     bodies.provide(Signature.of(construct.op, dtype, opset, inputs=inputs, outputs=outputs))
     return Plan(True, "custom op", custom_op=True)
@@ -157,6 +160,8 @@ def _graph_of(construct: Construct, opset: int) -> gs.Graph:
     shapes = op.output_shapes(shape_of(x) or (), len(construct.regions))
     outputs = [gs.Variable(f"Y{i}", x.dtype, list(shape)) for i, shape in enumerate(shapes)]
     inputs = [gs.Variable("X", x.dtype, x.shape), *map(_copy, construct.parameters)]
+    if construct.shares:
+        inputs.append(gs.Variable("size", np.dtype(np.int64), [len(construct.shares)]))
     node = gs.Node(
         op.op_type(), "node", op.attributes(), inputs=inputs, outputs=outputs, domain=DOMAIN
     )

@@ -33,6 +33,7 @@ def escape(text: str) -> str:
 _STYLES = {"rewritten": "green", "rewritable": "yellow", "left": "dim"}
 _OUTCOME_STYLES = {"right": "green", "wrong": "red", "fails": "red", "not accepted": "dim"}
 _MOST_OPS = 8
+_NOT_CHECKED = "what it is now was not checked"
 
 
 def show(report: Report, console: Console) -> None:
@@ -202,7 +203,8 @@ def _wrong(finding: Finding) -> str:
         return ""
     node, wrong = escape(finding.node), escape(finding.wrong)
     if finding.action == "rewritten":
-        return f"[green]repaired[/green]: {node} was {wrong}; it is right at every size now"
+        word = "[yellow]repaired[/yellow]" if finding.doubtful else "[green]repaired[/green]"
+        return f"{word}: {node} was {wrong}; {escape(finding.now or _NOT_CHECKED)}"
     return f"[red]{finding.level}[/red]: {node} is {wrong}"
 
 

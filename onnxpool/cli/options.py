@@ -104,7 +104,8 @@ OutputSizes = Annotated[
         "--output-size",
         metavar="NODE=7x7",
         help="What the source of a node pools to, whose windows were frozen at the traced size: "
-        "7x7, 3xNone or global; '*' stands for all such nodes.",
+        "7x7, 3xNone, global, H/4xW/4 for a share of its input, or ordinary where it is not "
+        "adaptive; '*' stands for all nodes known to be frozen.",
     ),
 ]
 TracedSizes = Annotated[

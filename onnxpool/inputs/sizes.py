@@ -11,10 +11,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from onnxpool.errors import ArgumentError
 from onnxpool.inputs.values import ModelInput
 
+T = TypeVar("T")
 Shapes = tuple[tuple[int, ...], ...]
 """One shape per input."""
 
@@ -61,8 +63,8 @@ def parse(text: str) -> tuple[int, ...]:
 
 
 def parse_named(
-    option: str, form: str, texts: Iterable[str], read: Callable[[str], tuple[int, ...]] = parse
-) -> dict[str, tuple[int, ...]]:
+    option: str, form: str, texts: Iterable[str], read: Callable[[str], T]
+) -> dict[str, T]:
     """The sizes written as NAME=SIZE, in the words of an option of the command line.
 
     Args:
@@ -72,7 +74,7 @@ def parse_named(
     Raises:
         ArgumentError: one is written otherwise, or a name is there twice.
     """
-    found: dict[str, tuple[int, ...]] = {}
+    found: dict[str, T] = {}
     for text in texts:
         name, equals, size = text.rpartition("=")
         if not equals or not name:

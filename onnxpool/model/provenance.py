@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import re
 
 import onnx
 
@@ -12,6 +13,9 @@ from onnxpool.rewrites.region.origin import Origin
 
 _CLASSES = "pkg.torch.onnx.class_hierarchy"
 _STACK = "pkg.torch.onnx.stack_trace"
+_FX_NODE = "pkg.torch.onnx.fx_node"
+_CALL = re.compile(r"target=(?:torch\.ops\.)?([\w.]+)\]\(args = (\(.*\)), kwargs = ")
+_TENSOR = re.compile(r"%(\w+)")
 
 
 def origins(scope: Scope) -> dict[int, Origin]:
@@ -22,9 +26,30 @@ def origins(scope: Scope) -> dict[int, Origin]:
 
 def origin(node: onnx.NodeProto) -> Origin:
     noted = {entry.key: entry.value for entry in node.metadata_props}
+    trace = noted.get(_STACK, "").strip()
+    lines = ["", "", *_lines(trace)]
+    target, arguments = _call(noted.get(_FX_NODE, ""))
+    return Origin(_modules(noted.get(_CLASSES, "")), lines[-1], lines[-2], trace, target, arguments)
+
+
+def _modules(text: str) -> tuple[str, ...]:
     classes: object = []
     with contextlib.suppress(ValueError, SyntaxError):
-        classes = ast.literal_eval(noted.get(_CLASSES, "[]"))
-    modules = tuple(map(str, classes)) if isinstance(classes, list) else ()
-    lines = noted.get(_STACK, "").strip().splitlines()
-    return Origin(modules, lines[-1].strip() if lines else "")
+        classes = ast.literal_eval(text)
+    return tuple(map(str, classes)) if isinstance(classes, list) else ()
+
+
+def _lines(trace: str) -> list[str]:
+    """The lines of source of a stack trace, the outermost first."""
+    stripped = (line.strip() for line in trace.splitlines())
+    return [line for line in stripped if line and not line.startswith("File ")]
+
+
+def _call(text: str) -> tuple[str, int]:
+    """What a line such as "%y : … [target=torch.ops.aten.relu.default](args = (%x,), …" calls."""
+    found = _CALL.search(text)
+    if found is None:
+        return "", 0
+    with contextlib.suppress(ValueError, SyntaxError):
+        return found[1], len(ast.literal_eval(_TENSOR.sub(r"'\1'", found[2])))
+    return found[1], 0

@@ -318,7 +318,9 @@ class Probe:
         """
         if math.prod(plane) * math.prod(d for d in self._shape if isinstance(d, int)) == 0:
             return  # There is nothing to compute.
-        parameters = self._draw_parameters(rng)
+        parameters = self._draw_parameters(rng, plane)
+        if self._construct.shares and min(parameters[0]) < 1:
+            return  # No share is left of so short an axis.
         sizes = rounding.output_sizes(self._op, parameters, len(self._construct.regions))
         gem = isinstance(self._op, GeMPool)
         least = 0.05 if isinstance(self._op, GeMPool) and self._op.epsilon is None else -1.0
@@ -354,8 +356,10 @@ class Probe:
             found.append(dim if isinstance(dim, int) else symbols.get(dim or "", room))
         return tuple(reversed(found))
 
-    def _draw_parameters(self, rng: np.random.Generator) -> list[Array]:
+    def _draw_parameters(self, rng: np.random.Generator, plane: tuple[int, ...]) -> list[Array]:
         """The parameters: as the graph has them, or drawn where it computes them."""
+        if self._construct.shares:
+            return [np.array(plane) // self._construct.shares]
         drawn: list[Array] = []
         for tensor, value in zip(self._construct.parameters, self._parameters, strict=True):
             if value is not None:
@@ -387,7 +391,8 @@ class Probe:
         strange = [slot for slot, label in enumerate(labels) if label != _ORDINARY]
         ranges = rounding.ranges(self._op, values, per_slot, strange, cumulative=cumulative)
         used = [r for r, o in zip(ranges, self._construct.regions, strict=False) if o is not None]
-        given = zip(parameters, self._parameters, strict=True)
+        # Shares of the lengths of X are computed with it.
+        given = zip(parameters, self._parameters, strict=not self._construct.shares)
         rest = [value for value, known in given if known is None]
         slots = math.prod(lead)
         for first in range(0, len(values), slots):

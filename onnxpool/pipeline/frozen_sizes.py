@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from onnxpool.errors import ArgumentError
-from onnxpool.inputs.sizes import parse_named
+from onnxpool.inputs.sizes import parse, parse_named
 from onnxpool.model.file import ModelFile
 from onnxpool.ops.op import KEEP
-from onnxpool.rewrites.repair.hints import EVERY_NODE, Hints
+from onnxpool.rewrites.region.size import OutputSize
+from onnxpool.rewrites.repair.hints import EVERY_NODE, AxisShare, Hints, Known
 
-OutputSizes = Mapping[str, Sequence[int]]
+T = TypeVar("T")
+OutputSizes = Mapping[str, str | Sequence[int | str]]
+"""A number per pooled axis or one for all, -1 keeps an axis, "H/4" is a share of its length; or all
+of it as the command line takes it, such as "H/4xW/4" or "ordinary"."""
 TracedSizes = Mapping[str, Sequence[int]]
 
+_FORMS = "NODE=7x7, NODE=7xNone, NODE=H/4xW/4, NODE=global or NODE=ordinary"
+_ORDINARY = ()
+"""What stands for a pool that is not adaptive."""
+_SHARE = re.compile(r"(?P<axis>[DHWL])/(?P<divisor>\d+)")
 
-def parse_output_sizes(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
-    """The sizes written as NODE=7x7, NODE=7, NODE=7xNone or NODE=global.
+
+def parse_output_sizes(texts: Iterable[str]) -> dict[str, OutputSize]:
+    """The sizes written as NODE=7x7, NODE=7, NODE=H/4xW/4 and so on.
 
     Raises:
         ArgumentError: one is written otherwise, or a node is there twice.
     """
-    return parse_named("--output-size", "NODE=7x7 or NODE=global", texts, _output_size)
+    return parse_named("--output-size", _FORMS, texts, _output_size)
 
 
 def parse_traced_sizes(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
@@ -29,7 +40,7 @@ def parse_traced_sizes(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
     Raises:
         ArgumentError: one is written otherwise, or an input is there twice.
     """
-    return parse_named("--traced-size", "INPUT=1x3x224x224", texts)
+    return parse_named("--traced-size", "INPUT=1x3x224x224", texts, parse)
 
 
 def told(
@@ -40,10 +51,15 @@ def told(
     Raises:
         ArgumentError: a node or an input that is named is not in the model.
     """
-    sizes = {name: tuple(size) for name, size in (output_sizes or {}).items()}
+    sizes = {name: _as_size(name, size) for name, size in (output_sizes or {}).items()}
     traced = {name: tuple(shape) for name, shape in (traced_sizes or {}).items()}
     _check(file, sizes, traced)
-    return Hints(output_sizes=sizes, traced=traced)
+    ordinary = [name for name, size in sizes.items() if size == _ORDINARY]
+    return Hints(
+        output_sizes={name: size for name, size in sizes.items() if size != _ORDINARY},
+        traced=traced,
+        known={name: Known(None, "--output-size says so") for name in ordinary},
+    )
 
 
 def _check(file: ModelFile, output_sizes: Iterable[str], traced_sizes: Iterable[str]) -> None:
@@ -61,10 +77,45 @@ def _check(file: ModelFile, output_sizes: Iterable[str], traced_sizes: Iterable[
             )
 
 
-def _output_size(text: str) -> tuple[int, ...]:
+def _as_size(node: str, size: str | Sequence[int | str | AxisShare]) -> OutputSize:
+    """A size as Python takes it.
+
+    Raises:
+        ArgumentError: it is none.
+    """
+    try:
+        if isinstance(size, str):
+            return _output_size(size)
+        return tuple(_part(p) if isinstance(p, str) else p for p in map(_checked, size))
+    except ValueError as error:
+        raise ArgumentError(
+            f"output size {size!r} of {node!r} is not understood; wanted sizes such as 7, -1 or "
+            "'H/4', one per pooled axis"
+        ) from error
+
+
+def _output_size(text: str) -> OutputSize:
+    """Raises:
+    ValueError: it is written otherwise.
+    """
+    if text == "ordinary":
+        return _ORDINARY
     if text == "global":
         return (1,)
-    sizes = tuple(KEEP if part in ("None", "-1") else int(part) for part in text.split("x"))
-    if any(size < 1 and size != KEEP for size in sizes):
-        raise ValueError(text)
-    return sizes
+    return tuple(_part(part) for part in text.split("x"))
+
+
+def _part(text: str) -> int | AxisShare:
+    if share := _SHARE.fullmatch(text):
+        divisor = int(share["divisor"])
+        _checked(divisor)
+        return AxisShare(divisor, share["axis"])
+    size = KEEP if text == "None" else int(text)
+    _checked(size)
+    return size
+
+
+def _checked(size: T) -> T:
+    if isinstance(size, int) and size < 1 and size != KEEP:
+        raise ValueError(size)
+    return size

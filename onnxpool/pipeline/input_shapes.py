@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import onnx
 
 from onnxpool.errors import ArgumentError
-from onnxpool.inputs.sizes import in_words, parse_named
+from onnxpool.inputs.sizes import in_words, parse, parse_named
 from onnxpool.model import shapes
 from onnxpool.model.file import ModelFile
 from onnxpool.rewrites.graph.fold import fold_sizes
@@ -21,7 +21,7 @@ def parse_all(texts: Iterable[str]) -> dict[str, tuple[int, ...]]:
     Raises:
         ArgumentError: one is written otherwise, or a name is there twice.
     """
-    return parse_named("--input-shape", "NAME=1x3x224x224", texts)
+    return parse_named("--input-shape", "NAME=1x3x224x224", texts, parse)
 
 
 def fix(file: ModelFile, wanted: InputShapes) -> ModelFile:

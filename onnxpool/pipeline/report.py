@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, get_args
 
-from onnxpool.ops.op import Shape
+from onnxpool.ops.op import COMPUTED, Shape
 from onnxpool.rewrites.graph.tensors import shape_of
 from onnxpool.rewrites.lift.construct import Construct, Declined, Level
 from onnxpool.rewrites.lift.needed_repair import Repair
 from onnxpool.rewrites.region.region import Region, ops_in_words
+from onnxpool.rewrites.region.size import Share, in_words
 
 Action = Literal["rewritten", "rewritable", "left"]
 LEVELS: tuple[Level, ...] = get_args(Level)
@@ -35,6 +36,10 @@ class Finding:
             nowhere, "warning" where it may be.
         wrong: at which sizes the input model is wrong, and from what that is known, in words.
         repair: the same for programs; None where the input model is right.
+        now: what is known of it after its repair, in words; empty where it was not repaired, or
+            not checked.
+        doubtful: whether there is a size at which the model fails after the repair, or makes
+            another shape than its source.
         error_before, error_after: greatest error of the region against the float64 reference on
             random inputs, relative to the greatest output; None where it was not run.
     """
@@ -50,6 +55,8 @@ class Finding:
     level: Level = "note"
     wrong: str = ""
     repair: Repair | None = None
+    now: str = ""
+    doubtful: bool = False
     error_before: float | None = None
     error_after: float | None = None
 
@@ -152,6 +159,8 @@ class Report:
     def left(self) -> Iterator[Level]:
         """How bad each thing is that is or may be wrong with the model, as it is now."""
         yield from (f.level for f in self.findings if f.action != "rewritten")
+        for _ in filter(_is_doubtful, self.findings):
+            yield "warning"
         for refusal in self.refusals:
             yield "error" if refusal.certain else "warning"
         for _ in self.notes:
@@ -163,6 +172,10 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "rewritten": self.rewritten}
+
+
+def _is_doubtful(finding: Finding) -> bool:
+    return finding.doubtful
 
 
 def of_construct(scope: str, construct: Construct, action: Action, detail: str) -> Finding:
@@ -208,6 +221,10 @@ def _construct_shapes(construct: Construct) -> str:
     if construct.repair is None:
         return _shapes(construct.found)
     x = shape_of(construct.x)
+    if construct.shares:
+        size = getattr(construct.op, "output_size", ())
+        pairs = zip(size, construct.shares, strict=True)
+        return f"{_text(x)} → {in_words([Share(by) if s == COMPUTED else s for s, by in pairs])}"
     shapes = construct.op.output_shapes(x or (), len(construct.regions))
     return f"{_text(x)} → {', '.join(dict.fromkeys(_pooled_text(x, y) for y in shapes))}"
 

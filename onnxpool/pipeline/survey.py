@@ -23,6 +23,7 @@ from onnxpool.rewrites.lower.function_body import Bodies, is_body
 from onnxpool.rewrites.plan import Plan, plan
 from onnxpool.rewrites.repair.hints import Hints, WrongHint
 from onnxpool.rewrites.repair.retarget import retarget
+from onnxpool.rewrites.repair.sizes_tried import Before, Tried
 
 OUTPUTS = ("standard", "custom-op")
 
@@ -81,12 +82,14 @@ class Pooling:
         number: of its scope.
         found: its constructs, in graph order.
         declined: what looks like pooling and is not.
+        before: what the graph says of the shapes of its source, if some of it is to be repaired.
     """
 
     number: int
     scope: Scope
     found: Sequence[Planned]
     declined: Sequence[Finding]
+    before: Before | None = None
 
     @property
     def findings(self) -> list[Finding]:
@@ -123,6 +126,9 @@ class Pooling:
         """
         scope = result.scopes[self.number]
         done = [_checked(each, scope, bodies.all) for each in self.found]
+        if self.before is not None:
+            tried = self.before.compare(scope.graph, scope.opset)
+            done = [_with_claim(finding, tried) for finding in done]
         return [*done, *self.declined]
 
     def _changing(self) -> Iterator[Planned]:
@@ -149,8 +155,21 @@ def survey(
             constructs, declined = _find(scope, goal, told)
             found = [_plan(scope, construct, goal, bodies, probe) for construct in constructs]
             left = [report.of_declined(scope.name, region) for region in declined]
-            surveyed.append(Pooling(number, scope, found, left))
+            before = _before(scope, found) if probe else None
+            surveyed.append(Pooling(number, scope, found, left, before))
     return surveyed
+
+
+def _before(scope: Scope, found: Sequence[Planned]) -> Before | None:
+    repaired = [p.construct for p in found if p.plan.better and p.construct.repair]
+    return Before(scope.graph, repaired, scope.opset) if repaired else None
+
+
+def _with_claim(finding: Finding, tried: Tried) -> Finding:
+    if finding.repair is None or finding.action != "rewritten":
+        return finding
+    now = tried.in_words(finding.repair.certain)
+    return dataclasses.replace(finding, now=now, doubtful=bool(tried.trouble))
 
 
 def _find(scope: Scope, goal: Goal, told: Hints) -> tuple[list[Construct], list[Declined]]:

@@ -32,6 +32,8 @@ class Construct:
         parameters: the inputs of the op after X.
         best: why the graph's own form should stay; empty where a better one is known.
         repair: where the graph is not what the op says; None where it is that at every size.
+        shares: where the op takes computed sizes that are shares of the lengths of X, per pooled
+            axis the divisor, and 1 for an axis of another size; else empty.
     """
 
     op: Op
@@ -39,6 +41,7 @@ class Construct:
     parameters: tuple[gs.Tensor, ...] = ()
     best: str = ""
     repair: Repair | None = None
+    shares: tuple[int, ...] = ()
 
     @property
     def found(self) -> tuple[Region, ...]:
@@ -138,6 +141,8 @@ def _parameters(construct: Construct, name: str) -> tuple[list[gs.Tensor], list[
 
     PyTorch traces int(H * scale) as a float; a size that the graph computes is int64 here.
     """
+    if construct.shares:
+        return _size_of_shares(construct, name)
     if not isinstance(construct.op, AdaptivePool):
         return list(construct.parameters), []
     tensors, casts = [], []
@@ -149,6 +154,23 @@ def _parameters(construct: Construct, name: str) -> tuple[list[gs.Tensor], list[
             size = integers
         tensors.append(size)
     return tensors, casts
+
+
+def _size_of_shares(construct: Construct, name: str) -> tuple[list[gs.Tensor], list[gs.Node]]:
+    """Shape(X)[-k:] // the divisors."""
+    k, rank, int64 = len(construct.shares), len(construct.x.shape or ()), np.dtype(np.int64)
+    shape = gs.Variable(f"{name}/shape", int64, [rank])
+    lengths = gs.Variable(f"{name}/lengths", int64, [k])
+    size = gs.Variable(f"{name}/size", int64, [k])
+    start = gs.Constant(f"{name}/start", np.array([rank - k], np.int64))
+    end = gs.Constant(f"{name}/end", np.array([rank], np.int64))
+    divisors = gs.Constant(f"{name}/divisors", np.array(construct.shares, np.int64))
+    nodes = [
+        gs.Node("Shape", f"{name}/Shape", {}, [construct.x], [shape]),
+        gs.Node("Slice", f"{name}/Slice", {}, [shape, start, end], [lengths]),
+        gs.Node("Div", f"{name}/Div", {}, [lengths, divisors], [size]),
+    ]
+    return [size], nodes
 
 
 def _free(graph: gs.Graph, region: Region, replaced: set[int]) -> gs.Variable:

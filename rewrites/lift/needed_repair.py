@@ -17,12 +17,16 @@ class Repair:
             of the source, others, or none. Seen by running the graph where it computes its
             windows; where they are frozen, it follows from their length.
         evidence: from what it is known what the source computes, where the graph does not say it.
+        certain: whether that is proven, or said by the user, and not only what evidence suggests.
+        waits_for: the pool, in words, whose size has to be known before this repair is made.
     """
 
     right: tuple[Plane, ...] = ()
     wrong: tuple[Plane, ...] = ()
     failing: tuple[Plane, ...] = ()
     evidence: str = ""
+    certain: bool = True
+    waits_for: str = ""
 
     def in_words(self) -> str:
         """Such as "wrong at 30 of 64 sizes (1x1, 2x2, 3x3, …)"."""
@@ -32,6 +36,8 @@ class Repair:
         parts.append(f"fails at {len(self.failing)}" * bool(self.failing))
         shown = ", ".join(in_words(plane) for plane in bad[:3])
         more = ", …" if len(bad) > 3 else ""
+        if not bad:
+            return self.evidence
         said = f"{' and '.join(filter(None, parts))} of {tried} sizes ({shown}{more})"
         return f"{said}; {self.evidence}" if self.evidence else said
 
@@ -45,4 +51,11 @@ def join(repairs: Iterable[Repair | None]) -> Repair | None:
     wrong = {plane for repair in known for plane in repair.wrong} - failing
     right = {plane for repair in known for plane in repair.right} - failing - wrong
     evidence = "; ".join(dict.fromkeys(r.evidence for r in known if r.evidence))
-    return Repair(tuple(sorted(right)), tuple(sorted(wrong)), tuple(sorted(failing)), evidence)
+    return Repair(
+        tuple(sorted(right)),
+        tuple(sorted(wrong)),
+        tuple(sorted(failing)),
+        evidence,
+        certain=all(repair.certain for repair in known),
+        waits_for=next((r.waits_for for r in known if r.waits_for), ""),
+    )

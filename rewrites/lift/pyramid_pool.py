@@ -30,7 +30,7 @@ def join(constructs: Iterable[Construct], *, for_kernel: bool = False) -> list[C
     pyramids: dict[tuple[str, type, int, bool], list[_Level]] = {}
     for construct in constructs:
         op = construct.op
-        plain = len(construct.regions) == 1 and not construct.parameters
+        plain = len(construct.regions) == 1 and not construct.parameters and not construct.shares
         if isinstance(op, AdaptivePool) and plain:
             maxima = construct.uses_max_pool and not for_kernel
             key = (construct.x.name, type(op), len(op.output_size), maxima)

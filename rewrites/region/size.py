@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
-from onnxpool.ops.op import KEEP, Dim, Shape
+from onnxpool.ops.op import COMPUTED, KEEP, Dim, Shape
 
 Plane = tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """An output size that follows its input: the length of the axis // `divisor`."""
+
+    divisor: int
+
+
+OutputSize = tuple[int | Share, ...]
+"""A size per pooled axis; KEEP keeps one."""
 
 SWEEP = range(1, 65)
 """Lengths of axes that are not fixed, at which it is seen whether a graph is right."""
@@ -46,9 +58,25 @@ def size_of_dropped_axes(x: Shape | None, y: Shape | None) -> tuple[int, ...] | 
     return (1,) * len(pooled) if fits else None
 
 
-def in_words(size: Sequence[int]) -> str:
-    """A plane or an output size as PyTorch's users say it, such as "7x7" or "3xNone"."""
-    return "x".join("None" if n == KEEP else str(n) for n in size)
+def in_words(size: Sequence[int | Share]) -> str:
+    """A plane or an output size as it is written, such as "7x7", "3xNone" or "H/4xW/4"."""
+    return "x".join(map(_in_words, size, axis_names(len(size))))
+
+
+def axis_names(k: int) -> str:
+    """A letter for each of the last k axes; more than three have no names."""
+    return "DHW"[-k:] if 0 < k <= 3 else "?" * k
+
+
+def _in_words(size: int | Share, axis: str) -> str:
+    if isinstance(size, Share):
+        return f"{axis}/{size.divisor}"
+    return "None" if size == KEEP else str(size)
+
+
+def as_attribute(size: OutputSize) -> tuple[int, ...]:
+    """An output size as an op of the dialect has it: a share is computed in the graph."""
+    return tuple(COMPUTED if isinstance(s, Share) else s for s in size)
 
 
 def open_size(k: int, runs: Sequence[tuple[Plane, Plane]]) -> tuple[int, ...] | None:

@@ -10,22 +10,16 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import onnx
 import onnx_graphsurgeon as gs
-from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter, constant_to_onnx_tensor
 
 from onnxpool.ops.op import Array
 from onnxpool.rewrites.graph.constants import is_constant, is_standard
-from onnxpool.rewrites.graph.cut import cut, loaded, producers
-from onnxpool.rewrites.graph.infer import infer_shapes
-from onnxpool.rewrites.graph.run import RunError, Runner
-from onnxpool.rewrites.graph.tensors import onnx_type
+from onnxpool.rewrites.graph.cut import cut, producers
+from onnxpool.rewrites.graph.run import RunError, Runner, evaluate
+from onnxpool.rewrites.region.walk import State, Walk, small_constant
 
 Sizes = Mapping[str, int]
 """A number for each symbol of the inputs."""
-
-_LARGEST_SHAPE_OPERAND = 1024
-"""Elements. A larger constant is no shape, axis or window bound: inference needs only its shape."""
 
 
 def size_names(graph: gs.Graph, constants: frozenset[str]) -> frozenset[str]:
@@ -43,6 +37,8 @@ def size_names(graph: gs.Graph, constants: frozenset[str]) -> frozenset[str]:
     return frozenset(names - constants)
 
 
+_MOST_SHAPES, _FEWEST_STATES = 400_000, 32
+"""How many shapes are remembered, of how many sizes of the inputs at least."""
 _LEADING_SIZE = 2
 _BASE, _FAR = 256, 512
 """Sizes at which it is seen how an axis follows an input: of images, far from their least size."""
@@ -73,8 +69,11 @@ class Trials:
         self.symbols = tuple(
             dict.fromkeys(d for dims in self.inputs.values() for d in dims if isinstance(d, str))
         )
-        self._inferred: dict[tuple[int, ...], dict[str, tuple[int, ...] | None]] = {}
-        self._skeletons: dict[str, onnx.ModelProto] = {}
+        self._walk = Walk(opset)
+        self._states: dict[tuple[int, ...], State] = {}
+        self._most_states = max(_FEWEST_STATES, _MOST_SHAPES // max(1, len(graph.nodes)))
+        self._producers: dict[str, list[gs.Node]] = {}
+        self._constants: dict[str, Array] = {}
         self._runners: dict[tuple[str, ...], tuple[list[gs.Node], Runner]] = {}
         self._axes: dict[str, dict[str, _Line | None]] = {}
 
@@ -82,14 +81,46 @@ class Trials:
         """The shape of a tensor at these sizes of the inputs; None where inference cannot tell."""
         if isinstance(tensor, gs.Constant):
             return tuple(tensor.shape)
-        if tensor.name in self.inputs:
-            return self._input_shape(tensor.name, sizes)
-        # What a late tensor needs has been inferred with it.
-        known = self._inferred.setdefault(tuple(sizes[symbol] for symbol in self.symbols), {})
-        if tensor.name not in known:
-            known[tensor.name] = None
-            known.update(self._infer(tensor, sizes))
-        return known[tensor.name]
+        state = self._state(sizes)
+        if tensor.name not in state.shapes:
+            if tensor.name not in self._producers:
+                self._producers[tensor.name] = producers((tensor,), set())
+            self._over(self._producers[tensor.name], state)
+        return state.shapes.get(tensor.name)
+
+    def walk(self, nodes: Sequence[gs.Node], sizes: Sizes) -> State:
+        """The shapes of what these nodes, in graph order, compute at these sizes."""
+        state = self._state(sizes)
+        self._over(nodes, state)
+        return state
+
+    def _state(self, sizes: Sizes) -> State:
+        key = tuple(sizes[symbol] for symbol in self.symbols)
+        if key not in self._states:
+            if len(self._states) >= self._most_states:
+                self._states.pop(next(iter(self._states)))
+            shapes = {name: self._input_shape(name, sizes) for name in self.inputs}
+            self._states[key] = State(dict(sizes), dict(shapes))
+        return self._states[key]
+
+    def _over(self, nodes: Sequence[gs.Node], state: State) -> None:
+        self._walk.over(nodes, state, lambda tensor: self._operand(tensor, state.sizes))
+
+    def _operand(self, tensor: gs.Tensor, sizes: Sizes) -> Array | None:
+        """What a tensor is that a node may take a shape from; None where that is not known."""
+        if isinstance(tensor, gs.Constant):
+            return small_constant(tensor)
+        try:
+            if tensor.name in self.constants:
+                if tensor.name not in self._constants:
+                    self._constants[tensor.name] = evaluate(tensor, self._opset)
+                return self._constants[tensor.name]
+            if tensor.name in self.sizes:
+                (value,) = self.values([tensor], sizes)
+                return value
+        except RunError:
+            pass
+        return None
 
     def is_open(self, tensor: gs.Tensor, axis: int) -> bool:
         """Whether the size of an axis depends on the sizes of the inputs."""
@@ -132,14 +163,24 @@ class Trials:
         """
         if not tensors:
             return ()
+        if len(tensors) == 1 and _is_root(node := tensors[0].inputs[0], self.sizes):
+            return (self._read(node, sizes),)
         roots, runner = self._size_runner(tensors)
         given: dict[str, Array] = {}
         for node in roots:
-            shape = self.shape(node.inputs[0], sizes)
-            if shape is None:
-                raise RunError(f"the shape of {node.inputs[0].name!r} cannot be inferred")
-            given[node.outputs[0].name] = _shape_value(node, shape)
+            given[node.outputs[0].name] = self._read(node, sizes)
         return runner(given)
+
+    def _read(self, node: gs.Node, sizes: Sizes) -> Array:
+        """What a Shape or Size node gives.
+
+        Raises:
+            RunError: the shape that it reads is not known.
+        """
+        shape = self.shape(node.inputs[0], sizes)
+        if shape is None:
+            raise RunError(f"the shape of {node.inputs[0].name!r} cannot be inferred")
+        return _shape_value(node, shape)
 
     def producers(self, tensors: Sequence[gs.Tensor]) -> list[gs.Node]:
         """The nodes that compute `tensors` of shapes, without those that compute constants."""
@@ -157,7 +198,7 @@ class Trials:
         roots = {
             node.outputs[0].name: node
             for node in producers(tensors, set())
-            if node.op in ("Shape", "Size") and node.inputs[0].name not in self.sizes
+            if _is_root(node, self.sizes)
         }
         given = [node.outputs[0] for node in roots.values()]
         read = {t.name for node in producers(tensors, set(roots)) for t in node.inputs}
@@ -168,23 +209,6 @@ class Trials:
 
     def _input_shape(self, name: str, sizes: Sizes) -> tuple[int, ...]:
         return tuple(dim if isinstance(dim, int) else sizes[dim] for dim in self.inputs[name])
-
-    def _infer(self, tensor: gs.Tensor, sizes: Sizes) -> dict[str, tuple[int, ...]]:
-        if tensor.name not in self._skeletons:
-            self._skeletons[tensor.name] = _skeleton(tensor, self._opset)
-        model = onnx.ModelProto()
-        model.CopyFrom(self._skeletons[tensor.name])
-        for value in model.graph.input:
-            if value.name in self.inputs:
-                shape = self._input_shape(value.name, sizes)
-                value.type.tensor_type.shape.CopyFrom(_shape_proto(shape))
-        try:
-            inferred = infer_shapes(model)
-        except (RuntimeError, ValueError, onnx.shape_inference.InferenceError):
-            return {}
-        values = (*inferred.graph.value_info, *inferred.graph.output)
-        found = {value.name: _known_shape(value) for value in values}
-        return {name: shape for name, shape in found.items() if shape is not None}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,46 +233,9 @@ def _line(near: tuple[int, ...] | None, far: tuple[int, ...] | None) -> _Line | 
     return _Line(axis, near[axis], (_FAR - _BASE) / (far[axis] - near[axis]))
 
 
-def _skeleton(tensor: gs.Tensor, opset: int) -> onnx.ModelProto:
-    """What `tensor` needs, without weights and without declared shapes."""
-    nodes = producers((tensor,), set())
-    made = {t.name for node in nodes for t in node.outputs}
-    read = {t.name: t for node in nodes for t in node.inputs if t.name and t.name not in made}
-    small = {n: t for n, t in read.items() if _is_small(t)}
-    graph = onnx.helper.make_graph(
-        [OnnxExporter.export_node(loaded(node)) for node in nodes],
-        "skeleton",
-        [_declared(t) for name, t in read.items() if name not in small],
-        [onnx.helper.make_tensor_value_info(tensor.name, onnx_type(tensor.dtype), None)],
-        [constant_to_onnx_tensor(t) for t in small.values()],
-    )
-    domains = {node.domain or "" for node in nodes} | {""}
-    imports = [onnx.helper.make_opsetid(d, 1 if d else opset) for d in sorted(domains)]
-    return onnx.helper.make_model(graph, opset_imports=imports)
-
-
-def _declared(tensor: gs.Tensor) -> onnx.ValueInfoProto:
-    return onnx.helper.make_tensor_value_info(tensor.name, onnx_type(tensor.dtype), tensor.shape)
-
-
-def _is_small(tensor: gs.Tensor) -> bool:
-    if not isinstance(tensor, gs.Constant):
-        return False
-    return int(np.prod(tensor.shape)) <= _LARGEST_SHAPE_OPERAND
-
-
-def _shape_proto(shape: Sequence[int]) -> onnx.TensorShapeProto:
-    return onnx.TensorShapeProto(
-        dim=[onnx.TensorShapeProto.Dimension(dim_value=dim) for dim in shape]
-    )
-
-
-def _known_shape(value: onnx.ValueInfoProto) -> tuple[int, ...] | None:
-    if not value.type.tensor_type.HasField("shape"):
-        return None
-    dims = value.type.tensor_type.shape.dim
-    known = all(dim.HasField("dim_value") for dim in dims)
-    return tuple(dim.dim_value for dim in dims) if known else None
+def _is_root(node: gs.Node, sizes: frozenset[str]) -> bool:
+    """Whether a node reads the shape of a tensor that is no size itself."""
+    return node.op in ("Shape", "Size") and node.inputs[0].name not in sizes
 
 
 def _shape_value(node: gs.Node, shape: tuple[int, ...]) -> Array:

@@ -3,28 +3,28 @@
 torch dynamo:       AveragePool(kernel = strides = H / O) where O divides the traced H
 torch TorchScript:  the same, and kernel = the traced plane for F.avg_pool2d(x, x.shape[2:])
 
-The output size O is not in the node any more, and an ordinary AvgPool2d(2) looks the same. That a
-node is frozen is known from
+The output size O is not in the node any more. It may have been fixed, or a share of H, and an
+ordinary AvgPool2d(2) looks the same. Which of these three it is says
 
-    its metadata         the class AdaptiveAvgPool2d, a source line that calls adaptive_avg_pool2d
-                         or takes its kernel from the shape of x
-    a declared size      of Y that is fixed, though that of X is open
-    other pools          of the same tensor: a pyramid
+    the user                      --output-size
+    the source, where it was run  `Hints.known`
+    the metadata                  see evidence.py
+    a declared size of Y          that is fixed, though that of X is open
 
-and what O was from
+Nothing else does, not the pools beside it. What O was is known from the same, and from
 
     what reads it        see proven_size.py
     the traced size      solved from what else the export froze: see traced_size.py
-    the user             --output-size, --traced-size
 
-Where one O is left, it is taken and the evidence is told; where several are, none is taken.
+Where one O is left, it is taken and the evidence is told; where several are, none is taken. Then
+nothing is repaired that the same outputs depend on: a model that fails is better than one that is
+wrong.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import onnx_graphsurgeon as gs
 
@@ -36,19 +36,25 @@ from onnxpool.rewrites.lift.needed_repair import Repair
 from onnxpool.rewrites.region.origin import Origin
 from onnxpool.rewrites.region.region import Region
 from onnxpool.rewrites.region.roles import Role
-from onnxpool.rewrites.region.size import SWEEP, Plane, in_words
+from onnxpool.rewrites.region.size import (
+    SWEEP,
+    OutputSize,
+    Plane,
+    Share,
+    as_attribute,
+    in_words,
+)
 from onnxpool.rewrites.region.trials import Trials
-from onnxpool.rewrites.repair.hints import Hints, WrongHint
+from onnxpool.rewrites.repair.evidence import NOTHING, Evidence, of_call_sites, of_origin
+from onnxpool.rewrites.repair.hints import Hints, Known, WrongHint
 from onnxpool.rewrites.repair.proven_size import Proof, proven_size
+from onnxpool.rewrites.repair.source_line import Says
 from onnxpool.rewrites.repair.traced_size import TracedSizes
 
 _POOLS: dict[str, type[AdaptivePool]] = {
     "AveragePool": AdaptiveAveragePool,
     "MaxPool": AdaptiveMaxPool,
 }
-_FULL_SIZE = re.compile(r"(avg|max)_pool[123]d\(.*(\.size\(|\.shape)")
-_ADAPTIVE = re.compile(r"adaptive_(avg|max)_pool|Adaptive(Avg|Max)Pool[123]d")
-_ORDINARY = re.compile(r"\.(Avg|Max)Pool[123]d$|(?<!adaptive_)(avg|max)_pool[123]d\(")
 _KEPT = 16
 """A length for an axis that is kept: any will do."""
 _MOST_CANDIDATES = 4
@@ -60,16 +66,16 @@ class Frozen:
 
     Attributes:
         kernel: the length of its windows per pooled axis.
-        why: why it is believed to be frozen; empty where nothing says so.
-        ordinary: whether its origin says that it is not.
+        evidence: what the metadata says that it is.
         proof: what its readers prove of its output size.
+        known: what running its source showed.
     """
 
     node: gs.Node
     kernel: tuple[int, ...]
-    why: str
-    ordinary: bool
+    evidence: Evidence
     proof: Proof | None
+    known: Known | None = None
 
     @property
     def x(self) -> gs.Variable:
@@ -87,6 +93,36 @@ class Frozen:
     def region(self) -> Region:
         role = Role.LINEAR | Role.SUM if self.node.op == "AveragePool" else Role.MAX
         return Region(self.x, self.y, (self.node,), role)
+
+    @property
+    def is_ordinary(self) -> bool:
+        if self.known is not None:
+            return self.known.size is None
+        return self.evidence.says is Says.ORDINARY
+
+    @property
+    def is_adaptive(self) -> bool:
+        if self.known is not None:
+            return self.known.size is not None
+        return self.evidence.is_adaptive
+
+    @property
+    def is_share(self) -> bool:
+        """Whether its output size is known to follow its input."""
+        size = self.known.size if self.known else self.evidence.size
+        return any(isinstance(part, Share) for part in size or ())
+
+
+@dataclasses.dataclass(frozen=True)
+class _Settled:
+    """Attributes:
+    evidence: from what the size is known, in words.
+    certain: see `Repair`.
+    """
+
+    size: OutputSize
+    evidence: str
+    certain: bool
 
 
 def settle(
@@ -108,19 +144,21 @@ def settle(
     Raises:
         WrongHint: what the user said does not fit the graph.
     """
-    suspects = [f for f in _suspects(graph, trials, hints) if not _is_lifted(f, constructs)]
-    frozen = _with_siblings(suspects, constructs)
+    suspects = _suspects(graph, trials, hints)
+    constructs = [c for c in constructs if not _contains(c, suspects)]
+    frozen = [f for f in suspects if not _is_lifted(f, constructs)]
     _check_names(graph, frozen, hints)
     if not frozen:
         return list(constructs), list(declined)
-    traced = TracedSizes(trials, hints, constructs, opset)
+    traced = TracedSizes(graph, trials, hints, constructs, opset)
     settled = _settle_all(frozen, traced, hints)
-    found = [_construct(f, *settled[id(f.node)]) for f in frozen if id(f.node) in settled]
-    open_ = [f for f in frozen if id(f.node) not in settled and not f.ordinary]
-    left = [_unsettled(f, traced) for f in open_]
-    judged = {id(f.node) for f in (*open_, *(f for f in frozen if id(f.node) in settled))}
+    found = [_construct(f, settled[id(f.node)]) for f in frozen if id(f.node) in settled]
+    rest = [f for f in frozen if id(f.node) not in settled and not f.is_ordinary]
+    left = [_unsettled(f, _beside(f, rest, constructs), traced) for f in rest]
+    judged = {id(f.node) for f in frozen if id(f.node) in settled or f in rest}
     others = [d for d in declined if not any(id(node) in judged for node in d.region.nodes)]
-    return [*constructs, *found], [*others, *left]
+    waiting = [_wait(c, rest, hints, graph) for c in (*constructs, *found)]
+    return waiting, [*others, *left]
 
 
 def _check_names(graph: gs.Graph, frozen: Sequence[Frozen], hints: Hints) -> None:
@@ -136,11 +174,24 @@ def _check_names(graph: gs.Graph, frozen: Sequence[Frozen], hints: Hints) -> Non
 
 
 def _suspects(graph: gs.Graph, trials: Trials, hints: Hints) -> list[Frozen]:
-    return [
-        _suspect(node, trials, hints.origins.get(id(node), Origin()))
-        for node in graph.nodes
-        if _has_side_by_side_windows(node) and _is_open(node, trials)
-    ]
+    nodes = [n for n in graph.nodes if _has_side_by_side_windows(n) and _is_open(n, trials)]
+    means = [n for n in graph.nodes if n.op == "ReduceMean"]
+    pools = [(_noted(node, hints), _origin(node, hints), _kernel(node)) for node in nodes]
+    around = [(NOTHING, _origin(node, hints), ()) for node in means]
+    evidence = of_call_sites([*pools, *around])
+    return [_suspect(n, trials, e, hints) for n, e in zip(nodes, evidence, strict=False)]
+
+
+def _origin(node: gs.Node, hints: Hints) -> Origin:
+    return hints.origins.get(id(node), Origin())
+
+
+def _kernel(node: gs.Node) -> tuple[int, ...]:
+    return tuple(node.attrs["kernel_shape"])
+
+
+def _noted(node: gs.Node, hints: Hints) -> Evidence:
+    return of_origin(_origin(node, hints), node.op, _kernel(node))
 
 
 def _has_side_by_side_windows(node: gs.Node) -> bool:
@@ -164,133 +215,230 @@ def _is_open(node: gs.Node, trials: Trials) -> bool:
     return rank == k + 2 and any(trials.is_open(x, axis) for axis in range(2, rank))
 
 
-def _suspect(node: gs.Node, trials: Trials, origin: Origin) -> Frozen:
-    kernel = tuple(node.attrs["kernel_shape"])
+def _suspect(node: gs.Node, trials: Trials, noted: Evidence, hints: Hints) -> Frozen:
+    kernel = _kernel(node)
     proof = proven_size(node.outputs[0], len(kernel), trials.constants)
-    why, size = _said_by(origin, len(kernel))
-    if size is not None and proof is None:
-        proof = Proof(size, None, why)
-    ordinary = not why and any(_ORDINARY.search(text) for text in (*origin.modules, origin.line))
-    if not why and proof is not None and proof.declared:
-        why = proof.because
-    return Frozen(node, kernel, why, ordinary, proof)
+    if noted.says is Says.NOTHING and proof is not None and proof.declared:
+        noted = Evidence(Says.FIXED, proof.because)
+    if noted.says is Says.SHARE and not noted.own_lengths and not _is_input_plane(node, trials):
+        noted = Evidence(Says.ADAPTIVE, noted.because, asks=True)
+    return Frozen(node, kernel, noted, proof, hints.known.get(node.name or node.outputs[0].name))
 
 
-def _said_by(origin: Origin, k: int) -> tuple[str, tuple[int, ...] | None]:
-    """What the metadata says: why it is frozen, and its output size where that is 1."""
-    for text in (*origin.modules, origin.line):
-        if _ADAPTIVE.search(text):
-            return f"its metadata says {text.strip()!r}", None
-    if _FULL_SIZE.search(origin.line):
-        return f"its source line is {origin.line.strip()!r}", (1,) * k
-    return "", None
+def _is_input_plane(node: gs.Node, trials: Trials) -> bool:
+    """Whether the lengths of X are sizes of an input: then no other tensor has divided ones."""
+    x = node.inputs[0]
+    dims = (shape_of(x) or ())[-len(_kernel(node)) :]
+    return all(isinstance(dim, str) and dim in trials.symbols for dim in dims)
+
+
+def _contains(construct: Construct, suspects: Sequence[Frozen]) -> bool:
+    """Whether it takes the windows of a frozen pool, among other nodes, for what they are."""
+    nodes = construct.nodes if len(construct.nodes) > 1 else ()
+    adaptive = {id(f.node) for f in suspects if f.is_adaptive}
+    return any(id(node) in adaptive for node in nodes)
 
 
 def _is_lifted(frozen: Frozen, constructs: Sequence[Construct]) -> bool:
     return any(node is frozen.node for construct in constructs for node in construct.nodes)
 
 
-def _with_siblings(suspects: Sequence[Frozen], constructs: Sequence[Construct]) -> list[Frozen]:
-    """The suspects, with what the other pools of their tensor say."""
-    told = []
-    for frozen in suspects:
-        lifted = [c.found[0].y.name for c in constructs if _is_sibling(c, frozen)]
-        others = [s.y.name for s in suspects if s.x is frozen.x and s.kernel != frozen.kernel]
-        siblings = lifted or others
-        if siblings and not frozen.why and not frozen.ordinary:
-            names = ", ".join(map(repr, siblings[:3]))
-            frozen = dataclasses.replace(frozen, why=f"{names} pool the same tensor: a pyramid")
-        told.append(frozen)
-    return told
-
-
-def _is_sibling(construct: Construct, frozen: Frozen) -> bool:
-    same_kind = isinstance(construct.op, _POOLS[frozen.node.op])
-    return same_kind and construct.x is frozen.x and construct.repair is not None
-
-
-def _settle_all(
-    frozen: Sequence[Frozen], traced: TracedSizes, hints: Hints
-) -> dict[int, tuple[tuple[int, ...], str]]:
-    """Per node the output size and the evidence; what is settled narrows the rest."""
-    settled: dict[int, tuple[tuple[int, ...], str]] = {}
-    believed = [f for f in frozen if f.why or _given_size(f, hints)]
+def _settle_all(frozen: Sequence[Frozen], traced: TracedSizes, hints: Hints) -> dict[int, _Settled]:
+    """Per `id` of a node what it pools to; what is settled narrows the rest."""
+    settled: dict[int, _Settled] = {}
+    believed = [f for f in frozen if f.is_adaptive or _given_size(f, hints)]
     for f in believed:
         traced.fits(f.x, f.kernel)
-    rules = (_given, _proven, _solved)
+    rules = (_given, _known, _noted_size, _proven, _solved)
     for rule in rules:
         for f in believed:
             if id(f.node) not in settled and (found := rule(f, traced, hints)):
                 settled[id(f.node)] = found
-                traced.is_exactly(f.x, f.kernel, found[0])
+                fixed = [KEEP if isinstance(s, Share) else s for s in found.size]
+                traced.is_exactly(f.x, f.kernel, fixed)
     return settled
 
 
-def _given_size(f: Frozen, hints: Hints) -> tuple[int, ...] | None:
-    if f.name not in hints.output_sizes and (f.ordinary or not f.why):
+def _given_size(f: Frozen, hints: Hints) -> OutputSize | None:
+    if f.name not in hints.output_sizes and not f.is_adaptive:
         return None
     return hints.output_size(f.name, len(f.kernel))
 
 
-def _given(f: Frozen, traced: TracedSizes, hints: Hints) -> tuple[tuple[int, ...], str] | None:
+def _given(f: Frozen, traced: TracedSizes, hints: Hints) -> _Settled | None:
     size = _given_size(f, hints)
-    return None if size is None else (size, f"--output-size says {in_words(size)}")
+    if size is None:
+        return None
+    if wrong := [s for s, k in zip(size, f.kernel, strict=True) if not _made_windows(s, k)]:
+        raise WrongHint(
+            f"--output-size {f.name}={in_words(size)} does not fit windows of "
+            f"{in_words(f.kernel)}: {_why_not(wrong[0])}"
+        )
+    return _Settled(size, f"--output-size says {in_words(size)}", certain=True)
 
 
-def _proven(f: Frozen, traced: TracedSizes, hints: Hints) -> tuple[tuple[int, ...], str] | None:
-    if f.proof is None or f.proof.output_size is None:
+def _made_windows(size: int | Share, kernel: int) -> bool:
+    """Whether an axis pooled to `size` has windows of this length at some size."""
+    if isinstance(size, Share):
+        return size.divisor == kernel
+    return kernel == 1 or size != KEEP
+
+
+def _why_not(size: int | Share) -> str:
+    if isinstance(size, Share):
+        return f"those of a share {in_words((size,))[1:]} are {size.divisor} long"
+    return "an axis that is kept has windows of 1"
+
+
+def _known(f: Frozen, traced: TracedSizes, hints: Hints) -> _Settled | None:
+    if f.known is None or f.known.size is None:
+        return None
+    return _Settled(f.known.size, f.known.because, certain=True)
+
+
+def _noted_size(f: Frozen, traced: TracedSizes, hints: Hints) -> _Settled | None:
+    if f.evidence.size is None:
+        return None
+    return _Settled(f.evidence.size, f.evidence.because, certain=not f.is_share)
+
+
+def _proven(f: Frozen, traced: TracedSizes, hints: Hints) -> _Settled | None:
+    if f.proof is None or f.proof.output_size is None or f.is_share:
         return None
     if None in f.proof.sizes and len(set(f.kernel)) > 1:
         return None
-    return f.proof.output_size, f.proof.because
+    return _Settled(f.proof.output_size, f.proof.because, certain=True)
 
 
-def _solved(f: Frozen, traced: TracedSizes, hints: Hints) -> tuple[tuple[int, ...], str] | None:
-    lengths = [
-        traced.lengths(f.x, axis) if size > 1 else None for axis, size in enumerate(f.kernel)
-    ]
-    if any(found is not None and len(found) != 1 for found in lengths):
+def _solved(f: Frozen, traced: TracedSizes, hints: Hints) -> _Settled | None:
+    if f.evidence.asks or f.is_share:
         return None
+    kept = [size == 1 and set(f.kernel) != {1} for size in f.kernel]
+    if any(kept) and not traced.is_told:
+        return None
+    found = traced.plane(f.x, f.kernel)
+    if found is None:
+        return None
+    plane, because = found
     sizes = tuple(
-        KEEP if found is None else found[0] // size
-        for found, size in zip(lengths, f.kernel, strict=True)
+        KEEP if is_kept else length // size
+        for is_kept, length, size in zip(kept, plane, f.kernel, strict=True)
     )
-    plane = "x".join("?" if found is None else str(found[0]) for found in lengths)
-    kept = "; an axis of kernel 1 is taken as kept" if KEEP in sizes else ""
-    return sizes, f"{traced.because(f.x)} {plane}, its kernel is {in_words(f.kernel)}{kept}"
+    shown = "x".join("?" if k else str(n) for k, n in zip(kept, plane, strict=True))
+    note = "; an axis of kernel 1 is taken as kept" if KEEP in sizes else ""
+    evidence = f"{because} {shown}, its kernel is {in_words(f.kernel)}{note}"
+    fixed = f.evidence.says is Says.FIXED
+    return _Settled(sizes, evidence, certain=traced.is_told and fixed and KEEP not in sizes)
 
 
-def _construct(f: Frozen, size: tuple[int, ...], evidence: str) -> Construct:
-    right = tuple(_KEPT if o == KEEP else k * o for k, o in zip(f.kernel, size, strict=True))
-    fine: list[Plane] = [right]
+def _construct(f: Frozen, settled: _Settled) -> Construct:
+    repair = _repair(f, settled)
+    op = _POOLS[f.node.op](as_attribute(settled.size))
+    shares = tuple(s.divisor if isinstance(s, Share) else 1 for s in settled.size)
+    return Construct(op, (f.region,), repair=repair, shares=shares if _has_share(settled) else ())
+
+
+def _has_share(settled: _Settled) -> bool:
+    return any(isinstance(size, Share) for size in settled.size)
+
+
+def _repair(f: Frozen, settled: _Settled) -> Repair:
+    axes = list(zip(f.kernel, settled.size, strict=True))
+    exact = tuple(_KEPT if o == KEEP else k if isinstance(o, Share) else k * o for k, o in axes)
+    right: list[Plane] = [exact]
     wrong: list[Plane] = []
     failing: list[Plane] = []
-    for plane in ((n,) * len(size) for n in SWEEP):
-        fits = all(o == KEEP or n == r for n, o, r in zip(plane, size, right, strict=True))
+    for plane in ((n,) * len(axes) for n in SWEEP):
+        fits = all(_is_right(n, k, o) for n, (k, o) in zip(plane, axes, strict=True))
         runs = all(n >= k for n, k in zip(plane, f.kernel, strict=True))
-        (fine if fits else wrong if runs else failing).append(plane)
-    repair = Repair(tuple(dict.fromkeys(fine)), tuple(wrong), tuple(failing), evidence)
-    op = _POOLS[f.node.op](size)
-    return Construct(op, (f.region,), repair=repair)
+        (right if fits else wrong if runs else failing).append(plane)
+    return Repair(
+        tuple(dict.fromkeys(right)),
+        tuple(wrong),
+        tuple(failing),
+        settled.evidence,
+        certain=settled.certain,
+    )
 
 
-def _unsettled(f: Frozen, traced: TracedSizes) -> Declined:
-    if not f.why:
-        proven = f.proof.output_size if f.proof else None
-        size = in_words(proven) if proven else "HxW"
-        return Declined(
-            f.region,
-            "windows of a fixed size over sizes that are not fixed; if the source pools adaptively "
-            "here, it is right at the traced size only; then say to which size it pools: "
-            f"--output-size {f.name}={size}{f' ({f.proof.because})' if f.proof and proven else ''}",
-            level="warning",
-        )
-    candidates = traced.candidates(f.x, f.kernel, _MOST_CANDIDATES)
-    shown = ", ".join(f"{in_words(o)} (traced at {in_words(t)})" for o, t in candidates)
+def _is_right(length: int, kernel: int, size: int | Share) -> bool:
+    """Whether windows of this length, side by side, are those that pool to `size`."""
+    if isinstance(size, Share):
+        return length >= kernel and length % kernel == 0
+    return size == KEEP or length == kernel * size
+
+
+def _beside(f: Frozen, rest: Sequence[Frozen], constructs: Sequence[Construct]) -> list[str]:
+    """Names of what pools the same tensor otherwise, as the levels of a pyramid do."""
+    lifted = [c.found[0].y.name for c in constructs if c.x is f.x and _is_sibling(c, f)]
+    return lifted + [s.y.name for s in rest if s.x is f.x and s.kernel != f.kernel]
+
+
+def _is_sibling(construct: Construct, f: Frozen) -> bool:
+    return isinstance(construct.op, _POOLS[f.node.op]) and construct.repair is not None
+
+
+def _unsettled(f: Frozen, beside: Sequence[str], traced: TracedSizes) -> Declined:
+    if f.is_adaptive:
+        return Declined(f.region, _question(f, traced), level="error")
+    proven = f.proof.output_size if f.proof else None
+    doubt = ""
+    if proven and f.proof:
+        doubt = f" ({f.proof.because})"
+    elif beside:
+        doubt = f" ({', '.join(map(repr, beside[:3]))}: pooling of the same tensor)"
     return Declined(
         f.region,
-        f"frozen at the traced size ({f.why}); its kernel {in_words(f.kernel)} does not say to "
-        f"which size it pools: {shown or 'any'}, …; say it with --output-size {f.name}=HxW or "
-        f"--traced-size {traced.input_name(f.x)}=SHAPE",
-        level="error",
+        "windows of a fixed size over sizes that are not fixed; if the source pools adaptively "
+        "here, it is right at the traced size only; then say to which size it pools: "
+        f"--output-size {f.name}={in_words(proven) if proven else 'HxW'}{doubt}, else "
+        f"--output-size {f.name}=ordinary",
+        level="warning" if doubt else "note",
     )
+
+
+def _question(f: Frozen, traced: TracedSizes) -> str:
+    found = traced.candidates(f.x, f.kernel, _MOST_CANDIDATES)
+    sizes = [f"{in_words(o)} (traced at {t})" for o, t in found]
+    more = ", …" if len(sizes) == _MOST_CANDIDATES or not sizes else ""
+    shown = ", ".join(sizes) or "any"
+    if f.evidence.says is Says.ADAPTIVE and max(f.kernel) > 1:
+        share = in_words([Share(k) if k > 1 else KEEP for k in f.kernel])
+        more += f", or a share of its input: {share}"
+    told = "" if traced.is_told else f" or --traced-size {traced.input_name(f.x)}=SHAPE"
+    because = f.known.because if f.known else f.evidence.because
+    return (
+        f"frozen at the traced size ({because}); its kernel {in_words(f.kernel)} does not say to "
+        f"which size it pools: {shown}{more}; say it with --output-size {f.name}=HxW{told}"
+    )
+
+
+def _wait(construct: Construct, rest: Sequence[Frozen], hints: Hints, graph: gs.Graph) -> Construct:
+    """Let a repair wait for a pool that is open.
+
+    That is one of unknown size of the same tensor or behind the same output; and beside a level
+    of a pyramid one that may be another level, unless the user said what that level is.
+    """
+    if construct.repair is None:
+        return construct
+    behind = _outputs_behind((r.y for r in construct.found), graph)
+    said = any(n.name in hints.output_sizes for n in construct.nodes)
+    for f in rest:
+        same_output = f.is_adaptive and behind & _outputs_behind((f.y,), graph)
+        same_tensor = f.x is construct.x and (f.is_adaptive or not said)
+        if same_output or (same_tensor and isinstance(construct.op, _POOLS[f.node.op])):
+            waiting = dataclasses.replace(construct.repair, waits_for=repr(f.name))
+            return dataclasses.replace(construct, repair=waiting)
+    return construct
+
+
+def _outputs_behind(tensors: Iterable[gs.Variable], graph: gs.Graph) -> set[str]:
+    """Names of the outputs of the graph that are computed of these tensors."""
+    outputs = {tensor.name for tensor in graph.outputs}
+    pending, seen = list(tensors), dict[str, gs.Variable]()
+    while pending:
+        tensor = pending.pop()
+        if tensor.name not in seen:
+            seen[tensor.name] = tensor
+            pending += [y for reader in tensor.outputs for y in reader.outputs]
+    return outputs & seen.keys()

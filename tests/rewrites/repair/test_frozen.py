@@ -95,12 +95,29 @@ def test_the_traced_size_is_solved_from_the_rest_of_a_pyramid() -> None:
     assert not is_right(module, model, traced)
 
 
-def test_without_metadata_the_other_pools_of_a_pyramid_show_it() -> None:
+def test_without_metadata_a_pyramid_is_repaired_as_a_whole_or_not_at_all() -> None:
+    """What pools the same tensor is no evidence; and a level alone turns failures into errors."""
     traced = (2, 16, 16, 16)
     module, model = load("pyramid", traced)
     strip(model)
     result = onnxpool.rewrite(model)
-    assert is_right(module, result.model, traced)
+    (open_,) = [f for f in result.report.findings if not f.op]
+    assert (result.report.rewritten, open_.level) == (0, "warning")
+    assert "pooling of the same tensor" in open_.detail
+    others = [f for f in result.report.findings if f.repair]
+    assert [f.level for f in others] == ["error"]
+    assert others[0].detail == f"not repaired before the size of {open_.node!r} is known"
+    told = onnxpool.rewrite(model, output_sizes={open_.node: (2, 2)})
+    assert is_right(module, told.model, traced)
+
+
+def test_beside_an_ordinary_pool_the_others_are_repaired_once_the_user_says_so() -> None:
+    _, model = load("pyramid", (2, 16, 16, 16))
+    strip(model)
+    (open_,) = [f for f in onnxpool.inspect(model).findings if not f.op]
+    findings = onnxpool.inspect(model, output_sizes={open_.node: "ordinary"}).findings
+    assert {f.action for f in findings if f.repair} == {"rewritable"}
+    assert [f.level for f in findings if not f.op] == ["note"]
 
 
 @pytest.mark.parametrize(
@@ -192,7 +209,7 @@ def test_max_pooling() -> None:
 def test_without_a_word_on_its_origin_the_user_says_what_it_is() -> None:
     model = side_by_side()
     (doubtful,) = frozen(model)
-    assert doubtful.level == "warning"
+    assert doubtful.level == "note"
     assert "right at the traced size only" in doubtful.detail
     result = onnxpool.rewrite(model, output_sizes={doubtful.node: (1,)})
     planes = [(1, 8, h, w) for h, w in ((7, 7), (9, 9), (7, 30), (20, 3), (1, 1))]
@@ -207,11 +224,11 @@ def test_an_ordinary_pool_is_left() -> None:
     assert module is not None
 
 
-def test_an_ordinary_pool_without_metadata_is_doubtful() -> None:
+def test_an_ordinary_pool_without_metadata_is_no_warning() -> None:
     _, model = load("ordinary", (2, 4, 12, 12))
     strip(model)
     (finding,) = frozen(model)
-    assert finding.level == "warning"
+    assert finding.level == "note"
     assert onnxpool.rewrite(model).report.rewritten == 0
 
 

@@ -1,0 +1,178 @@
+"""What the metadata of a pool of side-by-side windows says that it is.
+
+There are three hypotheses: adaptive to a fixed size, adaptive to a share of its input, and an
+ordinary pool. In this order there decide
+
+    the class        nn.AdaptiveAvgPool2d is adaptive to a fixed size, nn.AvgPool2d ordinary
+    torch's call     adaptive_max_pool2d becomes max_pool2d_with_indices, and adaptive_avg_pool2d
+                     avg_pool2d with its stride written out: F.avg_pool2d(x, 2) leaves that out
+    the source line  see source_line.py
+    the call site    windows of one element are no ordinary pool's; and other pools of that line
+                     are adaptive, too, where a line that names no pooling calls for several
+
+Where they leave it open, nothing is inferred.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from onnxpool.rewrites.region.origin import Origin
+from onnxpool.rewrites.region.size import OutputSize, Share
+from onnxpool.rewrites.repair.source_line import (
+    Divided,
+    Says,
+    Word,
+    divided_sizes,
+    innermost_class,
+    of_class,
+    words,
+)
+
+_POOLING_MODULES = "torch/nn/modules/pooling.py"
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """Attributes:
+    says: which hypotheses are left.
+    because: from what, in words; empty where nothing is known.
+    size: the output size, where the metadata says it.
+    own_lengths: whether it is certain that a share is one of the lengths of X itself.
+    asks: whether the size is there to see and may follow the input.
+    """
+
+    says: Says
+    because: str = ""
+    size: OutputSize | None = None
+    own_lengths: bool = True
+    asks: bool = False
+
+    @property
+    def is_adaptive(self) -> bool:
+        return self.says in (Says.ADAPTIVE, Says.FIXED, Says.SHARE, Says.WHOLE)
+
+
+NOTHING = Evidence(Says.NOTHING)
+
+Pool = tuple[Evidence, Origin, tuple[int, ...]]
+"""The evidence of a pool, its origin, and the length of its windows per axis; () for a mean."""
+
+
+def of_origin(origin: Origin, op: str, kernel: Sequence[int]) -> Evidence:
+    """What is noted of one pool.
+
+    Args:
+        op: "AveragePool" or "MaxPool".
+        kernel: the length of its windows per pooled axis.
+    """
+    mode = "avg" if op == "AveragePool" else "max"
+    for word in of_class(origin.modules, mode):
+        return Evidence(word.says, f"its metadata says {innermost_class(origin.modules)!r}")
+    # torch's own line says nothing of a module that is made where it is called.
+    made_there = _POOLING_MODULES in origin.place.replace("\\", "/")
+    line = origin.caller if made_there else origin.line
+    on_line = words(line, mode)
+    adaptive = _was_adaptive(origin, mode, on_line)
+    if made_there and adaptive is None and words(origin.line, mode):
+        adaptive = _is_adaptive(words(origin.line, mode)[0])
+    kept = [w for w in on_line if adaptive is None or _is_adaptive(w) in (adaptive, None)]
+    because = f"its source line is {line!r}"
+    if len({w.says for w in kept}) == 1:
+        return _of_words(kept, because, kernel)
+    written_out = adaptive or (adaptive is None and _is_written_out(origin))
+    if written_out and (shares := divided_sizes(line, len(kernel))):
+        return _of_words(shares, because, kernel)
+    if adaptive:
+        return Evidence(Says.ADAPTIVE, f"torch noted {origin.target!r} for {line!r}")
+    return NOTHING
+
+
+def of_call_sites(pools: Sequence[Pool]) -> list[Evidence]:
+    """The evidence of all pools of a graph, with what their call sites add.
+
+    A line that pools to 1 and to other sizes goes through numbers.
+    """
+    told = [_with_windows_of_one(*pool) for pool in pools]
+    sites: dict[tuple[str, tuple[str, ...]], list[int]] = {}
+    for i, (_, origin, kernel) in enumerate(pools):
+        if origin.place and (not kernel or _is_written_out(origin)):
+            sites.setdefault((origin.place, origin.modules[:-1]), []).append(i)
+    for members in sites.values():
+        known = next((told[i] for i in members if told[i].is_adaptive), None)
+        kernels = {pools[i][2] for i in members}
+        if known is None or len(kernels) < 2:
+            continue
+        says = Says.FIXED if () in kernels else Says.ADAPTIVE
+        for i in members:
+            if told[i].says in (Says.NOTHING, Says.ADAPTIVE) and pools[i][2]:
+                because = told[i].because or f"called in one line with another: {known.because}"
+                asks = told[i].asks and says is not Says.FIXED
+                told[i] = Evidence(says, because, asks=asks)
+    return told
+
+
+def _with_windows_of_one(evidence: Evidence, origin: Origin, kernel: tuple[int, ...]) -> Evidence:
+    one = set(kernel) == {1} and _is_written_out(origin)
+    if evidence.says is not Says.NOTHING or not one:
+        return evidence
+    line = f"{origin.line.strip()!r} calls for windows of one element, which no ordinary pool has"
+    return Evidence(Says.ADAPTIVE, line)
+
+
+def _was_adaptive(origin: Origin, mode: str, on_line: Sequence[Word]) -> bool | None:
+    """Whether torch's call was an adaptive one before it was decomposed; None: not known."""
+    if mode == "max":
+        if "max_pool" not in origin.target:
+            return None
+        return "_with_indices" in origin.target
+    if "avg_pool" not in origin.target or not origin.arguments:
+        return None
+    if origin.arguments == 2:
+        return False
+    strides = [w.arguments > 2 for w in on_line if _is_adaptive(w) is False]
+    named = any(_is_adaptive(w) for w in on_line)
+    return True if named and not any(strides) else None
+
+
+def _is_written_out(origin: Origin) -> bool:
+    """Whether an average has its stride as an argument, as decomposed adaptive ones have it."""
+    return "avg_pool" in origin.target and origin.arguments == 3
+
+
+def _is_adaptive(word: Word) -> bool | None:
+    if word.says is Says.NOTHING:
+        return None
+    return word.says in (Says.ADAPTIVE, Says.FIXED, Says.SHARE)
+
+
+def _of_words(found: Sequence[Word], because: str, kernel: Sequence[int]) -> Evidence:
+    says = found[0].says
+    if says is Says.NOTHING:
+        return NOTHING
+    if says is Says.WHOLE:
+        return Evidence(says, because, (1,) * len(kernel))
+    if says is Says.ORDINARY:
+        return Evidence(says, because)
+    sizes = {word.size for word in found}
+    if len(sizes) > 1 or sizes == {()}:
+        fixed = says is Says.FIXED
+        return Evidence(says if fixed else Says.ADAPTIVE, because, asks=not fixed)
+    (written,) = sizes
+    size = written * len(kernel) if len(written) == 1 and says is Says.FIXED else written
+    if len(size) != len(kernel):
+        return Evidence(Says.ADAPTIVE, because, asks=True)
+    if says is Says.SHARE:
+        return _share(size, because, kernel)
+    return Evidence(says, because, tuple(s for s in size if isinstance(s, int)))
+
+
+def _share(size: Sequence[int | Divided], because: str, kernel: Sequence[int]) -> Evidence:
+    """A share is of X's own length where its divisor is the length of the windows."""
+    pairs = list(zip(size, kernel, strict=True))
+    divisors = [(s.by, length) for s, length in pairs if isinstance(s, Divided)]
+    if any(by not in (0, length) for by, length in divisors):
+        return Evidence(Says.ADAPTIVE, because, asks=True)
+    sizes = tuple(Share(length) if isinstance(s, Divided) else s for s, length in pairs)
+    return Evidence(Says.SHARE, because, sizes, own_lengths=all(by for by, _ in divisors))

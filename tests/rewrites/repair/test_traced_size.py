@@ -1,0 +1,88 @@
+"""The traced size is found where nodes or declared sizes hold it; windows: see test_frozen.py."""
+
+import torch
+from torch import Tensor, nn
+
+import onnxpool
+from tests.dynamic_exports import dynamo, right_at
+
+IMAGE = (0, 2, 3)
+
+
+class Positioned(nn.Module):
+    """Tokens with an embedding of their position, which holds their number, and a pool to 6x6."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.pool = nn.Conv2d(3, 8, 4, 4), nn.AdaptiveAvgPool2d(6)
+        self.positions = nn.Parameter(torch.randn(1, 144, 8))
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.embed(image)
+        tokens = x.flatten(2).transpose(1, 2) + self.positions
+        return self.pool(tokens.transpose(1, 2).reshape(x.shape))
+
+
+class Tall(nn.Module):
+    """Two pools to 5x3, and a layer that takes as many features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = nn.AdaptiveMaxPool2d((5, 3))
+        self.classify = nn.Linear(3 * 15, 4)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.classify(self.pool(image).flatten(1))
+
+
+def test_only_sizes_that_the_graph_takes_are_suggested() -> None:
+    """45 features of 3 channels were 5x3 or three other planes, and no square one."""
+    torch.manual_seed(0)
+    model = dynamo(Tall().eval(), (2, 3, 30, 21), IMAGE)
+    (finding,) = onnxpool.inspect(model).findings
+    assert finding.level == "error"
+    suggested = "1x15 (traced at 6x105), 3x5 (traced at 18x35), 5x3 (traced at 30x21), 15x1 (traced"
+    assert suggested in finding.detail
+
+
+def test_an_embedding_of_positions_holds_it() -> None:
+    """144 tokens are 12x12, if the image was a square: so the windows of 2 make 6x6."""
+    torch.manual_seed(0)
+    model = dynamo(Positioned().eval(), (2, 3, 48, 48), IMAGE)
+    (finding,) = onnxpool.inspect(model).findings
+    assert finding.shape.endswith("→ 6x6")
+    assert "only one square size" in finding.wrong
+
+
+def test_a_declared_size_holds_it() -> None:
+    """An output that is declared as it was at the traced size, behind a convolution."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.AdaptiveAvgPool2d(6), nn.Conv2d(4, 4, 3)).eval()
+    model = dynamo(module, (2, 4, 30, 30), IMAGE)
+    for dim in model.graph.output[0].type.tensor_type.shape.dim[2:]:
+        dim.Clear()
+        dim.dim_value = 4
+    del model.graph.value_info[:]
+    shapes = [(3, 4, h, w) for h, w in ((30, 30), (31, 40), (44, 24), (9, 70))]
+    result = onnxpool.rewrite(model)
+    assert right_at(result.model, module, shapes) == shapes
+
+
+class Strip(nn.Module):
+    """What is left of a map without the means of its rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d((None, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x - self.pool(x)
+        return out
+
+
+def test_windows_of_one_element_beside_longer_ones_suggest_a_kept_axis() -> None:
+    """At another width the means of two halves of a row could not be subtracted from it."""
+    model = dynamo(Strip().eval(), (2, 4, 16, 20), IMAGE)
+    (finding,) = onnxpool.inspect(model).findings
+    assert finding.level == "error"
+    assert "to which size it pools: Nonex1 (traced at ?x20); say it" in finding.detail
