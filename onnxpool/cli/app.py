@@ -10,7 +10,7 @@ import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from onnxpool.cli.work import Work
     from onnxpool.pipeline.rewrite import Result
     from onnxpool.validation.compare import Validation
+    from onnxpool.validation.source import Source
 
 app = typer.Typer(
     add_completion=False,
@@ -99,10 +100,7 @@ def rewrite(
         )
     stderr_only = out == places.STREAM
     if reference is not None:
-        compare = functools.partial(
-            _validate_result, reference=reference, weights=weights, seed=seed, stderr=stderr_only
-        )
-        act = functools.partial(act, compare=compare)
+        act = functools.partial(act, **_referring(reference, weights, seed, stderr_only))
     with terminal.copying() as progress:
         act = functools.partial(act, progress=progress)
         outcome = work.Work(act, fail_on, 3, writes=True)(pairs[0])
@@ -343,8 +341,20 @@ def _status_printed(status: int, out: Stream) -> int:
     return status if call.gives_file else status or 2
 
 
+def _referring(reference: str, weights: Path | None, seed: int, stderr: bool) -> dict[str, Any]:
+    """Options of `work.rewrite`: a source says what was frozen, and judges the result."""
+    from onnxpool.validation.source import as_source, is_source
+
+    if not is_source(reference):
+        judge = functools.partial(_validate_result, reference, weights, seed, stderr)
+        return {"compare": judge}
+    source = as_source(reference, weights, seed)
+    judge = functools.partial(_validate_result, source, None, seed, stderr)
+    return {"reference": source, "seed": seed, "compare": judge}
+
+
 def _validate_result(
-    result: Result, *, reference: str, weights: Path | None, seed: int, stderr: bool
+    reference: str | Source, weights: Path | None, seed: int, stderr: bool, result: Result
 ) -> None:
     """Print how the result compares with its source; end here if it is wrong."""
     from onnxpool.cli import display
@@ -353,7 +363,9 @@ def _validate_result(
         validation = result.validate(reference, weights=weights, seed=seed, progress=progress)
     display.show_validation(validation, terminal.console(stderr=stderr))
     if not validation.passed:
-        raise CheckError(f"the rewritten model is not what {reference} computes; nothing written")
+        raise CheckError(
+            f"the rewritten model is not what {validation.reference} computes; nothing written"
+        )
 
 
 def _status_of(validation: Validation, fail_on: FailOn) -> int:

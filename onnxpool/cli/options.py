@@ -135,8 +135,9 @@ ValidatedAgainst = Annotated[
     str | None,
     typer.Option(
         metavar="FILE.py:NAME",
-        help="Validate the result against its PyTorch source (or another .onnx) as well, as "
-        "`onnxpool validate` does, and write it only if it is right.",
+        help="The PyTorch source of the model. It is run at several sizes, and what it pools to is "
+        "what frozen pools become. Then the result is validated against it (or against another "
+        ".onnx), as `onnxpool validate` does, and written only if it is right.",
     ),
 ]
 Weights = Annotated[

@@ -103,7 +103,7 @@ def try_open_axes(
             if not i.is_float
         }
         comparison = Comparison(
-            model, TorchSource(source, model), ("normal",), seed=0, integers=integers
+            model, TorchSource(source, model.inputs), ("normal",), seed=0, integers=integers
         )
         trial = _Trial(comparison, tuple(tuple(x.shape) for x in tensors))
         first = trial.at({})

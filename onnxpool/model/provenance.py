@@ -13,6 +13,7 @@ from onnxpool.rewrites.region.origin import Origin
 
 _CLASSES = "pkg.torch.onnx.class_hierarchy"
 _STACK = "pkg.torch.onnx.stack_trace"
+_SCOPES = "pkg.torch.onnx.name_scopes"
 _FX_NODE = "pkg.torch.onnx.fx_node"
 _CALL = re.compile(r"target=(?:torch\.ops\.)?([\w.]+)\]\(args = (\(.*\)), kwargs = ")
 _TENSOR = re.compile(r"%(\w+)")
@@ -53,3 +54,11 @@ def _call(text: str) -> tuple[str, int]:
     with contextlib.suppress(ValueError, SyntaxError):
         return found[1], len(ast.literal_eval(_TENSOR.sub(r"'\1'", found[2])))
     return found[1], 0
+
+
+def module_path(node: onnx.NodeProto) -> str | None:
+    """The path of the module that called for a node, "" for the outermost; None: not noted."""
+    noted = {entry.key: entry.value for entry in node.metadata_props}
+    scopes = _modules(noted.get(_SCOPES, ""))
+    # The last one is the call itself; a module that is called again is "pool@1".
+    return scopes[-2].partition("@")[0] if len(scopes) > 1 else None

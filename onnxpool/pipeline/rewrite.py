@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import onnx
 
-from onnxpool.errors import ModelError, check_choice
+from onnxpool.errors import ArgumentError, ModelError, check_choice
 from onnxpool.model import declared_shapes, shapes
 from onnxpool.model.bodies import with_bodies
 from onnxpool.model.external_data import locations
@@ -40,10 +40,16 @@ from onnxpool.rewrites.graph.run import kernels_missing
 from onnxpool.rewrites.graph.verify import verify
 from onnxpool.rewrites.lift import aten_fallback
 from onnxpool.rewrites.lower.function_body import Bodies, is_body
+from onnxpool.rewrites.repair.hints import Hints
 from onnxpool.targets import Target
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from onnxpool.validation.compare import Validation
+    from onnxpool.validation.source import Source
+
+    SourceArgument = str | os.PathLike[str] | nn.Module | Source
 
 Check = Literal["regions", "full", "none"]
 Model = str | os.PathLike[str] | bytes | onnx.ModelProto
@@ -159,6 +165,9 @@ def rewrite(
     repair: bool = True,
     output_sizes: OutputSizes | None = None,
     traced_sizes: TracedSizes | None = None,
+    reference: SourceArgument | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    seed: int = 0,
     check: Check = "regions",
     time_limit: float | None = None,
     memory_limit: int | None = None,
@@ -181,6 +190,12 @@ def rewrite(
         output_sizes: per name of a node whose windows were frozen at the traced size, or "*", the
             output size of its source: a number per pooled axis or one for all, -1 keeps an axis.
         traced_sizes: per name of an input, its shape when the model was traced.
+        reference: the PyTorch source of the model: "file.py:name", "pkg.mod:name", a .pt2 file or
+            an nn.Module. It is run at several sizes, and what it pools to is what frozen windows
+            become, the user's own words apart. The result is not compared with it: see
+            `Result.validate`.
+        weights: a state dict to load into the source.
+        seed: of the inputs of the source, and of torch before it is built.
         check: "regions" runs every changed region before and after, "full" the whole model too.
         time_limit: seconds that one run of the model, or of a piece of it, may take; what takes
             longer is left, or not written. Default: what no real model needs.
@@ -189,6 +204,7 @@ def rewrite(
     Raises:
         CheckError: a region is not what it should be after the rewrite.
         TargetError: the target would not take the result.
+        SourceError: the source cannot be loaded or run, or is not that of the model.
         OnnxpoolError: the model or an argument cannot be used.
     """
     with limits.within(time_limit, memory_limit):
@@ -202,6 +218,9 @@ def rewrite(
             repair,
             output_sizes,
             traced_sizes,
+            reference,
+            weights,
+            seed,
             check,
         )
 
@@ -216,6 +235,9 @@ def _rewrite(
     repair: bool,
     output_sizes: OutputSizes | None,
     traced_sizes: TracedSizes | None,
+    reference: SourceArgument | None,
+    weights: str | os.PathLike[str] | None,
+    seed: int,
     check: Check,
 ) -> Result:
     goal = Goal.of(to, strategy, target, repair=repair)
@@ -226,9 +248,11 @@ def _rewrite(
     opset_before, before = file.opset, _summary(file.proto)
     opset = conform.wanted_opset(file, goal.target, opset)
     suspect: tuple[Finding, ...] = ()
+    source = _source(reference, weights, seed) if repair else None
     if input_shapes and repair:
-        file, suspect = _repaired(model, file, check, output_sizes, traced_sizes)
-        output_sizes = traced_sizes = None
+        hints = {"output_sizes": output_sizes, "traced_sizes": traced_sizes, "reference": source}
+        file, suspect = _repaired(model, file, check=check, seed=seed, **hints)
+        output_sizes = traced_sizes = source = None
     open_file, open_inputs = file, input_shapes_.declared(file.proto)
     open_ops = Counter(_summary(file.proto).ops)
     file = _with_fixed_sizes(file, input_shapes, goal.target)
@@ -238,6 +262,7 @@ def _rewrite(
     had_dialect = uses_dialect(file.proto)
     bodies = Bodies(file.proto.functions, opset if opset != file.opset else None)
     told = frozen_sizes.told(file, output_sizes, traced_sizes)
+    told, left_open = _settled(file, told, source, seed)
     poolings = survey(file, goal, told, bodies, probe=probe)
     for pooling in poolings:
         pooling.rewrite()
@@ -261,7 +286,7 @@ def _rewrite(
         findings=report.merged(suspect, findings),
         before=before,
         after=_summary(file.proto),
-        notes=(*_notes(file), *notes),
+        notes=(*_notes(file), *notes, *left_open),
         target=target or "",
         changes=tuple(changes),
         opset_before=opset_before,
@@ -277,19 +302,53 @@ def _rewrite(
     return Result(made, file)
 
 
+def _source(
+    reference: SourceArgument | None, weights: str | os.PathLike[str] | None, seed: int
+) -> Source | None:
+    """The PyTorch source that is given, if one is.
+
+    Raises:
+        ArgumentError: it is an .onnx file, or there are weights and nothing to load them into.
+        SourceError: it cannot be loaded.
+    """
+    if reference is None:
+        if weights is not None:
+            raise ArgumentError("weights are loaded into a PyTorch source; give a reference")
+        return None
+    from onnxpool.validation.source import as_source, is_source
+
+    if isinstance(reference, str | os.PathLike) and not is_source(os.fspath(reference)):
+        raise ArgumentError(
+            f"{os.fspath(reference)} names no PyTorch source to take sizes from; a rewritten model "
+            "is compared with another .onnx by onnxpool validate"
+        )
+    return as_source(reference, weights, seed)
+
+
+def _settled(
+    file: ModelFile, told: Hints, source: Source | None, seed: int
+) -> tuple[Hints, tuple[str, ...]]:
+    """What is told of a model, with what its source shows; and what that leaves open."""
+    if source is None:
+        return told, ()
+    from onnxpool.validation.match_pools import settle
+
+    settled = settle(file, source, seed)
+    return dataclasses.replace(told, known={**settled.known, **told.known}), settled.notes
+
+
 def _repaired(
-    model: Model,
-    file: ModelFile,
-    check: Check,
-    output_sizes: OutputSizes | None,
-    traced_sizes: TracedSizes | None,
+    model: Model, file: ModelFile, **options: Any
 ) -> tuple[ModelFile, tuple[Finding, ...]]:
     """Repair what is not right at every size while sizes are open: later that does not show.
+
+    Args:
+        options: those of `rewrite` that a repair needs.
 
     Returns:
         `file` itself where there is nothing to repair, and what is or may be wrong in it.
     """
-    result = rewrite(model, check=check, output_sizes=output_sizes, traced_sizes=traced_sizes)
+    result = rewrite(model, **options)
     findings = result.report.findings
     suspect = tuple(f for f in findings if f.repair or f.level != "note" or not f.op)
     repaired = any(finding.repair for finding in suspect)

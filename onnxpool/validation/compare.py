@@ -10,7 +10,6 @@ import dataclasses
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -26,7 +25,7 @@ from onnxpool.rewrites.find import find
 from onnxpool.validation import first_difference
 from onnxpool.validation.accuracy import Accuracy, Rule, compare
 from onnxpool.validation.runnable import DoesNotRun, OnnxModel, Reference, TorchSource
-from onnxpool.validation.source import Source, is_source, load_source
+from onnxpool.validation.source import Source, as_source, is_source
 from onnxpool.validation.traced_size import candidates
 
 if TYPE_CHECKING:
@@ -296,22 +295,15 @@ def _reference(
     weights: str | os.PathLike[str] | None,
     seed: int,
 ) -> Reference:
-    path = None if weights is None else Path(weights)
     if isinstance(reference, onnx.ModelProto) or (
         isinstance(reference, str | os.PathLike) and not is_source(os.fspath(reference))
     ):
-        if path is not None:
+        if weights is not None:
             raise ArgumentError("weights are loaded into a PyTorch source, and not into an .onnx")
         other = OnnxModel(_name(reference), ModelFile.of(reference))
         other.takes(model)
         return other
-    if isinstance(reference, str | os.PathLike):
-        return TorchSource(load_source(os.fspath(reference), seed=seed, weights=path), model)
-    if path is not None:
-        raise ArgumentError("the weights of a module that is built are its own; leave them out")
-    if not isinstance(reference, Source):
-        reference = Source(type(reference).__name__, reference)
-    return TorchSource(reference, model)
+    return TorchSource(as_source(reference, weights, seed), model.inputs)
 
 
 def _sweep(model: OnnxModel, reference: Reference, seed: int) -> list[Size]:

@@ -12,11 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import onnx
 
 from onnxpool.ops.op import Array
-from onnxpool.rewrites.graph.run import RunError, Runner
-from onnxpool.validation.runnable import DoesNotRun, OnnxModel, TorchSource
+from onnxpool.rewrites.graph.run import RunError
+from onnxpool.validation.runnable import DoesNotRun, OnnxModel, TorchSource, values_of
 
 _SAME = 1e-4
 """Share of the greatest value up to which two tensors are taken to be the same one."""
@@ -83,17 +82,11 @@ def _pairs(results: Values, tensors: Values) -> Iterator[tuple[str, str]]:
 
 def _tensors(model: OnnxModel, inputs: Inputs) -> Values:
     """The tensors of the main graph, in its order."""
-    proto = onnx.ModelProto()
-    proto.CopyFrom(model.file.proto)
-    graph = proto.graph
-    names = [name for node in graph.node for name in node.output if name]
+    names = [name for node in model.file.proto.graph.node for name in node.output if name]
     if len(names) > _MOST_TENSORS:
         raise ValueError(f"{len(names)} tensors")
-    del graph.output[:]
-    graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    named = {i.name: value for i, value in zip(model.inputs, inputs, strict=True)}
-    values = Runner(proto, model.file.path.parent)(named)
-    return {n: v for n, v in zip(names, values, strict=True) if v.dtype.kind in "fiub"}
+    values = values_of(model.file, names, inputs)
+    return {name: value for name, value in values.items() if value.dtype.kind in "fiub"}
 
 
 def _equal(found: Array, wanted: Array) -> bool:

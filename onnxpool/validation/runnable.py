@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import inspect
 import warnings
 from collections import Counter
@@ -112,17 +113,16 @@ class OnnxModel:
 class TorchSource:
     """A PyTorch module, run in the dtype of the model's inputs and in float64."""
 
-    def __init__(self, source: Source, model: OnnxModel) -> None:
-        """Take a source whose inputs are those of `model`.
+    def __init__(self, source: Source, inputs: Sequence[ModelInput]) -> None:
+        """Take a source, and the inputs of the model that comes from it.
 
         Raises:
             SourceError: it takes another number of inputs.
         """
         self.name = source.name
         self.example_shapes = source.example_shapes
-        self.module = in_dtype(source.module, model.inputs)
-        _check_arguments(source, len(model.inputs))
-        self._exact_module = _in_float64(self.module)
+        self.module = in_dtype(source.module, inputs)
+        _check_arguments(source, len(inputs))
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         import torch
@@ -149,6 +149,10 @@ class TorchSource:
         rounded = any(y.dtype.kind == "f" and y.dtype != np.float64 for y in outputs)
         return None if rounded else outputs
 
+    @functools.cached_property
+    def _exact_module(self) -> nn.Module | None:
+        return _in_float64(self.module)
+
     def pooled_axes(self, inputs: Sequence[Array]) -> list[PooledAxis] | None:
         """What is pooled adaptively when the source runs on `inputs`; None where it does not run.
 
@@ -156,7 +160,7 @@ class TorchSource:
         """
         found: set[PooledAxis] = set()
 
-        def see(name: str, args: Sequence[Any], _result: Any) -> None:
+        def see(_module: str, name: str, args: Sequence[Any], _result: Any) -> None:
             if "adaptive_" not in name:
                 return
             sizes = args[1]
@@ -167,7 +171,7 @@ class TorchSource:
                     found.add(PooledAxis(int(bins), max(1, round(given / length))))
 
         try:
-            self._watch(inputs, see)
+            self.watch(inputs, see)
         except DoesNotRun:
             return None
         return sorted(found)
@@ -181,20 +185,45 @@ class TorchSource:
         import torch
 
         results: dict[str, Array] = {}
-        where: list[str] = []
         counts: Counter[str] = Counter()
 
-        def see(name: str, _args: Sequence[Any], result: Any) -> None:
+        def see(module: str, name: str, _args: Sequence[Any], result: Any) -> None:
             # Maxima come with their indices; a call that computes nothing tells nothing.
             result = result[0] if isinstance(result, tuple) and result else result
             if name in _NOTHING_COMPUTED:
                 return
             if isinstance(result, torch.Tensor) and result.is_floating_point():
-                place = f"module {where[-1]}" if where else "the source"
+                place = f"module {module}" if module else "the source"
                 counts[f"{place}: {name}"] += 1
                 count = counts[f"{place}: {name}"]
                 again = f" (call {count})" if count > 1 else ""
                 results[f"{place}, {name}{again}"] = result.detach().numpy().copy()
+
+        self.watch(inputs, see)
+        return results
+
+    def watch(
+        self, inputs: Sequence[Array], see: Callable[[str, str, Sequence[Any], Any], None]
+    ) -> None:
+        """Run, and show every call to PyTorch: where, the name of the op, arguments and result.
+
+        Args:
+            see: is given the path of the innermost module, which is "" for the source itself.
+
+        Raises:
+            DoesNotRun: the inputs are not accepted.
+        """
+        from torch.utils._python_dispatch import TorchDispatchMode
+
+        where = [""]
+
+        class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+            def __torch_dispatch__(
+                self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+            ) -> Any:
+                result = func(*args, **(kwargs or {}))
+                see(where[-1], func.overloadpacket.__name__.lstrip("_"), args, result)
+                return result
 
         def enter(name: str) -> Callable[..., None]:
             return lambda *_: where.append(name)
@@ -207,25 +236,22 @@ class TorchSource:
                 if name:
                     hooks.enter_context(module.register_forward_pre_hook(enter(name)))
                     hooks.enter_context(module.register_forward_hook(leave))
-            self._watch(inputs, see)
-        return results
+            with Watch():  # type: ignore[no-untyped-call]
+                self.run(inputs)
 
-    def _watch(
-        self, inputs: Sequence[Array], see: Callable[[str, Sequence[Any], Any], None]
-    ) -> None:
-        """Run, and show every call to PyTorch: the name of the op, arguments and result."""
-        from torch.utils._python_dispatch import TorchDispatchMode
 
-        class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
-            def __torch_dispatch__(
-                self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-            ) -> Any:
-                result = func(*args, **(kwargs or {}))
-                see(func.overloadpacket.__name__.lstrip("_"), args, result)
-                return result
+def values_of(file: ModelFile, names: Sequence[str], inputs: Sequence[Array]) -> dict[str, Array]:
+    """Tensors of the main graph of a model, on these inputs.
 
-        with Watch():  # type: ignore[no-untyped-call]
-            self.run(inputs)
+    Raises:
+        RunError: ONNX Runtime does not compute them.
+    """
+    proto = onnx.ModelProto()
+    proto.CopyFrom(file.proto)
+    del proto.graph.output[:]
+    proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    given = {i.name: value for i, value in zip(model_inputs(file.proto), inputs, strict=True)}
+    return dict(zip(names, Runner(proto, file.path.parent)(given), strict=True))
 
 
 def _check_bodies(name: str, model: onnx.ModelProto) -> None:

@@ -16,6 +16,7 @@ import difflib
 import importlib
 import importlib.util
 import inspect
+import os
 import pickle
 import sys
 import warnings
@@ -25,7 +26,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from onnxpool.errors import SourceError
+from onnxpool.errors import ArgumentError, SourceError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -68,6 +69,27 @@ def load_source(spec: str, *, seed: int = 0, weights: Path | None = None) -> Sou
     if weights is not None:
         load_weights(source, weights)
     return source
+
+
+def as_source(
+    reference: str | os.PathLike[str] | nn.Module | Source,
+    weights: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+) -> Source:
+    """The source that an argument names or is; see `load_source`.
+
+    Raises:
+        ArgumentError: there are weights for a module that is built.
+        SourceError: it cannot be loaded.
+    """
+    path = None if weights is None else Path(weights)
+    if isinstance(reference, str | os.PathLike):
+        return load_source(os.fspath(reference), seed=seed, weights=path)
+    if path is not None:
+        raise ArgumentError("the weights of a module that is built are its own; leave them out")
+    if isinstance(reference, Source):
+        return reference
+    return Source(type(reference).__name__, reference)
 
 
 def is_source(spec: str) -> bool:

@@ -174,7 +174,7 @@ def _check_names(graph: gs.Graph, frozen: Sequence[Frozen], hints: Hints) -> Non
 
 
 def _suspects(graph: gs.Graph, trials: Trials, hints: Hints) -> list[Frozen]:
-    nodes = [n for n in graph.nodes if _has_side_by_side_windows(n) and _is_open(n, trials)]
+    nodes = [n for n in graph.nodes if has_side_by_side_windows(n) and _is_open(n, trials)]
     means = [n for n in graph.nodes if n.op == "ReduceMean"]
     pools = [(_noted(node, hints), _origin(node, hints), _kernel(node)) for node in nodes]
     around = [(NOTHING, _origin(node, hints), ()) for node in means]
@@ -194,7 +194,7 @@ def _noted(node: gs.Node, hints: Hints) -> Evidence:
     return of_origin(_origin(node, hints), node.op, _kernel(node))
 
 
-def _has_side_by_side_windows(node: gs.Node) -> bool:
+def has_side_by_side_windows(node: gs.Node) -> bool:
     if node.op not in _POOLS or len(node.outputs) != 1 or not is_float(node.outputs[0].dtype):
         return False
     if any(isinstance(value, gs.Node.AttributeRef) for value in node.attrs.values()):
