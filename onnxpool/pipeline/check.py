@@ -147,6 +147,9 @@ class Probe:
         """
         tensors = {t.name: t for node in graph.nodes for t in (*node.inputs, *node.outputs)}
         given = [tensors.get(tensor.name, tensor) for tensor in self._given()]
+        if self._source is None:
+            # What was repaired in front of it may have fixed the size of X.
+            self._shape = shape_of(given[0]) or self._shape
         # An output that nobody reads is gone.
         names = [region.y.name for region in self._construct.found if region.y.name in tensors]
         outputs = [tensors[name] for name in names]

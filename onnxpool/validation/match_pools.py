@@ -7,6 +7,7 @@ Of the pools of the source that windows of this length can come from, there are 
     the order        of several nodes, those that are called in the order of the nodes
     one tensor       of nodes that pool one tensor, those for which it has one size when traced;
                      a pool for which that size divides is a node, too
+    the traced size  those that stand for a size at which the graph is right
 
 Where what is left agrees, the source has settled it. Where it does not, the node stays as it is,
 and the reason is told. A source of which neither modules nor values are found is not the model's.
@@ -17,7 +18,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
 import onnx_graphsurgeon as gs
 
 from onnxpool.errors import SourceError
@@ -31,13 +31,10 @@ from onnxpool.rewrites.region.size import OutputSize, Plane, Share, in_words
 from onnxpool.rewrites.repair.frozen import has_side_by_side_windows
 from onnxpool.rewrites.repair.hints import Known
 from onnxpool.validation.pools_of_source import SourcePool, SourcePools, pools_of
-from onnxpool.validation.runnable import TorchSource, values_of
+from onnxpool.validation.runnable import TorchSource, is_same, values_of
 from onnxpool.validation.source import Source
+from onnxpool.validation.traced_where_right import is_right_where
 
-_SAME = 1e-3
-"""Share of the greatest value up to which two tensors are taken to be the same one."""
-_SAME_HALF = 3e-2
-"""The same in float16, after some layers."""
 _MOST_STEPS = 100_000
 """Of a search for assignments."""
 
@@ -92,6 +89,9 @@ def settle(file: ModelFile, source: Source, seed: int = 0) -> Settled:
     notes = []
     for group in _groups(nodes, candidates):
         assignments = list(_assignments(group, candidates, pools.pools))
+        if len(_outcomes(group, assignments)) > 1:
+            right = [a for a in assignments if _is_traced_so(file, group, a, pools, seed)]
+            assignments = right or assignments
         for index, node in enumerate(group):
             found = [assignment[index] for assignment in assignments]
             if why := _why_open(found, len(node.kernel)):
@@ -153,7 +153,7 @@ def _candidates(
         named = node.module in modules
         if named:
             fitting = [pool for pool in fitting if pool.module == node.module]
-        equal = [pool for pool in fitting if _is_same(values.get(node.x), pool.x)]
+        equal = [pool for pool in fitting if is_same(values.get(node.x), pool.x)]
         evidence = evidence or named or bool(equal)
         if node.first and not named and not equal and node.x in values:
             strangers.append(node)
@@ -206,18 +206,6 @@ def _values(file: ModelFile, nodes: Sequence[_Node], inputs: Sequence[Array]) ->
         except RunError:
             continue
     return {}
-
-
-def _is_same(found: Array | None, wanted: Array | None) -> bool:
-    """Whether two tensors have the same values, axes of one element apart."""
-    if found is None or wanted is None or found.size != wanted.size:
-        return False
-    half = found.dtype.itemsize == 2
-    if np.squeeze(found).shape != np.squeeze(wanted).shape:
-        return False
-    difference = np.abs(np.squeeze(found).astype(np.float64) - np.squeeze(wanted))
-    bound = (_SAME_HALF if half else _SAME) * np.max(np.abs(wanted), initial=0.0)
-    return bool(np.all(difference <= bound))
 
 
 def _groups(
@@ -274,6 +262,29 @@ def _has_one_plane_each(group: Sequence[_Node], chosen: Assignment) -> bool:
     return True
 
 
+def _outcomes(group: Sequence[_Node], assignments: Sequence[Assignment]) -> set[object]:
+    """The answers that they give."""
+    lengths = [len(node.kernel) for node in group]
+    return {
+        tuple((p.open_because, p.size and p.size[-k:]) for p, k in zip(a, lengths, strict=True))
+        for a in assignments
+    }
+
+
+def _is_traced_so(
+    file: ModelFile, group: Sequence[_Node], chosen: Assignment, pools: SourcePools, seed: int
+) -> bool:
+    lengths: dict[str, dict[int, int]] = {}
+    for node, axis, length in _traced_lengths(group, chosen):
+        lengths.setdefault(node.x, {})[axis] = length
+    planes = [
+        (pool, tuple(lengths[node.x][axis] for axis in range(len(node.kernel))))
+        for node, pool in zip(group, chosen, strict=True)
+        if len(lengths.get(node.x, ())) == len(node.kernel)
+    ]
+    return bool(planes) and is_right_where(file, pools, planes, seed)
+
+
 def _traced_lengths(group: Sequence[_Node], chosen: Assignment) -> Iterator[tuple[_Node, int, int]]:
     for node, pool in zip(group, chosen, strict=False):
         size = (pool.size or ())[-len(node.kernel) :]
@@ -291,7 +302,7 @@ def _leaves_one_out(
         plane = [lengths.get((node.x, axis)) for axis in range(len(node.kernel))]
         done = [p.size for p in chosen if p.mode == node.mode]
         others = (p for p in pools if p.mode == pool.mode and p.size not in done)
-        if any(_is_same(p.x, pool.x) and _divides(p.size, plane) for p in others):
+        if any(is_same(p.x, pool.x) and _divides(p.size, plane) for p in others):
             return True
     return False
 

@@ -138,6 +138,19 @@ def pools_of(source: TorchSource, inputs: Sequence[ModelInput], seed: int = 0) -
     return SourcePools(source, first, pools or _compared(calls))
 
 
+def pools_here(
+    source: TorchSource, inputs: Sequence[Array], planes: Sequence[tuple[SourcePool, Plane]]
+) -> bool:
+    """Whether these pools of a source pool planes of these sizes when it runs on `inputs`.
+
+    Raises:
+        DoesNotRun: the inputs are not accepted.
+    """
+    calls = dict(enumerate(_calls(source, inputs, keep=False)))
+    found = [(calls.get(pool.number), pool.module, plane) for pool, plane in planes]
+    return all(c and c.module == m and c.plane[-len(p) :] == p for c, m, p in found)
+
+
 def _sizes(inputs: Sequence[ModelInput], examples: Shapes | None) -> list[Shapes]:
     axes = Axes.of(inputs, examples)
     points: list[Mapping[str, int]] = []

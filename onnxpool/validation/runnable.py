@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 
 _NOTHING_COMPUTED = ("detach", "lift_fresh", "alias")
+_SAME = 1e-3
+"""Share of the greatest value up to which two tensors are taken to be the same one."""
+_SAME_HALF = 3e-2
+"""The same in float16, after some layers."""
 
 
 class DoesNotRun(Exception):
@@ -252,6 +256,19 @@ def values_of(file: ModelFile, names: Sequence[str], inputs: Sequence[Array]) ->
     proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     given = {i.name: value for i, value in zip(model_inputs(file.proto), inputs, strict=True)}
     return dict(zip(names, Runner(proto, file.path.parent)(given), strict=True))
+
+
+def is_same(found: Array | None, wanted: Array | None) -> bool:
+    """Whether two tensors have the same values, axes of one element apart."""
+    if found is None or wanted is None or found.size != wanted.size:
+        return False
+    if np.squeeze(found).shape != np.squeeze(wanted).shape:
+        return False
+    difference = np.abs(np.squeeze(found).astype(np.float64) - np.squeeze(wanted))
+    bound = (_SAME_HALF if found.dtype.itemsize == 2 else _SAME) * np.max(
+        np.abs(wanted), initial=0.0
+    )
+    return bool(np.all(difference <= bound))
 
 
 def _check_bodies(name: str, model: onnx.ModelProto) -> None:
