@@ -9,6 +9,9 @@ Of the pools of the source that windows of this length can come from, there are 
                      a pool for which that size divides is a node, too
     the traced size  those that stand for a size at which the graph is right
 
+An exporter makes one node of two calls that compute the same where it is traced; such a node is
+left open as well.
+
 Where what is left agrees, the source has settled it. Where it does not, the node stays as it is,
 and the reason is told. A source of which neither modules nor values are found is not the model's.
 """
@@ -85,8 +88,8 @@ def settle(file: ModelFile, source: Source, seed: int = 0) -> Settled:
     inputs = model_inputs(file.proto)
     pools = pools_of(TorchSource(source, inputs), inputs, seed)
     candidates = _candidates(file, nodes, pools)
-    known: dict[str, Known] = {}
-    notes = []
+    chosen: dict[str, SourcePool] = {}
+    open_: dict[str, str] = {}
     for group in _groups(nodes, candidates):
         assignments = list(_assignments(group, candidates, pools.pools))
         if len(_outcomes(group, assignments)) > 1:
@@ -94,10 +97,13 @@ def settle(file: ModelFile, source: Source, seed: int = 0) -> Settled:
             assignments = right or assignments
         for index, node in enumerate(group):
             found = [assignment[index] for assignment in assignments]
-            if why := _why_open(found, len(node.kernel)):
-                notes.append(f"{source.name} leaves node {node.name!r} open: {why}")
-            else:
-                known[node.name] = _known(found[0], len(node.kernel))
+            open_[node.name] = _why_open(found, len(node.kernel))
+            if found:
+                chosen[node.name] = found[0]
+    for node in nodes:
+        open_[node.name] = open_[node.name] or _merged(file, node, chosen, pools, seed)
+    known = {n.name: _known(chosen[n.name], len(n.kernel)) for n in nodes if not open_[n.name]}
+    notes = [f"{source.name} leaves node {n!r} open: {why}" for n, why in open_.items() if why]
     return Settled(known, tuple(notes))
 
 
@@ -315,6 +321,38 @@ def _divides(size: OutputSize | None, plane: Sequence[int | None]) -> bool:
         isinstance(part, int) and part != KEEP and length is not None and length % part == 0
         for part, length in pairs
     )
+
+
+def _merged(
+    file: ModelFile,
+    node: _Node,
+    chosen: Mapping[str, SourcePool],
+    pools: SourcePools,
+    seed: int,
+) -> str:
+    """Why a node stands for another call, too, which computed the same when it was traced."""
+    k = len(node.kernel)
+    pool = chosen[node.name]
+    taken = {each.number for each in chosen.values()}
+    for other in pools.pools:
+        alike = other.number not in taken and other.size != pool.size and _fits(node, other)
+        if not alike or not is_same(other.x, pool.x):
+            continue
+        size = other.size and other.size[-k:]
+        plane = _traced_plane(size, node.kernel)
+        fixed = bool(pool.size) and all(isinstance(part, int) for part in pool.size or ())
+        if plane is not None and (fixed or not is_right_where(file, pools, [(other, plane)], seed)):
+            continue
+        both = " and ".join(_known(each, k).because for each in (pool, other))
+        return f"torch's exporter made one node of two calls, which differ at other sizes: {both}"
+    return ""
+
+
+def _traced_plane(size: OutputSize | None, kernel: Plane) -> Plane | None:
+    """What was pooled when it was traced, to this size with these windows; None: any plane."""
+    parts = list(zip(size or (), kernel, strict=False))
+    lengths = tuple(s * k for s, k in parts if isinstance(s, int) and s != KEEP)
+    return lengths if parts and len(lengths) == len(parts) else None
 
 
 def _why_open(found: Sequence[SourcePool], k: int) -> str:

@@ -228,6 +228,28 @@ def test_a_reference_is_validated_before_the_result_is_written(run: Run, tmp_pat
     assert out.exists()
 
 
+def test_a_reference_says_what_was_frozen(run: Run, tmp_path: Path) -> None:
+    """As the export of a pool to 6x6 at 12x12 is: nothing in it says 6."""
+    source = tmp_path / "bins.py"
+    source.write_text(
+        "from torch import nn\n\ndef bins():\n    return nn.Sequential(nn.AdaptiveAvgPool2d(6))\n"
+    )
+    frozen, out = tmp_path / "frozen.onnx", tmp_path / "out.onnx"
+    pool = helper.make_node("AveragePool", ["x"], ["y"], kernel_shape=[2, 2], strides=[2, 2])
+    open_ = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 3, f"{name}h", f"{name}w"])
+        for name in "xy"
+    ]
+    graph = helper.make_graph([pool], "bins", open_[:1], open_[1:])
+    imports = [helper.make_opsetid("", 18)]
+    onnx.save(helper.make_model(graph, opset_imports=imports, ir_version=8), frozen)
+    status, text, errors = run("rewrite", frozen, out, "--reference", f"{source}:bins")
+    assert (status, errors) == (0, "")
+    assert "the reference pools it to 6x6" in " ".join(text.split())
+    assert "right" in text
+    assert out.exists()
+
+
 def test_a_wrong_reference_writes_nothing(run: Run, tmp_path: Path) -> None:
     source = f"{MODELS / 'pyramid.py'}:ppm"
     arguments = ("rewrite", PYRAMID, tmp_path / "out.onnx", "--reference", source, "--seed", "1")

@@ -1,6 +1,7 @@
 """Frozen pools that their PyTorch source settles, judged by that source at other sizes."""
 
 import functools
+import warnings
 from collections.abc import Callable
 
 import onnx
@@ -18,7 +19,7 @@ from tests.dynamic_exports import Shape, dynamo, right_at, torchscript
 LENGTHS = ((24, 24), (25, 24), (40, 36), (17, 41), (64, 64), (30, 48), (55, 33))
 
 
-def pooled_here(x: Tensor, size: int | tuple[int, ...]) -> Tensor:
+def pooled_here(x: Tensor, size: int | tuple[int, int]) -> Tensor:
     return F.adaptive_avg_pool2d(x, size)
 
 
@@ -35,13 +36,13 @@ class Shares(nn.Module):
 
 
 class Beside(nn.Module):
-    """Adaptive pools beside ordinary ones with windows of the same lengths."""
+    """Adaptive pools beside ordinary ones of the same tensor."""
 
     def __init__(self) -> None:
         super().__init__()
         self.conv = nn.Conv2d(3, 3, 3, 1, 1)
-        self.down, self.pool = nn.AvgPool2d(4), nn.AdaptiveAvgPool2d(6)
-        self.most, self.parts = nn.MaxPool2d(8), nn.AdaptiveMaxPool2d(3)
+        self.down, self.pool = nn.AvgPool2d(3), nn.AdaptiveAvgPool2d(6)
+        self.most, self.parts = nn.MaxPool2d(4), nn.AdaptiveMaxPool2d(3)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(x)
@@ -163,7 +164,9 @@ def test_windows_of_the_whole_plane_are_known_where_torchscript_froze_them() -> 
 
         def forward(self, x: Tensor) -> Tensor:
             y = self.conv(x).clamp(min=1e-6).pow(3)
-            return F.avg_pool2d(y, (int(y.shape[-2]), int(y.shape[-1]))).pow(1 / 3)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of torch, that a number is frozen
+                return F.avg_pool2d(y, (int(y.shape[-2]), int(y.shape[-1]))).pow(1 / 3)
 
     torch.manual_seed(0)
     module = GeM().eval()
@@ -210,6 +213,25 @@ def test_a_pool_that_does_not_fit_is_left_with_the_reason() -> None:
     result = onnxpool.rewrite(model, reference=Nine())
     (note,) = result.report.notes
     assert note.startswith("Nine leaves node 'node_avg_pool2d' open: none of its pools fits")
+    assert result.model.graph.node == model.graph.node
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_one_node_of_two_calls_is_left_with_the_reason(order: int) -> None:
+    """Traced at 24, windows of 4 are those of a pool to 6x6, and torch's exporter merges both."""
+
+    class Both(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            windows = F.avg_pool2d(x, 4) if order > 0 else None
+            bins = F.adaptive_avg_pool2d(x, 6)
+            windows = F.avg_pool2d(x, 4) if windows is None else windows
+            return torch.cat([windows.flatten(1), bins.flatten(1)], 1)
+
+    module = Both()
+    model = dynamo(module, (2, 3, 24, 24), (0, 2, 3))
+    assert [node.op_type for node in model.graph.node].count("AveragePool") == 1
+    result = onnxpool.rewrite(model, reference=module)
+    assert any("one node of two calls" in note for note in result.report.notes)
     assert result.model.graph.node == model.graph.node
 
 
