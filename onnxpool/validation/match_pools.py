@@ -100,9 +100,12 @@ def settle(file: ModelFile, source: Source, seed: int = 0) -> Settled:
             open_[node.name] = _why_open(found, len(node.kernel))
             if found:
                 chosen[node.name] = found[0]
-    for node in nodes:
-        open_[node.name] = open_[node.name] or _merged(file, node, chosen, pools, seed)
     known = {n.name: _known(chosen[n.name], len(n.kernel)) for n in nodes if not open_[n.name]}
+    for node in (n for n in nodes if n.name in known):
+        if why := _merged(file, node, chosen, pools, seed):
+            open_[node.name] = why
+            # Its metadata is that of one of the calls, and would settle it for that one.
+            known[node.name] = Known(None, why)
     notes = [f"{source.name} leaves node {n!r} open: {why}" for n, why in open_.items() if why]
     return Settled(known, tuple(notes))
 
