@@ -72,6 +72,8 @@ _STEEP = frozenset(
 )
 _NORMS = frozenset(("GlobalLpPool", "LpPool"))
 _SATURATING = frozenset(("Clip", "GlobalMaxPool", "MaxPool"))
+_SIZES = {"Expand": 1, "Reshape": 1, "Resize": 3}
+"""Which input says the shape of the output."""
 
 
 class NodeProbe:
@@ -87,6 +89,9 @@ class NodeProbe:
         self._given = list(read.values())
         self._outputs = [t.name for t in node.outputs if t.name]
         self._title = f"{node.op} node {node.name or self._outputs[0]!r}"
+        place = _SIZES.get(node.op, len(node.inputs))
+        sized_by = node.inputs[place].name if place < len(node.inputs) else ""
+        self._declared = {sized_by: node.outputs[0].shape or ()} if sized_by else {}
         self._before: Piece | None = None
         known = all(t.dtype is not None for t in (*self._given, *node.outputs) if t.name)
         if known and all(t.shape is not None for t in self._given):
@@ -235,7 +240,7 @@ class NodeProbe:
         loses_nan = any(piece.loses_nan for piece in pieces)
         for index, sizes in enumerate(self._sizes(numbers)):
             rng = np.random.default_rng(78 + index)
-            yield _ORDINARY, [_ordinary(t, sizes, rng) for t in self._given]
+            yield _ORDINARY, [self._ordinary(t, sizes, rng) for t in self._given]
             first = next((i for i, t in enumerate(self._given) if is_float(t.dtype)), None)
             if index or first is None:
                 continue
@@ -250,9 +255,23 @@ class NodeProbe:
                 finite = np.isfinite(values).all()
                 if not finite and (spreads or (loses_nan and np.isnan(values).any())):
                     continue
-                inputs = [_ordinary(t, sizes, rng) for t in self._given]
+                inputs = [self._ordinary(t, sizes, rng) for t in self._given]
                 inputs[first] = plane.values
                 yield plane.label, inputs
+
+    def _ordinary(
+        self, tensor: gs.Tensor, sizes: dict[Any, int], rng: np.random.Generator
+    ) -> Array:
+        """Random values; of a tensor that says a shape, what the graph declares of that shape."""
+        shape, dtype = _shape(tensor, sizes), numpy_type(tensor.dtype)
+        if is_float(tensor.dtype):
+            return np.asarray(rng.uniform(-1, 1, shape)).astype(dtype)
+        values = np.asarray(rng.integers(1, 9, shape)).astype(dtype)
+        declared = self._declared.get(tensor.name, ())
+        if values.shape == (len(declared),):
+            for axis, dim in enumerate(declared):
+                values[axis] = dim if isinstance(dim, int) else sizes.get(dim, values[axis])
+        return values
 
     def _sizes(self, numbers: Sequence[int]) -> Iterator[dict[Any, int]]:
         """Numbers for the sizes that are open: of batch and channels, of the plane."""
@@ -282,13 +301,6 @@ def _shape(tensor: gs.Tensor, sizes: dict[Any, int]) -> tuple[int, ...]:
         dim if isinstance(dim, int) else sizes[_symbol(tensor, axis)]
         for axis, dim in enumerate(tensor.shape)
     )
-
-
-def _ordinary(tensor: gs.Tensor, sizes: dict[Any, int], rng: np.random.Generator) -> Array:
-    shape, dtype = _shape(tensor, sizes), numpy_type(tensor.dtype)
-    if is_float(tensor.dtype):
-        return np.asarray(rng.uniform(-1, 1, shape)).astype(dtype)
-    return np.asarray(rng.integers(1, 9, shape)).astype(dtype)
 
 
 def _nearby(x: Array, relative: float, rng: np.random.Generator) -> Array:

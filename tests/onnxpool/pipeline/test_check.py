@@ -21,6 +21,7 @@ from onnxpool.pipeline.node_check import NodeProbe
 from onnxpool.rewrites import lower
 from onnxpool.rewrites.graph.builder import Builder
 from onnxpool.rewrites.graph.replace import replace
+from onnxpool.rewrites.legalize.computed_resize import COMPUTED_RESIZE
 from onnxpool.rewrites.lift import adaptive_average_pool, adaptive_max_pool, gem_pool
 from onnxpool.rewrites.lift.needed_repair import Repair
 from tests.onnxpool.pipeline.beliefs import (
@@ -220,6 +221,23 @@ def test_a_node_that_is_not_the_same_is_not_written(name: str) -> None:
     replace(graph, node, 17, lambda b, n: [change(b, *again(b, n))])
     with pytest.raises(CheckError, match="which no rounding explains"):
         probe.compare(graph, 17)
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_a_vector_of_sizes_says_what_the_graph_declares(channels: int) -> None:
+    """Resize runs with other numbers of channels too, but of Y they are known."""
+    x = helper.make_tensor_value_info("X", TensorProto.FLOAT, [1, channels, 2, 3])
+    sizes = helper.make_tensor_value_info("sizes", TensorProto.INT64, [4])
+    y = helper.make_tensor_value_info("Y", TensorProto.FLOAT, [1, channels, "H", "W"])
+    node = helper.make_node("Resize", ["X", "", "", "sizes"], ["Y"], mode="linear")
+    opsets = [helper.make_opsetid("", 18)]
+    model = helper.make_model(helper.make_graph([node], "", [x, sizes], [y]), opset_imports=opsets)
+    graph = gs.import_onnx(model)
+    probe = NodeProbe(graph.nodes[0], graph.inputs, 18)
+    replace(graph, graph.nodes[0], 18, COMPUTED_RESIZE.emit)
+    error = probe.compare(graph, 18)
+    assert error is not None
+    assert error < 1e-5
 
 
 def again(b: Builder, node: gs.Node) -> list[gs.Tensor]:
