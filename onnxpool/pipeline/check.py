@@ -43,7 +43,7 @@ from onnxpool.inputs.values import draw, model_inputs
 from onnxpool.model.file import ModelFile
 from onnxpool.ops import GeMPool, PyramidPool
 from onnxpool.ops.adaptive_pool import AdaptivePool
-from onnxpool.ops.op import Array
+from onnxpool.ops.op import Array, Dim
 from onnxpool.pipeline import rounding
 from onnxpool.pipeline.piece import Bodies, Piece, is_dialect
 from onnxpool.pipeline.rounding import Range
@@ -147,9 +147,10 @@ class Probe:
         """
         tensors = {t.name: t for node in graph.nodes for t in (*node.inputs, *node.outputs)}
         given = [tensors.get(tensor.name, tensor) for tensor in self._given()]
-        if self._source is None:
-            # What was repaired in front of it may have fixed the size of X.
-            self._shape = shape_of(given[0]) or self._shape
+        # What was repaired in front of it may have fixed the size of X.
+        now = shape_of(given[0]) or self._shape
+        pairs = zip(self._shape, now, strict=True)
+        self._shape = tuple(new if isinstance(new, int) else old for old, new in pairs)
         # An output that nobody reads is gone.
         names = [region.y.name for region in self._construct.found if region.y.name in tensors]
         outputs = [tensors[name] for name in names]
@@ -290,7 +291,7 @@ class Probe:
         for lead in critical_sizes.planes(self._shape[:-k], (), numbers, _MOST_LEADS)[1:]:
             for trial in self._at(smallest, around, rng, lead=lead, thorough=False):
                 yield trial, repair is None
-        right = repair.right if repair else ()
+        right = [p for p in repair.right if _fits_in(p, self._shape[-k:])] if repair else []
         for plane in right[:: math.ceil(len(right) / _MOST_RIGHT_SIZES) or 1]:
             for trial in self._at(plane, around, rng, thorough=False):
                 yield trial, True
@@ -402,6 +403,12 @@ class Probe:
             part = slice(first, first + slots)
             x = values[part].reshape(*lead, *values.shape[1:])
             yield Trial((x, *rest), labels[part], [range_.of(part) for range_ in used])
+
+
+def _fits_in(plane: Sequence[int], shape: Sequence[Dim]) -> bool:
+    """Whether a tensor of this shape may have these sizes."""
+    pairs = zip(plane, shape, strict=True)
+    return all(length == dim or not isinstance(dim, int) for length, dim in pairs)
 
 
 def _fits(found: Array, range_: Range, piece: Piece) -> Array:
