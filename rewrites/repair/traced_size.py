@@ -152,14 +152,15 @@ class TracedSizes:
         critical = self._critical() if axes else []
         if not critical:
             return [], False
+        limits = [_MOST] * len(options)
         if math.prod(map(len, options)) > _MOST_PLANES:
+            limits = [next(iter(values[_MOST_PER_AXIS:]), _MOST) for values in options]
             options = [values[:_MOST_PER_AXIS] for values in options]
         tried = [dict(zip(axes, chosen, strict=True)) for chosen in itertools.product(*options)]
         for node in critical:
             tried = [sizes for sizes in tried if self._runs([node], sizes)]
         if len(tried) <= _MOST_WHOLE:
             tried = [sizes for sizes in tried if self._runs(self._graph.nodes, sizes)]
-        limits = [min(_MOST, values[-1]) if values else 0 for values in options]
         near = [all(2 * n <= m for n, m in zip(s.values(), limits, strict=True)) for s in tried]
         shapes = [self._trials.shape(x, self._with_others(sizes)) for sizes in tried]
         planes = [shape[-len(kernel) :] for shape in shapes if shape is not None]

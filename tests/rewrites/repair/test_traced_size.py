@@ -86,3 +86,27 @@ def test_windows_of_one_element_beside_longer_ones_suggest_a_kept_axis() -> None
     (finding,) = onnxpool.inspect(model).findings
     assert finding.level == "error"
     assert "to which size it pools: Nonex1 (traced at ?x20); say it" in finding.detail
+
+
+class Patches(nn.Module):
+    """A pyramid over a map of 2x2: the windows to 3x3 and 6x6 were right at 1x1 and 3x3, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(3, 4, 32, 32)
+        self.levels = nn.ModuleList(nn.AdaptiveAvgPool2d(bins) for bins in (2, 3, 6))
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.embed(image)
+        pooled = [level(x) for level in self.levels]
+        return torch.cat([nn.functional.interpolate(y, x.shape[2:]) for y in pooled], 1)
+
+
+def test_large_sizes_are_not_left_out_where_few_fit() -> None:
+    torch.manual_seed(0)
+    module = Patches().eval()
+    model = dynamo(module, (2, 3, 64, 64), IMAGE)
+    traced = [(3, 3, 64, 64)]
+    assert right_at(onnxpool.rewrite(model).model, module, traced) == traced
+    details = [finding.detail for finding in onnxpool.inspect(model).findings]
+    assert any("to which size it pools: 1x1 (traced at 1x1)" in detail for detail in details)
