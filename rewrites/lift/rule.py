@@ -97,9 +97,7 @@ class Meanings:
         return rule.title, content, lengths, size, types, pool
 
 
-def judge(
-    rule: Rule, region: Region, meanings: Meanings
-) -> Construct | Declined | None:
+def judge(rule: Rule, region: Region, meanings: Meanings) -> Construct | Declined | None:
     """The verdict of a rule on a region that reads nothing but X and constants."""
     if not rule.applies(region):
         return None
