@@ -129,12 +129,12 @@ class Probe:
         if construct.repair is not None and not construct.repair.right:
             return
         with contextlib.suppress(RunError):
-            half = self._dtype.itemsize == 2
-            source = Piece(given, outputs, opset, bodies, promote=half)
+            half, lead = self._dtype.itemsize == 2, len(self._lead)
+            source = Piece(given, outputs, opset, bodies, promote=half, open_axes=lead)
             if source.follows_from(self._shape):
                 self._source = source
                 if half and construct.repair is None:
-                    self._as_it_runs = Piece(given, outputs, opset, bodies)
+                    self._as_it_runs = Piece(given, outputs, opset, bodies, open_axes=lead)
 
     def compare(self, graph: gs.Graph, opset: int, bodies: Bodies = ()) -> Errors:
         """Run the region as it was, and as it is in `graph` now.
@@ -157,11 +157,12 @@ class Probe:
             return Errors(None, 0.0)
         title = f"the rewritten region of tensor {outputs[0].name!r}"
         pieces: dict[str, Piece] = {}
+        lead = len(self._lead)
         try:
-            pieces[title] = Piece(given, outputs, opset, bodies)
+            pieces[title] = Piece(given, outputs, opset, bodies, open_axes=lead)
             if is_dialect(pieces[title]) and not kernels_missing():
                 title += " with the custom-op library"
-                pieces[title] = Piece(given, outputs, opset, bodies, kernels=True)
+                pieces[title] = Piece(given, outputs, opset, bodies, kernels=True, open_axes=lead)
         except RunError as error:
             raise CheckError(f"{title} does not run: {error}; nothing was written") from error
         found = [region.y.name for region in self._construct.found]
