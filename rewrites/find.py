@@ -24,6 +24,7 @@ import onnx_graphsurgeon as gs
 
 from onnxpool.ops import AdaptiveAveragePool
 from onnxpool.rewrites.graph.constants import is_constant
+from onnxpool.rewrites.graph.contents import Contents
 from onnxpool.rewrites.graph.tensors import is_float, is_integer, shape_of
 from onnxpool.rewrites.graph.unread import output_names
 from onnxpool.rewrites.lift import (
@@ -39,7 +40,7 @@ from onnxpool.rewrites.lift import (
     unknown_size,
 )
 from onnxpool.rewrites.lift.construct import Construct, Declined
-from onnxpool.rewrites.lift.rule import judge
+from onnxpool.rewrites.lift.rule import Meanings, judge
 from onnxpool.rewrites.region.computation import Constants
 from onnxpool.rewrites.region.region import Region, RegionFinder
 from onnxpool.rewrites.region.roles import Role
@@ -84,10 +85,12 @@ class _Search:
 
     def __post_init__(self) -> None:
         self.outputs = output_names(self.graph)
+        contents = Contents()
         self.constants = Constants(self.opset)
+        self.meanings = Meanings(self.constants, contents)
         self.named = {id(n): self._judge_named(n) for n in self.graph.nodes if _is_named(n)}
         self.finder = RegionFinder(self.graph, pools=dict(self._named_averages()))
-        self.trials = Trials(self.graph, self.opset, self.finder.constants)
+        self.trials = Trials(self.graph, self.opset, self.finder.constants, contents)
         known = self.finder.constants | self.trials.sizes
         self.sized_finder = RegionFinder(self.graph, known) if self.trials.sizes else None
         self.lifted: set[int] = set()
@@ -174,7 +177,7 @@ class _Search:
         if single_node.applies(region):
             return single_node.judge(region)
         for rule in RULES:
-            if verdict := judge(rule, region, self.constants):
+            if verdict := judge(rule, region, self.meanings):
                 return verdict
         return unknown_size.judge(region)
 

@@ -35,6 +35,8 @@ _MOST_TERMS = 1000
 _MOST_PARTS = 64
 _MOST_CONSTANTS = 8
 _NEAR = 2.0**-6
+_AT_ONCE = 1 << 16
+"""Elements that are drawn in float64 at a time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,8 +82,12 @@ class Draw:
 
     def ordinary(self, count: int = 1) -> Array:
         """`count` planes of ordinary values, ``(count, D1, …, Dk)``."""
-        values = self.rng.uniform(self.least, 1.0, (count, *self.shape))
-        return np.asarray(values.astype(self.dtype))
+        drawn = np.empty((count, *self.shape), self.dtype)
+        at_once = max(1, _AT_ONCE // max(1, math.prod(self.shape)))
+        for first in range(0, count, at_once):
+            part = drawn[first : first + at_once]
+            part[...] = self.rng.uniform(self.least, 1.0, part.shape)
+        return drawn
 
     def signs(self, *, mixed: bool | None = None) -> Array:
         mixed = not self.positive if mixed is None else mixed

@@ -29,7 +29,7 @@ import dataclasses
 import itertools
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -43,8 +43,9 @@ from onnxpool.inputs.values import draw, model_inputs
 from onnxpool.model.file import ModelFile
 from onnxpool.ops import GeMPool, PyramidPool
 from onnxpool.ops.adaptive_pool import AdaptivePool
-from onnxpool.ops.op import Array, Dim
+from onnxpool.ops.op import Array, Dim, Shape
 from onnxpool.pipeline import rounding
+from onnxpool.pipeline.leading_sizes import cropped, whole, with_room
 from onnxpool.pipeline.piece import Bodies, Piece, is_dialect
 from onnxpool.pipeline.rounding import Range
 from onnxpool.rewrites.graph.cut import needs_constants_alone, producers
@@ -60,8 +61,6 @@ _MOST_PLANES = 1 << 11
 _MOST_SIZES = 48
 _MOST_RIGHT_SIZES = 4
 _MOST_LEADS = 6
-_CHANNELS = 3
-"""Where their number is open."""
 _ORDINARY = "ordinary values"
 
 
@@ -126,15 +125,16 @@ class Probe:
         self._magnitudes = set(constants.floats(nodes))
         self._source: Piece | None = None
         self._as_it_runs: Piece | None = None
+        self._is_cropped = False
         if construct.repair is not None and not construct.repair.right:
             return
         with contextlib.suppress(RunError):
-            half = self._dtype.itemsize == 2
-            source = Piece(given, outputs, opset, bodies, promote=half)
+            half, lead = self._dtype.itemsize == 2, len(self._lead)
+            source = Piece(given, outputs, opset, bodies, promote=half, open_axes=lead)
             if source.follows_from(self._shape):
                 self._source = source
                 if half and construct.repair is None:
-                    self._as_it_runs = Piece(given, outputs, opset, bodies)
+                    self._as_it_runs = Piece(given, outputs, opset, bodies, open_axes=lead)
 
     def compare(self, graph: gs.Graph, opset: int, bodies: Bodies = ()) -> Errors:
         """Run the region as it was, and as it is in `graph` now.
@@ -158,11 +158,12 @@ class Probe:
             return Errors(None, 0.0)
         title = f"the rewritten region of tensor {outputs[0].name!r}"
         pieces: dict[str, Piece] = {}
+        lead = len(self._lead)
         try:
-            pieces[title] = Piece(given, outputs, opset, bodies)
+            pieces[title] = Piece(given, outputs, opset, bodies, open_axes=lead)
             if is_dialect(pieces[title]) and not kernels_missing():
                 title += " with the custom-op library"
-                pieces[title] = Piece(given, outputs, opset, bodies, kernels=True)
+                pieces[title] = Piece(given, outputs, opset, bodies, kernels=True, open_axes=lead)
         except RunError as error:
             raise CheckError(f"{title} does not run: {error}; nothing was written") from error
         found = [region.y.name for region in self._construct.found]
@@ -175,9 +176,12 @@ class Probe:
             kept: which of the outputs the pieces compute.
         """
         nodes = [node for piece in pieces.values() for node in piece.nodes]
+        numbers = sorted(self._whole_numbers.union(constants.integers(nodes)))
+        around = sorted(self._magnitudes.union(constants.floats(nodes)))
+        self._is_cropped = self._runs_cropped(pieces.values(), kept, numbers)
         before: list[Deviation] = []
         after: list[Deviation] = []
-        for trial, judged in self._trials(constants.integers(nodes), constants.floats(nodes)):
+        for trial, judged in self._trials(numbers, around):
             source = self._run_source(trial) if judged else None
             before += self._errors_before(trial, source)
             for title, piece in pieces.items():
@@ -194,6 +198,40 @@ class Probe:
                 self._judge(title, piece, trial, by_output, source)
                 after += _deviations(trial, by_output)
         return Errors(_greatest_share(before), _greatest_share(after) or 0.0)
+
+    def _runs_cropped(
+        self, pieces: Iterable[Piece], kept: Sequence[int], numbers: Sequence[int]
+    ) -> bool:
+        """Whether the region runs on a part of the batch and channels, as it was and as it is."""
+        plane = [*self._right_planes, *self._planes(numbers)][0]
+        rng = np.random.default_rng(34)
+        exponents = self._draw_parameters(rng, plane) if isinstance(self._op, GeMPool) else ()
+        if cropped(self._lead) == self._lead or any(p.size > 1 for p in exponents):
+            return False
+        lead = with_room(cropped(self._lead), self._symbols(plane), 1, crop=False)
+        trial = next(self._at(plane, (), rng, lead=lead, thorough=False), None)
+        if trial is None:
+            return False
+        sources = [(self._source, range(len(trial.ranges)))] if self._source else []
+        try:
+            outputs = [
+                (output, trial.ranges[index])
+                for piece, indices in [*((piece, kept) for piece in pieces), *sources]
+                for index, output in zip(indices, piece(trial.inputs), strict=True)
+            ]
+        except RunError:
+            return False
+        return all(
+            output.shape[: len(lead)] == lead and output.size == range_.wanted.size
+            for output, range_ in outputs
+        )
+
+    @property
+    def _right_planes(self) -> list[tuple[int, ...]]:
+        """The sizes at which the region was right before its repair, as far as X has them now."""
+        repair, k = self._construct.repair, len(self._sizes[0])
+        right = repair.right if repair else ()
+        return [plane for plane in right if _fits_in(plane, self._shape[-k:])]
 
     def _given(self) -> list[gs.Tensor]:
         """X, and the parameters that the graph computes: what the region is run on."""
@@ -274,27 +312,49 @@ class Probe:
             source = self._as_it_runs(trial.inputs)
         return _deviations(trial, dict(enumerate(source)))
 
+    def _planes(self, numbers: Sequence[int]) -> list[tuple[int, ...]]:
+        plane = self._shape[len(self._lead) :]
+        return critical_sizes.planes(plane, self._sizes, numbers, _MOST_SIZES)
+
     def _trials(
-        self, whole_numbers: Sequence[int], magnitudes: Sequence[float]
+        self, numbers: Sequence[int], around: Sequence[float]
     ) -> Iterator[tuple[Trial, bool]]:
-        """Each with whether the region as it was has to be right there."""
-        numbers = sorted(self._whole_numbers.union(whole_numbers))
-        around = sorted(self._magnitudes.union(magnitudes))
+        """Each with whether the region as it was has to be right there.
+
+        Args:
+            numbers: the whole numbers of the graph, before and after.
+            around: as `_at` takes it.
+        """
         repair = self._construct.repair
-        k = len(self._sizes[0])
         rng = np.random.default_rng(34)
-        planes = critical_sizes.planes(self._shape[-k:], self._sizes, numbers, _MOST_SIZES)
+        planes = self._planes(numbers)
         for index, plane in enumerate(planes):
             for trial in self._at(plane, around, rng, thorough=not index):
                 yield trial, repair is None
         smallest = min(planes, key=math.prod)
-        for lead in critical_sizes.planes(self._shape[:-k], (), numbers, _MOST_LEADS)[1:]:
+        least = cropped(self._lead) if self._is_cropped else self._lead
+        for lead in critical_sizes.planes(least, (), numbers, _MOST_LEADS)[1:]:
             for trial in self._at(smallest, around, rng, lead=lead, thorough=False):
                 yield trial, repair is None
-        right = [p for p in repair.right if _fits_in(p, self._shape[-k:])] if repair else []
+        right = self._right_planes
+        if self._is_cropped:
+            plane = right[0] if right else planes[0]
+            lead = whole(self._lead, self._symbols(plane), plane)
+            for trial in self._at(plane, around, rng, lead=lead, thorough=False):
+                yield trial, repair is None or bool(right)
         for plane in right[:: math.ceil(len(right) / _MOST_RIGHT_SIZES) or 1]:
             for trial in self._at(plane, around, rng, thorough=False):
                 yield trial, True
+
+    @property
+    def _lead(self) -> Shape:
+        """The sizes in front of the plane."""
+        return self._shape[: -len(self._sizes[0])]
+
+    def _symbols(self, plane: Sequence[int]) -> dict[Dim, int]:
+        """What the symbols of the plane are."""
+        axes = zip(self._shape[-len(plane) :], plane, strict=True)
+        return {dim: length for dim, length in axes if isinstance(dim, str)}
 
     @property
     def _sizes(self) -> Sequence[tuple[int, ...]]:
@@ -335,7 +395,8 @@ class Probe:
             most = min(_MOST_PLANES, 1 + _MOST_ELEMENTS // max(1, math.prod(plane)))
             every = adversarial.planes(source, around, is_max=rounding.is_max(self._op))
             chosen = list(itertools.islice(every, most))
-        lead = lead or self._lead(plane, len(chosen) + 1)
+        symbols = self._symbols(plane)
+        lead = lead or with_room(self._lead, symbols, len(chosen) + 1, crop=self._is_cropped)
         slots = math.prod(lead)
         if gem and max(p.size for p in parameters) > 1:
             # Of an exponent per channel each has to show.
@@ -349,16 +410,6 @@ class Probe:
             for slot, plane_ in zip(rng.permutation(total), part, strict=False):
                 values[slot], labels[slot] = plane_.values, plane_.label
             yield from self._runs(lead, values, labels, parameters)
-
-    def _lead(self, plane: tuple[int, ...], count: int) -> tuple[int, ...]:
-        """The sizes in front of a plane, with room for `count` planes where one is open."""
-        k = len(plane)
-        symbols = dict(zip(self._shape[-k:], plane, strict=True))
-        found: list[int] = []
-        for axis, dim in reversed(list(enumerate(self._shape[:-k]))):
-            room = _CHANNELS if axis else math.ceil(count / (math.prod(found) or 1))
-            found.append(dim if isinstance(dim, int) else symbols.get(dim or "", room))
-        return tuple(reversed(found))
 
     def _draw_parameters(self, rng: np.random.Generator, plane: tuple[int, ...]) -> list[Array]:
         """The parameters: as the graph has them, or drawn where it computes them."""

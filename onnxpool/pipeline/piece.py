@@ -38,10 +38,12 @@ class Piece:
         *,
         kernels: bool = False,
         promote: bool = False,
+        open_axes: int = 0,
     ) -> None:
         """Cut it out.
 
         Args:
+            open_axes: how many of the first axes of `given[0]` take any size.
             promote: compute halves in float32, as is done where kernels for halves are missing.
 
         Raises:
@@ -58,7 +60,7 @@ class Piece:
         # Python has no way to feed ONNX Runtime a bfloat16.
         bfloat16 = any(onnx_type(t.dtype) == onnx.TensorProto.BFLOAT16 for t in given)
         self._promote = promote or bfloat16
-        inputs = (*given, *self.sized)
+        inputs = (_opened(given[0], open_axes), *given[1:], *self.sized)
         model = cut(inputs, outputs, opset, bodies=bodies, promote=self._promote)
         try:
             self._runner = Runner(model, kernels=kernels)
@@ -110,6 +112,12 @@ class Piece:
         dtype = numpy_type(tensor.dtype)
         half = is_float(tensor.dtype) and dtype.itemsize == 2
         return np.dtype(np.float32) if half and self._promote else dtype
+
+
+def _opened(x: gs.Tensor, axes: int) -> gs.Tensor:
+    if x.shape is None or not axes:
+        return x
+    return gs.Variable(x.name, x.dtype, [None] * axes + list(x.shape[axes:]))
 
 
 def _sized_alike(given: Sequence[gs.Tensor], outputs: Sequence[gs.Tensor]) -> list[gs.Tensor]:

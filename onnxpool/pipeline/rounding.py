@@ -42,6 +42,8 @@ from onnxpool.ops.adaptive_pool import AdaptivePool
 from onnxpool.ops.op import KEEP, Array
 from onnxpool.ops.windows import Window, windows
 
+_AT_ONCE = 1 << 19
+"""Elements of X; in float64, and in the sums of its windows, they take many times their memory."""
 _ROUNDINGS = 8
 _OF_X = 4
 _OF_POWERS = 32
@@ -73,6 +75,14 @@ class Range:
         """The range of some of the slots, the first axis."""
         fields = (getattr(self, field.name) for field in dataclasses.fields(self))
         return Range(*(field[slots] for field in fields))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Range]) -> Range:
+        """The range of the slots of all parts."""
+        if len(parts) == 1:
+            return parts[0]
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
     def holds(self, found: Array) -> Array:
         """Whether each element lies in its interval."""
@@ -127,6 +137,20 @@ def ranges(
         strange: the slots that hold anything; in the others no value is above 1.
         cumulative: whether sums may run over the whole plane.
     """
+    count = max(1, _AT_ONCE // max(1, math.prod(x.shape[1:])))
+    parts = []
+    for first in range(0, len(x), count):
+        part = slice(first, first + count)
+        per_slot = isinstance(op, GeMPool) and parameters[0].size > 1
+        own = [p.reshape(-1)[part] if per_slot else p for p in parameters]
+        inside = [slot - first for slot in strange if first <= slot < first + count]
+        parts.append(_ranges(op, x[part], own, inside, cumulative))
+    return [Range.joined(outputs) for outputs in zip(*parts, strict=True)]
+
+
+def _ranges(
+    op: Op, x: Array, parameters: Sequence[Array], strange: Sequence[int], cumulative: bool
+) -> list[Range]:
     wanted = op.reference(_double(x), *map(_double, parameters))
     return [
         _range(op, x, parameters, y, size, strange, cumulative)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 
 import onnx
 import onnx_graphsurgeon as gs
@@ -59,11 +59,22 @@ def cut(
     )
 
 
-def producers(outputs: Sequence[gs.Tensor], given: set[str]) -> list[gs.Node]:
-    """Every node that `outputs` need, down to what is `given`, each behind what it reads."""
+def producers(outputs: Sequence[gs.Tensor], given: Container[str]) -> list[gs.Node]:
+    """Every node that `outputs` need, down to what is `given`, each behind what it reads.
+
+    Args:
+        given: names of tensors.
+    """
+    return producers_until(outputs, lambda tensor: tensor.name in given)
+
+
+def producers_until(
+    outputs: Sequence[gs.Tensor], is_given: Callable[[gs.Tensor], bool]
+) -> list[gs.Node]:
+    """As `producers`; what is given is decided tensor by tensor."""
     ordered: list[gs.Node] = []
     seen: set[int] = set()
-    stack = [(producer, False) for tensor in outputs for producer in tensor.inputs]
+    stack = [(node, False) for tensor in outputs if not is_given(tensor) for node in tensor.inputs]
     while stack:
         node, is_read = stack.pop()
         if is_read:
@@ -71,18 +82,25 @@ def producers(outputs: Sequence[gs.Tensor], given: set[str]) -> list[gs.Node]:
         elif id(node) not in seen:
             seen.add(id(node))
             stack.append((node, True))
-            needed = (tensor for tensor in node.inputs if tensor.name not in given)
+            needed = (tensor for tensor in node.inputs if not is_given(tensor))
             stack.extend((producer, False) for tensor in needed for producer in tensor.inputs)
     return ordered
 
 
 def needs_constants_alone(tensor: gs.Tensor) -> bool:
     """Whether `tensor` can be computed without any input of the graph."""
-    nodes = producers((tensor,), set())
-    read = (tensor, *(t for node in nodes for t in node.inputs))
-    return all(map(runs_as_constant, nodes)) and all(
-        isinstance(t, gs.Constant) or t.inputs or not t.name for t in read
-    )
+    seen: set[int] = set()
+    tensors = [tensor]
+    while tensors:
+        read = tensors.pop()
+        if isinstance(read, gs.Constant) or not read.name:
+            continue
+        if not read.inputs or not all(map(runs_as_constant, read.inputs)):
+            return False
+        fresh = [node for node in read.inputs if id(node) not in seen]
+        seen.update(map(id, fresh))
+        tensors += [t for node in fresh for t in node.inputs]
+    return True
 
 
 def loaded(node: gs.Node) -> gs.Node:

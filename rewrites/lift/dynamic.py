@@ -16,8 +16,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from onnxpool.ops.op import is_confirmed
 from onnxpool.rewrites.graph.run import RunError
-from onnxpool.rewrites.graph.tensors import is_integer
+from onnxpool.rewrites.graph.tensors import is_integer, shape_of
 from onnxpool.rewrites.lift.construct import Construct, Declined
 from onnxpool.rewrites.lift.needed_repair import Repair
 from onnxpool.rewrites.lift.rule import Meaning, Rule
@@ -60,7 +61,7 @@ def judge(
     if not region.roles & (Role.SUM | Role.MAX) or is_integer(region.y.dtype):
         return None
     rule = next((rule for rule in rules if rule.applies(region)), None)
-    if rule is None or not size_operands(region, trials):
+    if rule is None or not size_operands(region, trials) or _shapes_rule_out(region):
         return None
     try:
         sweep = Sweep(region, trials, constants)
@@ -73,6 +74,18 @@ def judge(
         return Declined(region, f"windows computed in the graph; it is not {rule.title}: {reason}")
     except RunError:
         return None
+
+
+def _shapes_rule_out(region: Region) -> bool:
+    """Whether the shapes that the file declares are those of no X and Y, at no size.
+
+    Y has the axes of X, or its batch and channels; and some length that X has not.
+    """
+    x, y = shape_of(region.x), shape_of(region.y)
+    if x is None or y is None or _is_frozen_by_an_exporter(region):
+        return False
+    known = all(isinstance(dim, int) or is_confirmed(dim) for dim in x)
+    return len(y) not in (1, 2, len(x)) or (known and x == y)
 
 
 def _has_no_size(region: Region, trials: Trials, sweep: Sweep) -> bool:

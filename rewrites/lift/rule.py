@@ -7,13 +7,14 @@ whose windows the graph computes of shapes is `dynamic`'s.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 
 import numpy as np
 
 from onnxpool.ops.op import KEEP, Array, Op, Shape
+from onnxpool.rewrites.graph.contents import Contents
 from onnxpool.rewrites.graph.run import RunError
-from onnxpool.rewrites.graph.tensors import is_integer, shape_of
+from onnxpool.rewrites.graph.tensors import is_integer, onnx_type, shape_of
 from onnxpool.rewrites.lift.construct import Construct, Declined
 from onnxpool.rewrites.region.computation import Constants, Dims, NeedsSize, compute
 from onnxpool.rewrites.region.lengths import integers_of, lengths, squares_and_strips
@@ -60,7 +61,43 @@ class Rule:
     construct: Callable[[Region, Meaning, Constants], Construct]
 
 
-def judge(rule: Rule, region: Region, constants: Constants) -> Construct | Declined | None:
+class Meanings:
+    """What regions are, each that is like no other one followed once."""
+
+    def __init__(self, constants: Constants, contents: Contents) -> None:
+        self.constants = constants
+        self._contents = contents
+        self._known: dict[Hashable, Meaning | str] = {}
+
+    def of(self, rule: Rule, region: Region, shape: Shape, size: Size) -> Meaning | str:
+        """What a region is at every size; or why it is not what a rule knows.
+
+        Raises:
+            RunError: ONNX Runtime does not run what it reads.
+        """
+        key = self._key(rule, region, shape, size)
+        if key in self._known:
+            return self._known[key]
+        try:
+            found = _meaning(rule, region, shape, size, self.constants)
+        except NotUnderstood as reason:
+            found = str(reason)
+        if key is not None:
+            self._known[key] = found
+        return found
+
+    def _key(self, rule: Rule, region: Region, shape: Shape, size: Size) -> Hashable | None:
+        """All that `_meaning` reads of its arguments, but for names."""
+        content = self._contents.key(region.nodes, [region.x], [region.y])
+        if content is None:
+            return None
+        lengths = tuple(dim if isinstance(dim, int) else None for dim in shape)
+        types = onnx_type(region.x.dtype), onnx_type(region.y.dtype)
+        pool = region.pool and (region.nodes.index(region.pool.node), region.pool.op)
+        return rule.title, content, lengths, size, types, pool
+
+
+def judge(rule: Rule, region: Region, meanings: Meanings) -> Construct | Declined | None:
     """The verdict of a rule on a region that reads nothing but X and constants."""
     if not rule.applies(region):
         return None
@@ -68,14 +105,12 @@ def judge(rule: Rule, region: Region, constants: Constants) -> Construct | Decli
     if shape is None or size is None:
         return None
     try:
-        found = _meaning(rule, region, shape, size, constants)
-    except NotUnderstood as reason:
-        found = str(reason)
+        found = meanings.of(rule, region, shape, size)
     except RunError as error:
         found = f"onnxruntime does not run it: {error}"
     if isinstance(found, str):
         return Declined(region, f"it is not {rule.title}: {found}") if found else None
-    return rule.construct(region, found, constants)
+    return rule.construct(region, found, meanings.constants)
 
 
 def _meaning(

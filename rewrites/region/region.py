@@ -20,7 +20,7 @@ from onnxpool.rewrites.region.roles import Role, role
 _MOST_NODES = 20_000
 """The exporter unrolls a window of 23x23 positions to 1,100 nodes."""
 _NO_PRODUCER = -1
-_REDUCING = Role.SUM | Role.MAX | Role.INDEX
+_REDUCING = (Role.SUM | Role.MAX | Role.INDEX).value
 _MOST_BETWEEN = 24
 """Nodes that may stand between the end of a region, or a reduction in it, and the next one, besides
 some for each branch and for each node behind them. It bounds the search for what is not there."""
@@ -75,37 +75,39 @@ class RegionFinder:
         }
         self._nodes = list(graph.nodes)
         self._pools = pools or {}
-        self._roles: dict[int, Role | None] = {}
+        self._roles: dict[int, int | None] = {}
 
     def regions(self, y: gs.Variable) -> Iterator[Region]:
         """The regions that end in `y`, the smallest first; each contains the one before."""
         frontier = [(-self.position(y), y.name)]
         tensors = {y.name: y}
-        indices: set[int] = set()
-        roles = Role(0)
+        # The latest node comes first, so these are in the reverse order of the graph.
+        nodes: list[gs.Node] = []
+        roles = 0
         pool: NamedPool | None = None
         widest, reduced_at = 1, 0
-        while frontier and len(indices) < _MOST_NODES:
+        while frontier and len(nodes) < _MOST_NODES:
             latest = -frontier[0][0]
             if latest == _NO_PRODUCER or (found := self._role(latest)) is None:
                 return
             while frontier and -frontier[0][0] == latest:
                 heapq.heappop(frontier)
-            if (op := self._pools.get(id(self._nodes[latest]))) is not None:
+            node = self._nodes[latest]
+            if (op := self._pools.get(id(node))) is not None:
                 if pool is not None:
                     return
-                pool = NamedPool(self._nodes[latest], op)
-            indices.add(latest)
+                pool = NamedPool(node, op)
+            nodes.append(node)
             roles |= found
-            self._expand(self._nodes[latest], tensors, frontier)
+            self._expand(node, tensors, frontier)
             widest = max(widest, len(frontier))
             if found & _REDUCING:
-                reduced_at = len(indices)
-            if len(indices) - reduced_at > _MOST_BETWEEN + 2 * widest + 3 * reduced_at:
+                reduced_at = len(nodes)
+            if len(nodes) - reduced_at > _MOST_BETWEEN + 2 * widest + 3 * reduced_at:
                 return
             if len(frontier) == 1:
                 x = tensors[frontier[0][1]]
-                yield Region(x, y, tuple(self._nodes[i] for i in sorted(indices)), roles, pool)
+                yield Region(x, y, tuple(reversed(nodes)), Role(roles), pool)
 
     def position(self, tensor: gs.Tensor) -> int:
         """The place in the graph of the node that computes a tensor."""
@@ -119,12 +121,13 @@ class RegionFinder:
                 tensors[tensor.name] = tensor
                 heapq.heappush(frontier, (-self.position(tensor), tensor.name))
 
-    def _role(self, index: int) -> Role | None:
-        node = self._nodes[index]
-        if id(node) in self._pools:
-            return Role.LINEAR | Role.SUM
+    def _role(self, index: int) -> int | None:
+        """The value of a node's role: a Flag adds up slowly."""
         if index not in self._roles:
-            self._roles[index] = role(node, self._varies)
+            node = self._nodes[index]
+            named = Role.LINEAR | Role.SUM if id(node) in self._pools else None
+            found = named or role(node, self._varies)
+            self._roles[index] = None if found is None else found.value
         return self._roles[index]
 
     def _varies(self, tensor: gs.Tensor) -> bool:

@@ -14,7 +14,8 @@ import onnx_graphsurgeon as gs
 
 from onnxpool.ops.op import Array
 from onnxpool.rewrites.graph.constants import is_constant, is_standard
-from onnxpool.rewrites.graph.cut import cut, producers
+from onnxpool.rewrites.graph.contents import Contents
+from onnxpool.rewrites.graph.cut import cut, producers, producers_until
 from onnxpool.rewrites.graph.run import RunError, Runner, evaluate
 from onnxpool.rewrites.region.walk import State, Walk, small_constant
 
@@ -54,7 +55,13 @@ class Trials:
         symbols: what stands for an open size of an input, such as "H" or "x[2]".
     """
 
-    def __init__(self, graph: gs.Graph, opset: int, constants: frozenset[str]) -> None:
+    def __init__(
+        self,
+        graph: gs.Graph,
+        opset: int,
+        constants: frozenset[str],
+        contents: Contents | None = None,
+    ) -> None:
         self._opset = opset
         self.sizes = size_names(graph, constants)
         self.constants = constants
@@ -69,7 +76,7 @@ class Trials:
         self.symbols = tuple(
             dict.fromkeys(d for dims in self.inputs.values() for d in dims if isinstance(d, str))
         )
-        self._walk = Walk(opset)
+        self._walk = Walk(opset, contents or Contents())
         self._states: dict[tuple[int, ...], State] = {}
         self._most_states = max(_FEWEST_STATES, _MOST_SHAPES // max(1, len(graph.nodes)))
         self._producers: dict[str, list[gs.Node]] = {}
@@ -163,8 +170,8 @@ class Trials:
         """
         if not tensors:
             return ()
-        if len(tensors) == 1 and _is_root(node := tensors[0].inputs[0], self.sizes):
-            return (self._read(node, sizes),)
+        if len(tensors) == 1 and self._is_read(tensors[0]):
+            return (self._read(tensors[0].inputs[0], sizes),)
         roots, runner = self._size_runner(tensors)
         given: dict[str, Array] = {}
         for node in roots:
@@ -184,8 +191,11 @@ class Trials:
 
     def producers(self, tensors: Sequence[gs.Tensor]) -> list[gs.Node]:
         """The nodes that compute `tensors` of shapes, without those that compute constants."""
-        given = {t.name for node in producers(tensors, set()) for t in node.inputs} - self.sizes
-        return [n for n in producers(tensors, given) if n.outputs[0].name in self.sizes]
+        return [
+            node
+            for node in producers_until(tensors, lambda tensor: tensor.name not in self.sizes)
+            if node.outputs[0].name in self.sizes
+        ]
 
     def _size_runner(self, tensors: Sequence[gs.Tensor]) -> tuple[list[gs.Node], Runner]:
         """What computes `tensors` from the outputs of these nodes: the shapes that they read."""
@@ -195,17 +205,18 @@ class Trials:
         return self._runners[names]
 
     def _make_size_runner(self, tensors: Sequence[gs.Tensor]) -> tuple[list[gs.Node], Runner]:
-        roots = {
-            node.outputs[0].name: node
-            for node in producers(tensors, set())
-            if _is_root(node, self.sizes)
-        }
-        given = [node.outputs[0] for node in roots.values()]
-        read = {t.name for node in producers(tensors, set(roots)) for t in node.inputs}
-        read |= {tensor.name for tensor in tensors}
-        used = [tensor for tensor in given if tensor.name in read]
+        nodes = producers_until(tensors, self._is_read)
+        read = {t.name: t for t in (*tensors, *(t for node in nodes for t in node.inputs))}
+        used = [tensor for tensor in read.values() if self._is_read(tensor)]
         runner = Runner(cut(used, tensors, self._opset))
-        return [roots[tensor.name] for tensor in used], runner
+        return [tensor.inputs[0] for tensor in used], runner
+
+    def _is_read(self, tensor: gs.Tensor) -> bool:
+        """Whether a node makes it of the shape of a tensor that is no size itself."""
+        if tensor.name not in self.sizes:
+            return False
+        (node,) = tensor.inputs
+        return node.op in ("Shape", "Size") and node.inputs[0].name not in self.sizes
 
     def _input_shape(self, name: str, sizes: Sizes) -> tuple[int, ...]:
         return tuple(dim if isinstance(dim, int) else sizes[dim] for dim in self.inputs[name])
@@ -231,11 +242,6 @@ def _line(near: tuple[int, ...] | None, far: tuple[int, ...] | None) -> _Line | 
         return None
     axis = grown[-1]
     return _Line(axis, near[axis], (_FAR - _BASE) / (far[axis] - near[axis]))
-
-
-def _is_root(node: gs.Node, sizes: frozenset[str]) -> bool:
-    """Whether a node reads the shape of a tensor that is no size itself."""
-    return node.op in ("Shape", "Size") and node.inputs[0].name not in sizes
 
 
 def _shape_value(node: gs.Node, shape: tuple[int, ...]) -> Array:

@@ -15,10 +15,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
-from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter
 
 from onnxpool.ops.op import Array, is_confirmed
-from onnxpool.rewrites.graph.cut import loaded
+from onnxpool.rewrites.graph.contents import Contents
 from onnxpool.rewrites.graph.tensors import onnx_type
 
 Concrete = tuple[int, ...]
@@ -53,13 +52,12 @@ class State:
 
 
 class Walk:
-    """Infers shapes of single nodes, and remembers what it inferred."""
+    """Infers shapes of single nodes, and remembers what it inferred of nodes that are alike."""
 
-    def __init__(self, opset: int) -> None:
+    def __init__(self, opset: int, contents: Contents) -> None:
         self._opsets = {"": opset}
         self._imports = [onnx.helper.make_opsetid("", opset)]
-        self._protos: dict[int, onnx.NodeProto] = {}
-        self._nodes: list[gs.Node] = []
+        self._contents = contents
         self._known: dict[tuple[object, ...], tuple[Concrete | None, ...] | str] = {}
 
     def over(self, nodes: Iterable[gs.Node], state: State, value: Value) -> None:
@@ -73,62 +71,68 @@ class Walk:
         operands = [
             value(t) if _is_operand(node, i, t) else None for i, t in enumerate(node.inputs)
         ]
-        key = (id(node), tuple(inputs), tuple(o if o is None else o.tobytes() for o in operands))
-        if key not in self._known:
-            self._known[key] = self._outputs(node, inputs, operands)
-        found = self._known[key]
+        found = self._found(node, inputs, operands)
         if isinstance(found, str):
             state.failed.update({t.name: found for t in node.outputs})
             found = (_would_be(node, inputs),) * len(node.outputs)
         for tensor, shape in zip(node.outputs, found, strict=True):
             state.shapes[tensor.name] = _declared(tensor, state) if shape is None else shape
 
-    def _outputs(
+    def _found(
         self, node: gs.Node, inputs: Sequence[Concrete | None], operands: Sequence[Array | None]
     ) -> tuple[Concrete | None, ...] | str:
-        unknown = (None,) * len(node.outputs)
-        if node.op == "Constant" or any(node.subgraphs()):
-            return unknown
-        try:
-            _refuse(node, inputs)
-            if node.op == "Reshape":
-                return (_reshaped(node, inputs[0], operands[1]),)
-            return self._by_schema(node, inputs, operands)
-        except Fails as reason:
-            return str(reason)
+        """The shapes of its outputs, or why it fails."""
+        number = None if node.op == "Constant" else self._contents.node(node)
+        if number is None:
+            return (None,) * len(node.outputs)
+        types = tuple(onnx_type(tensor.dtype) for tensor in node.inputs)
+        values = tuple(o if o is None else (o.dtype, o.shape, o.tobytes()) for o in operands)
+        key = (number, types, tuple(inputs), values)
+        if key not in self._known:
+            try:
+                self._known[key] = self._outputs(number, node, inputs, operands)
+            except Fails as reason:
+                self._known[key] = str(reason)
+        return self._known[key]
 
-    def _by_schema(
-        self, node: gs.Node, inputs: Sequence[Concrete | None], operands: Sequence[Array | None]
+    def _outputs(
+        self,
+        number: int,
+        node: gs.Node,
+        inputs: Sequence[Concrete | None],
+        operands: Sequence[Array | None],
     ) -> tuple[Concrete | None, ...]:
+        """Raises:
+        Fails: it does not run at these shapes.
+        """
+        _refuse(node, inputs)
+        if node.op == "Reshape":
+            return (_reshaped(node, inputs[0], operands[1]),)
         unknown = (None,) * len(node.outputs)
         domain = "" if node.domain in (None, "ai.onnx") else node.domain
         try:
             schema = onnx.defs.get_schema(node.op, self._opsets.get(domain, 1), domain)
         except onnx.defs.SchemaError:
             return unknown
-        given = zip(node.inputs, inputs, operands, strict=True)
+        proto = self._contents.proto(number)
         types, values = {}, {}
-        for tensor, shape, operand in given:
-            if tensor.name:
+        for name, tensor, shape, operand in zip(
+            proto.input, node.inputs, inputs, operands, strict=True
+        ):
+            if name:
                 dtype = onnx_type(tensor.dtype) if operand is None else _type_of(operand)
-                types[tensor.name] = onnx.helper.make_tensor_type_proto(dtype, shape)
+                types[name] = onnx.helper.make_tensor_type_proto(dtype, shape)
                 if operand is not None:
-                    values[tensor.name] = onnx.numpy_helper.from_array(operand, tensor.name)
+                    values[name] = onnx.numpy_helper.from_array(operand, name)
         try:
             found = onnx.shape_inference.infer_node_outputs(
-                schema, self._proto(node), types, values, opset_imports=self._imports
+                schema, proto, types, values, opset_imports=self._imports
             )
         except onnx.shape_inference.InferenceError as error:
             raise Fails(str(error).strip().splitlines()[0]) from error
         except (RuntimeError, ValueError, KeyError):
             return unknown
-        return tuple(_known_shape(found.get(t.name)) for t in node.outputs)
-
-    def _proto(self, node: gs.Node) -> onnx.NodeProto:
-        if id(node) not in self._protos:
-            self._protos[id(node)] = OnnxExporter.export_node(loaded(node))
-            self._nodes.append(node)  # so that its id stays its own
-        return self._protos[id(node)]
+        return tuple(_known_shape(found.get(name)) for name in proto.output)
 
 
 def _is_operand(node: gs.Node, index: int, tensor: gs.Tensor) -> bool:

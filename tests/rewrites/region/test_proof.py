@@ -15,9 +15,10 @@ from onnxpool.model import shapes
 from onnxpool.model.file import ModelFile
 from onnxpool.ops.op import Array
 from onnxpool.ops.windows import Window, windows
+from onnxpool.rewrites.graph.contents import Contents
 from onnxpool.rewrites.lift import adaptive_average_pool, adaptive_max_pool, gem_pool
 from onnxpool.rewrites.lift.construct import Construct, Declined
-from onnxpool.rewrites.lift.rule import Rule, judge
+from onnxpool.rewrites.lift.rule import Meanings, Rule, judge
 from onnxpool.rewrites.region.computation import Constants
 from onnxpool.rewrites.region.region import RegionFinder
 from onnxpool.rewrites.region.semantics import SEMANTICS
@@ -83,7 +84,7 @@ def why_not(rule: Rule, build: Callable[[Graph], str], dtype: int = onnx.TensorP
     (scope,) = file.scopes
     (end,) = scope.graph.outputs
     *_, region = (r for r in RegionFinder(scope.graph).regions(end) if r.x.name == "X")
-    verdict = judge(rule, region, Constants(OPSET))
+    verdict = judge(rule, region, Meanings(Constants(OPSET), Contents()))
     if isinstance(verdict, Construct):
         return ""
     assert isinstance(verdict, Declined)
