@@ -140,7 +140,7 @@ def _cure(number: int, scope: Scope, target: Target, probe: bool) -> Iterator[Jo
     while pending:
         node = pending.pop()
         for limit in (*target.limits, *target.faster):
-            if limit.cure is None or not is_standard(node) or not limit.matches(node):
+            if limit.cure is None or not is_standard(node) or not limit.matches(node, scope.opset):
                 continue
             kept = NodeProbe(node, limit.cure.reads(node), scope.opset) if probe else None
             change = _change(scope, node, limit.cure.name)
@@ -200,7 +200,7 @@ def _refusals_of(scope: Scope, node: gs.Node, target: Target) -> Iterator[Refusa
             reason = f"{target.name} has no ops of domain {node.domain!r}"
             yield Refusal(scope.name, title(node), reason, "unknown", certain=False)
         return
-    matching = [limit for limit in target.limits if limit.matches(node)]
+    matching = [limit for limit in target.limits if limit.matches(node, scope.opset)]
     verdicts = [_refusal(scope, node, limit) for limit in matching]
     if verdicts:
         yield next((verdict for verdict in verdicts if verdict.becomes), verdicts[0])

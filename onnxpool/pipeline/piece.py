@@ -69,13 +69,14 @@ class Piece:
             self._runner = Runner(cut(inputs, outputs, opset, promote=True))
 
     def __call__(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
-        """Run on values for `given`, X first.
+        """Run on values for `given`, X first; on none where it is computed from constants alone.
 
         Raises:
             RunError: it fails on them.
         """
-        x = inputs[0]
-        symbols = dict(zip(self.given[0].shape or (), x.shape, strict=False))
+        symbols: dict[Any, int] = {}
+        for tensor, x in zip(self.given[:1], inputs[:1], strict=True):
+            symbols = dict(zip(tensor.shape or (), x.shape, strict=False))
         shapes = ([symbols.get(d, d or 1) for d in t.shape or ()] for t in self.sized)
         sized = (np.zeros([d if isinstance(d, int) else 1 for d in shape]) for shape in shapes)
         tensors = (*self.given, *self.sized)

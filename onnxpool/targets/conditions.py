@@ -40,6 +40,11 @@ def is_volume(node: gs.Node) -> bool:
     return has_rank(5, node)
 
 
+def is_line(node: gs.Node) -> bool:
+    """Whether the first input is ``(N, C, L)``."""
+    return has_rank(3, node)
+
+
 def is_volume_of_open_size(node: gs.Node) -> bool:
     """Whether the size of a volume, or its batch, is known to the runtime alone."""
     return is_volume(node) and any(not isinstance(dim, int) for dim in node.inputs[0].shape)
@@ -175,3 +180,28 @@ def casts_floats(node: gs.Node) -> bool:
 def truncates(node: gs.Node) -> bool:
     """Whether a Cast makes integers of floats."""
     return is_float(node.inputs[0].dtype) and is_integer(node.attrs["to"])
+
+
+def is_depthwise_of_one(node: gs.Node) -> bool:
+    """Whether a Conv of each channel by itself has a plane of one row or one column."""
+    plane = (node.inputs[0].shape or ())[2:]
+    weights = node.inputs[1].shape
+    return has_groups(node) and weights is not None and weights[1] == 1 and 1 in plane
+
+
+def has_pads(node: gs.Node) -> bool:
+    return any(node.attrs.get("pads", ()))
+
+
+def pads_negatively(node: gs.Node) -> bool:
+    """Whether a Pad takes away."""
+    pads = known_value(node.inputs[1], 13) if len(node.inputs) > 1 else None
+    return pads is not None and bool((pads < 0).any())
+
+
+def all_of(*conditions: Condition) -> Condition:
+    return lambda node: all(condition(node) for condition in conditions)
+
+
+def any_of(*conditions: Condition) -> Condition:
+    return lambda node: any(condition(node) for condition in conditions)

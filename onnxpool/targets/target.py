@@ -28,6 +28,7 @@ class Limit:
         when: which nodes of these types, judged with shapes filled in; all of them by default.
         cure: what `rewrite` puts in their place; without one, the model is refused.
         evidence: "measured" on the version of the target, or only "documented".
+        before: the opset from which on an op means something else; None: there is none.
     """
 
     ops: tuple[str, ...]
@@ -35,9 +36,11 @@ class Limit:
     when: Condition = always
     cure: Replacement | None = None
     evidence: Evidence = "measured"
+    before: int | None = None
 
-    def matches(self, node: gs.Node) -> bool:
-        return node.op in self.ops and self.when(node)
+    def matches(self, node: gs.Node, opset: int) -> bool:
+        concerns = node.op in self.ops and (self.before is None or opset < self.before)
+        return concerns and self.when(node)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -45,6 +48,7 @@ class Limit:
             "reason": self.reason,
             "becomes": self.cure.name if self.cure else None,
             "evidence": self.evidence,
+            "before": self.before,
         }
 
 

@@ -1,7 +1,7 @@
 """Attributes that a node leaves to their defaults, written out.
 
 Conv(X, W)   = Conv<kernel_shape = sizes of W>(X, W)
-Resize(X, …) = Resize<coordinate_transformation_mode = half_pixel>(X, …)
+Resize(X, …) = Resize<mode = nearest, coordinate_transformation_mode = half_pixel>(X, …)
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def _missing(node: gs.Node) -> dict[str, Any]:
     """The defaults of the attributes that `node` has not."""
     defaults: dict[str, Any] = {}
     if node.op == "Resize":
-        defaults["coordinate_transformation_mode"] = "half_pixel"
+        defaults |= {"mode": "nearest", "coordinate_transformation_mode": "half_pixel"}
     weights = node.inputs[1].shape if node.op in ("Conv", "ConvTranspose") else None
     if weights is not None and all(isinstance(size, int) for size in weights):
         defaults["kernel_shape"] = list(weights[2:])

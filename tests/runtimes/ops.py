@@ -1,7 +1,8 @@
 """What a runtime takes, op by op: ``python -m tests.runtimes.ops NAME``.
 
-Every graph of forms.py is run on the runtime as it is and as `onnxpool rewrite --target` writes it,
-and compared with ONNX Runtime on two inputs.
+Every graph of forms.py (or of ranks.py or pairs.py: ``--sweep``) is run on the runtime as it is and
+as `onnxpool rewrite --target` writes it, and compared with ONNX Runtime on two inputs, one of them
+positive.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from rich.progress import track
 
 import onnxpool
 from onnxpool.errors import OnnxpoolError
-from onnxpool.rewrites.graph.run import Runner
+from onnxpool.rewrites.graph.run import RunError, Runner
 from tests.runtimes import environments
 from tests.runtimes.forms import Array, forms
+from tests.runtimes.pairs import pairs
 from tests.runtimes.process import Worker
+from tests.runtimes.ranks import ranks
 from tests.runtimes.registry import by_name
 
 LARGEST_ERROR = 1e-4
@@ -28,11 +31,14 @@ LARGEST_ERROR = 1e-4
 
 TIMEOUT = 120.0
 
+SWEEPS = {"forms": forms, "ranks": ranks, "pairs": pairs}
+
 
 def main(
     name: Annotated[str, typer.Argument(help="A runtime.")],
     folder: Annotated[Path | None, typer.Option(help="Where the environments are.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Forms that begin so.")] = None,
+    sweep: Annotated[str, typer.Option(help=f"One of {', '.join(SWEEPS)}.")] = "forms",
 ) -> None:
     """Print the forms that the runtime does not take, and what becomes of them."""
     place = folder or environments.default_folder()
@@ -43,12 +49,15 @@ def main(
     scratch = place / "scratch" / f"{name}-ops"
     scratch.mkdir(parents=True, exist_ok=True)
     worker = Worker(runtime, python, scratch)
-    chosen = {k: m for k, m in forms().items() if not only or k.startswith(tuple(only))}
+    chosen = {k: m for k, m in SWEEPS[sweep]().items() if not only or k.startswith(tuple(only))}
     console = Console()
     wrong = 0
     for form, model in track(chosen.items(), name, console=Console(stderr=True), transient=True):
-        raw = _verdict(worker, model, model, scratch)
-        written = _rewritten(worker, model, runtime.target, scratch)
+        try:
+            raw = verdict(worker, model, model, scratch)
+        except RunError:
+            continue  # No input of this shape.
+        written = rewritten(worker, model, runtime.target, scratch)
         wrong += raw != "right"
         if (raw, written) != ("right", "right"):
             console.print(f"{form}: {raw}; rewritten: {written}", markup=False, highlight=False)
@@ -56,24 +65,31 @@ def main(
     console.print(f"{name} {worker.version}: {len(chosen) - wrong} of {len(chosen)} forms right")
 
 
-def _rewritten(worker: Worker, model: onnx.ModelProto, target: str, scratch: Path) -> str:
+def rewritten(worker: Worker, model: onnx.ModelProto, target: str, scratch: Path) -> str:
+    """The verdict on what `rewrite` makes of it: as `verdict` says, or why there is nothing."""
     try:
         result = onnxpool.rewrite(model, target=target)
     except OnnxpoolError as error:
         return f"refused: {error}"
-    return _verdict(worker, result.model, model, scratch)
+    return verdict(worker, result.model, model, scratch)
 
 
-def _verdict(
+def verdict(
     worker: Worker, model: onnx.ModelProto, reference: onnx.ModelProto, scratch: Path
 ) -> str:
-    """Whether the runtime computes with `model` what ONNX Runtime does with `reference`."""
+    """Whether the runtime computes with `model` what ONNX Runtime does with `reference`.
+
+    Raises:
+        RunError: ONNX Runtime does not run `reference`.
+    """
     given, results = scratch / "given.npz", scratch / "results.npz"
     results.unlink(missing_ok=True)
     onnx.save(model, scratch / "model.onnx")
     shape = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
     rng = np.random.default_rng(0)
-    inputs = [rng.uniform(0.05, 1, shape).astype(np.float32) for _ in range(2)]
+    inputs = [rng.uniform(low, 1, shape).astype(np.float32) for low in (0.05, -1)]
+    run = Runner(reference)
+    wanted = [run({"x": x})[0] for x in inputs]
     arrays: dict[str, Any] = {str(i): x for i, x in enumerate(inputs)}
     np.savez(given, **arrays)
     request = {
@@ -87,19 +103,20 @@ def _verdict(
     answer = worker.ask(request, TIMEOUT)
     if answer.stage != "done":
         return f"{answer.stage}: {' '.join(answer.error.split())[:120]}"
-    run = Runner(reference)
     with np.load(results) as found:
         if len(found.files) < len(inputs):
             return "no output"
-        errors = [_error(found[f"{i}.0"], run({"x": x})[0]) for i, x in enumerate(inputs)]
+        errors = [_error(found[f"{i}.0"], y) for i, y in enumerate(wanted)]
     return "right" if max(errors) <= LARGEST_ERROR else f"wrong by {max(errors):.1g}"
 
 
 def _error(found: Array, wanted: Array) -> float:
     if found.size != wanted.size:
         return float("inf")
-    largest = float(np.abs(wanted).max(initial=0)) or 1.0
-    return float(np.abs(found.reshape(wanted.shape) - wanted).max(initial=0)) / largest
+    numbers = np.isfinite(wanted)
+    largest = float(np.abs(wanted, where=numbers, out=np.zeros_like(wanted)).max(initial=0)) or 1.0
+    error = np.abs(found.reshape(wanted.shape)[numbers].astype(np.float64) - wanted[numbers])
+    return float(np.nan_to_num(error, nan=np.inf).max(initial=0)) / largest
 
 
 if __name__ == "__main__":
