@@ -39,7 +39,7 @@ from onnxpool.model.skeleton import (
 from onnxpool.model.types import without_axis, without_shape
 from onnxpool.ops import DOMAIN, VERSION, InvalidOp
 from onnxpool.rewrites.graph.infer import infer_shapes
-from onnxpool.rewrites.lift import aten_fallback
+from onnxpool.rewrites.lift import exporters_node
 
 Types = dict[str, TypeProto]
 
@@ -118,7 +118,7 @@ class Inference:
                 output=[ValueInfoProto(name=name) for name in scope.proto.output],
             )
         self._called.rename(graph.node)
-        for index, node in pytorch_pools([scope]):
+        for index, node in exporters_pools([scope]):
             graph.node[index].CopyFrom(node)
         if not self._declared:
             _forget_declarations(graph, is_body=scope.outer is not None)
@@ -237,13 +237,13 @@ class Inference:
                 self._calls[key].append(Call(scope, inputs, attributes))
 
 
-def pytorch_pools(scopes: Iterable[Scope]) -> Iterator[tuple[int, NodeProto]]:
-    """PyTorch's own pooling as far as it is understood: its position, and the dialect's node."""
+def exporters_pools(scopes: Iterable[Scope]) -> Iterator[tuple[int, NodeProto]]:
+    """Pools of an exporter's own that are understood: the position, and the dialect's node."""
     for scope in scopes:
         for index, (node, _) in enumerate(scope.imported.values()):
-            if aten_fallback.applies(node):
+            if exporters_node.applies(node):
                 with contextlib.suppress(InvalidOp):
-                    op, _ = aten_fallback.meaning(node, scope.opset)
+                    op, _ = exporters_node.meaning(node, scope.opset)
                     names = [tensor.name for tensor in node.outputs]
                     yield (
                         index,
