@@ -117,6 +117,7 @@ class Inference:
                 value_info=scope.proto.value_info,
                 output=[ValueInfoProto(name=name) for name in scope.proto.output],
             )
+        _forget_negative_sizes(graph)
         self._called.rename(graph.node)
         for index, node in exporters_pools([scope]):
             graph.node[index].CopyFrom(node)
@@ -286,6 +287,16 @@ def _with_dialect(
 ) -> list[onnx.OperatorSetIdProto]:
     others = [entry for entry in opset_import if entry.domain != DOMAIN]
     return [*others, onnx.helper.make_opsetid(DOMAIN, VERSION)]
+
+
+def _forget_negative_sizes(graph: GraphProto) -> None:
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_value < 0:
+                dim.ClearField("dim_value")
+    for node in graph.node:
+        for body in bodies(node):
+            _forget_negative_sizes(body)
 
 
 def _forget_declarations(graph: GraphProto, *, is_body: bool) -> None:
