@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -27,7 +28,7 @@ from onnxpool.model.file import ModelFile
 from onnxpool.model.functions import drop_uncalled, uses_dialect
 from onnxpool.model.output import Progress
 from onnxpool.ops import InvalidOp, register_schemas
-from onnxpool.pipeline import conform, frozen_sizes, report
+from onnxpool.pipeline import conform, freeze_inputs, frozen_sizes, report
 from onnxpool.pipeline import input_shapes as input_shapes_
 from onnxpool.pipeline.check import check_whole_model
 from onnxpool.pipeline.frozen_sizes import OutputSizes, TracedSizes
@@ -105,6 +106,7 @@ def inspect(
     to: str = "standard",
     strategy: str = "auto",
     target: str | None = None,
+    freeze_inputs: str | Sequence[str] = (),
     repair: bool = True,
     output_sizes: OutputSizes | None = None,
     traced_sizes: TracedSizes | None = None,
@@ -118,13 +120,16 @@ def inspect(
         to: what `rewrite` would make of it: "standard" or "custom-op".
         strategy: how `rewrite` would lower it: one of "auto", "matmul", "slice", "pool".
         target: name of a runtime; the report says what it would not take of the model.
-        repair, output_sizes, traced_sizes, time_limit, memory_limit: as `rewrite` takes them.
+        freeze_inputs, repair, output_sizes, traced_sizes, time_limit, memory_limit: as `rewrite`
+            takes them.
 
     Raises:
         OnnxpoolError: the model or an argument cannot be used.
     """
     with limits.within(time_limit, memory_limit):
-        return _inspect(model, to, strategy, target, repair, output_sizes, traced_sizes)
+        return _inspect(
+            model, to, strategy, target, freeze_inputs, repair, output_sizes, traced_sizes
+        )
 
 
 def _inspect(
@@ -132,12 +137,13 @@ def _inspect(
     to: str,
     strategy: str,
     target: str | None,
+    frozen_inputs: str | Sequence[str],
     repair: bool,
     output_sizes: OutputSizes | None,
     traced_sizes: TracedSizes | None,
 ) -> Report:
     goal = Goal.of(to, strategy, target, repair=repair)
-    file = _load(model)
+    file = freeze_inputs.freeze(_load(model), frozen_inputs)
     told = frozen_sizes.told(file, output_sizes, traced_sizes)
     poolings = survey(file, goal, told, Bodies(file.proto.functions))
     summary = _summary(file.proto)
@@ -162,6 +168,7 @@ def rewrite(
     target: str | None = None,
     opset: int | None = None,
     input_shapes: InputShapes | None = None,
+    freeze_inputs: str | Sequence[str] = (),
     repair: bool = True,
     output_sizes: OutputSizes | None = None,
     traced_sizes: TracedSizes | None = None,
@@ -184,6 +191,8 @@ def rewrite(
             strategy, unless one is named, and the opset.
         opset: of the result; by default that of the model, or the greatest that the target takes.
         input_shapes: per input name the shape to fix it at; what is constant then is folded.
+        freeze_inputs: names of initializers that are inputs as well, or "all": they become
+            constant. As inputs, a caller may give others, so no pooling is proven with them.
         repair: restore what the source computes where the graph is right at some sizes only, as
             dynamic exports are; the report says at which sizes it was wrong. Else such pooling is
             left, with a warning.
@@ -215,6 +224,7 @@ def rewrite(
             target,
             opset,
             input_shapes,
+            freeze_inputs,
             repair,
             output_sizes,
             traced_sizes,
@@ -232,6 +242,7 @@ def _rewrite(
     target: str | None,
     opset: int | None,
     input_shapes: InputShapes | None,
+    frozen_inputs: str | Sequence[str],
     repair: bool,
     output_sizes: OutputSizes | None,
     traced_sizes: TracedSizes | None,
@@ -246,12 +257,16 @@ def _rewrite(
     file = _load(model)
     _verify(file)
     opset_before, before = file.opset, _summary(file.proto)
+    as_it_came = file
+    file = freeze_inputs.freeze(file, frozen_inputs)
+    frozen = file is not as_it_came
     opset = conform.wanted_opset(file, goal.target, opset)
     suspect: tuple[Finding, ...] = ()
     source = _source(reference, weights, seed) if repair else None
     if input_shapes and repair:
         hints = {"output_sizes": output_sizes, "traced_sizes": traced_sizes, "reference": source}
-        file, suspect = _repaired(model, file, check=check, seed=seed, **hints)
+        options = {"freeze_inputs": frozen_inputs, "check": check, "seed": seed}
+        file, suspect = _repaired(model, file, **options, **hints)
         output_sizes = traced_sizes = source = None
     open_file, open_inputs = file, input_shapes_.declared(file.proto)
     open_ops = Counter(_summary(file.proto).ops)
@@ -268,7 +283,7 @@ def _rewrite(
         pooling.rewrite()
     jobs = conform.conform(file, goal.target, opset, probe=probe)
 
-    changed = file.splice() or opset != file.opset or fixed or bool(bodies.added)
+    changed = file.splice() or opset != file.opset or fixed or frozen or bool(bodies.added)
     if changed:
         declared_shapes.correct(file, [tensor for p in poolings for tensor in p.stale])
         file = _imported_anew(file)
@@ -424,4 +439,5 @@ def _summary(model: onnx.ModelProto) -> Summary:
 def _notes(file: ModelFile) -> tuple[str, ...]:
     scopes = (scope for scope in file.scopes if not is_body(scope.proto))
     notes = ((s.name, note) for s in scopes for note in (s.shape_note, aten_fallback.note(s.graph)))
-    return tuple(f"{name}: {note}" for name, note in notes if note)
+    told = [f"{name}: {note}" for name, note in notes if note]
+    return tuple(filter(None, [*told, freeze_inputs.note(file)]))
