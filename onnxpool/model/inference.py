@@ -26,6 +26,7 @@ from onnxpool.model.calls import (
     resolve_attributes,
 )
 from onnxpool.model.file import ModelFile
+from onnxpool.model.graphs import OVERRIDABLE_SINCE_IR
 from onnxpool.model.open_sizes import Sizes, open_sizes
 from onnxpool.model.scope import Scope
 from onnxpool.model.skeleton import (
@@ -219,8 +220,16 @@ class Inference:
     def _inferred(
         self, graph: GraphProto, opset_import: Iterable[onnx.OperatorSetIdProto]
     ) -> GraphProto:
+        ir_version = self._model.ir_version
+        if ir_version < OVERRIDABLE_SINCE_IR:
+            # Its initializers are constants; onnx follows those that are no inputs, and from IR 4.
+            stored = {tensor.name for tensor in graph.initializer}
+            for index in reversed(range(len(graph.input))):
+                if graph.input[index].name in stored:
+                    del graph.input[index]
+            ir_version = OVERRIDABLE_SINCE_IR
         model = onnx.ModelProto(
-            ir_version=self._model.ir_version,
+            ir_version=ir_version,
             opset_import=[*_with_dialect(opset_import), *self._called.imports()],
             graph=graph,
         )

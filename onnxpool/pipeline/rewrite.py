@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import onnx
 
-from onnxpool.errors import ArgumentError, ModelError, check_choice
+from onnxpool.errors import ArgumentError, ModelError, NoOpsetError, check_choice
 from onnxpool.model import declared_shapes, shapes
 from onnxpool.model.bodies import with_bodies
 from onnxpool.model.external_data import locations
@@ -127,9 +127,12 @@ def inspect(
         OnnxpoolError: the model or an argument cannot be used.
     """
     with limits.within(time_limit, memory_limit):
-        return _inspect(
-            model, to, strategy, target, freeze_inputs, repair, output_sizes, traced_sizes
-        )
+        try:
+            return _inspect(
+                model, to, strategy, target, freeze_inputs, repair, output_sizes, traced_sizes
+            )
+        except NoOpsetError as reason:
+            return _copy(model, reason).report
 
 
 def _inspect(
@@ -217,22 +220,27 @@ def rewrite(
         OnnxpoolError: the model or an argument cannot be used.
     """
     with limits.within(time_limit, memory_limit):
-        return _rewrite(
-            model,
-            to,
-            strategy,
-            target,
-            opset,
-            input_shapes,
-            freeze_inputs,
-            repair,
-            output_sizes,
-            traced_sizes,
-            reference,
-            weights,
-            seed,
-            check,
-        )
+        try:
+            return _rewrite(
+                model,
+                to,
+                strategy,
+                target,
+                opset,
+                input_shapes,
+                freeze_inputs,
+                repair,
+                output_sizes,
+                traced_sizes,
+                reference,
+                weights,
+                seed,
+                check,
+            )
+        except NoOpsetError as reason:
+            if target or opset or input_shapes or freeze_inputs or output_sizes or reference:
+                raise
+            return _copy(model, reason)
 
 
 def _rewrite(
@@ -314,6 +322,15 @@ def _rewrite(
         folded=dict(folded),
         unchanged=file.is_unchanged,
     )
+    return Result(made, file)
+
+
+def _copy(model: Model, reason: NoOpsetError) -> Result:
+    """The model as it came: what its ops do is not known."""
+    file = ModelFile.to_copy(model)
+    summary = _summary(file.proto)
+    note = f"{reason}; so what its ops do is not known, and it is left as it is"
+    made = Report(_name(model), 0, (), summary, summary, (note,), unchanged=file.is_unchanged)
     return Result(made, file)
 
 
