@@ -2,7 +2,7 @@
 
 load            model/file, model/shapes
 fix sizes       input_shapes, after a repair of what would not show any more
-find and plan   survey
+find and plan   see_through, survey
 rewrite         survey; then conform, for the target and the opset
 splice          model/splice, model/declared_shapes
 check           survey, conform, check, loading
@@ -35,6 +35,7 @@ from onnxpool.pipeline.frozen_sizes import OutputSizes, TracedSizes
 from onnxpool.pipeline.input_shapes import InputShapes
 from onnxpool.pipeline.loading import check_loading
 from onnxpool.pipeline.report import Finding, Report, Summary
+from onnxpool.pipeline.see_through import see_through
 from onnxpool.pipeline.survey import Goal, survey
 from onnxpool.rewrites.graph import limits
 from onnxpool.rewrites.graph.run import kernels_missing
@@ -147,16 +148,18 @@ def _inspect(
 ) -> Report:
     goal = Goal.of(to, strategy, target, repair=repair)
     file = freeze_inputs.freeze(_load(model), frozen_inputs)
-    told = frozen_sizes.told(file, output_sizes, traced_sizes)
-    poolings = survey(file, goal, told, Bodies(file.proto.functions))
     summary = _summary(file.proto)
+    told = frozen_sizes.told(file, output_sizes, traced_sizes)
+    seen = see_through(file, goal, told)
+    file = seen.file
+    poolings = survey(file, goal, told, Bodies(file.proto.functions))
     return Report(
         model=_name(model),
         opset=file.opset,
         findings=tuple(finding for pooling in poolings for finding in pooling.findings),
         before=summary,
         after=summary,
-        notes=_notes(file),
+        notes=(*_notes(file), *seen.notes),
         target=target or "",
         opset_before=file.opset,
         refusals=tuple(conform.refusals(file, goal.target)),
@@ -282,9 +285,11 @@ def _rewrite(
     fixed = file is not open_file
     folded = open_ops - Counter(_summary(file.proto).ops)
 
+    told = frozen_sizes.told(file, output_sizes, traced_sizes)
+    seen = see_through(file, goal, told)
+    file = seen.file
     had_dialect = uses_dialect(file.proto)
     bodies = Bodies(file.proto.functions, opset if opset != file.opset else None)
-    told = frozen_sizes.told(file, output_sizes, traced_sizes)
     told, left_open = _settled(file, told, source, seed)
     poolings = survey(file, goal, told, bodies, probe=probe)
     for pooling in poolings:
@@ -292,6 +297,7 @@ def _rewrite(
     jobs = conform.conform(file, goal.target, opset, probe=probe)
 
     changed = file.splice() or opset != file.opset or fixed or frozen or bool(bodies.added)
+    changed |= bool(seen.notes)
     if changed:
         declared_shapes.correct(file, [tensor for p in poolings for tensor in p.stale])
         file = _imported_anew(file)
@@ -309,7 +315,7 @@ def _rewrite(
         findings=report.merged(suspect, findings),
         before=before,
         after=_summary(file.proto),
-        notes=(*_notes(file), *notes, *left_open),
+        notes=(*_notes(file), *seen.notes, *notes, *left_open),
         target=target or "",
         changes=tuple(changes),
         opset_before=opset_before,
