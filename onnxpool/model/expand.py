@@ -9,7 +9,9 @@ in.
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import onnx
 from onnx import AttributeProto, GraphProto, NodeProto
@@ -18,6 +20,7 @@ from onnxpool.model.bodies import with_bodies
 from onnxpool.model.calls import Key, key_of_function
 from onnxpool.model.names import Names
 from onnxpool.model.scope import default_opset
+from onnxpool.model.splice import keep, node_reads, reads
 
 _DEEPEST = 24
 """Calls inside each other that are followed."""
@@ -143,6 +146,7 @@ class _Expander:
         names: Names,
         most_nodes: int | None,
     ) -> None:
+        self._model = model
         self._root = root
         self._imports = root.opset_import if hasattr(root, "opset_import") else model.opset_import
         self._functions = functions
@@ -152,12 +156,32 @@ class _Expander:
         self._done = Expansion()
 
     def run(self) -> Expansion:
+        read = {*reads(self._root), *_results(self._root)}
+        unread = {name for node in self._root.node for name in node.output} - read
         nodes = list(self._nodes(self._root.node, _Frame(())))
         if self._done.functions or self._done.branches:
-            kept = [NodeProto.FromString(n.SerializeToString()) for n in nodes]
-            del self._root.node[:]
-            self._root.node.extend(kept)
+            _put(self._root.node, nodes)
+            self._sweep(unread, read)
         return self._done
+
+    def _sweep(self, unread_before: Container[str], read_before: Container[str]) -> None:
+        """Remove what nothing reads any more, such as the condition of a branch that is taken."""
+        nodes = self._root.node
+        count = Counter(_results(self._root))
+        for node in nodes:
+            count.update(node_reads(node))
+        gone = set()
+        for index in reversed(range(len(nodes))):
+            outputs = [name for name in nodes[index].output if name]
+            if not any(count[name] or name in unread_before for name in outputs):
+                count.subtract(node_reads(nodes[index]))
+                gone.update(outputs)
+                del nodes[index]
+        keep(self._root.value_info, lambda value: value.name not in gone)
+        if isinstance(self._root, GraphProto) and not self._model.training_info:
+            still = reads(self._root) | {value.name for value in self._root.input}
+            stale = {t.name for t in self._root.initializer if t.name in read_before} - still
+            keep(self._root.initializer, lambda tensor: tensor.name not in stale)
 
     def _nodes(self, nodes: Iterable[NodeProto], frame: _Frame) -> Iterator[NodeProto]:
         """What stands in the place of `nodes`, in the names of the root."""
@@ -289,15 +313,26 @@ class _Expander:
         nodes = list(self._nodes(graph.node, frame))
         changed = before != (len(self._done.functions), len(self._done.branches))
         if changed or frame.names is not None:
-            kept = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
-            del graph.node[:]
-            graph.node.extend(kept)
+            _put(graph.node, nodes)
 
     def _import(self, function: onnx.FunctionProto) -> None:
         known = {entry.domain for entry in self._imports}
         for entry in function.opset_import:
             if entry.domain not in known and not (entry.domain == "ai.onnx" and "" in known):
                 self._imports.append(entry)
+
+
+def _results(root: GraphProto | onnx.FunctionProto) -> list[str]:
+    if isinstance(root, GraphProto):
+        return [value.name for value in root.output]
+    return list(root.output)
+
+
+def _put(container: Any, nodes: Iterable[NodeProto]) -> None:
+    """Make `container` hold these nodes, some of which it holds."""
+    kept = [NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del container[:]
+    container.extend(kept)
 
 
 def _key(node: NodeProto) -> Key:
