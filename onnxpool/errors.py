@@ -2,6 +2,7 @@
 
     OnnxpoolError               one line for the user; the command line prints it and exits 2
     ├── ModelError              the input is not a model that can be used
+    │   └── NoOpsetError        it does not say which opset its ops are of
     ├── ExternalDataError       weights outside the model file are missing or not allowed
     ├── OutputError             the result cannot be written
     ├── ArgumentError           an option or argument does not fit
@@ -22,6 +23,10 @@ class OnnxpoolError(Exception):
 
 
 class ModelError(OnnxpoolError):
+    pass
+
+
+class NoOpsetError(ModelError):
     pass
 
 

@@ -1,7 +1,7 @@
 """Find pooling by what it computes: the search through one graph, which drives lift and repair.
 
-A node of the dialect is what it says (dialect_node), and so is a pool that an exporter left as
-PyTorch's own op (aten_fallback); such an average may be part of a generalised mean. A region of one
+A node of the dialect is what it says (dialect_node), and so is a pool that an exporter left as an
+op of its own (exporters_node); such an average may be part of a generalised mean. A region of one
 pooling node is judged from its attributes and left alone (single_node). On every other region (see
 region/region.py) these rules are tried in order:
 
@@ -30,11 +30,12 @@ from onnxpool.rewrites.graph.unread import output_names
 from onnxpool.rewrites.lift import (
     adaptive_average_pool,
     adaptive_max_pool,
-    aten_fallback,
     dialect_node,
     dynamic,
+    exporters_node,
     floor_stride,
     gem_pool,
+    onnxruntime_pool,
     pyramid_pool,
     single_node,
     unknown_size,
@@ -146,7 +147,9 @@ class _Search:
     def _judge_named(self, node: gs.Node) -> Construct | Declined:
         if dialect_node.applies(node):
             return dialect_node.judge(node, self.opset, self.outputs)
-        return aten_fallback.judge(node, self.opset, self.outputs)
+        if onnxruntime_pool.applies(node):
+            return onnxruntime_pool.judge(node)
+        return exporters_node.judge(node, self.opset, self.outputs)
 
     def _named_averages(self) -> Iterator[tuple[int, AdaptiveAveragePool]]:
         """Those of sizes that the graph does not compute: GeMPool takes no others."""
@@ -198,8 +201,8 @@ class _Search:
 
 def _is_named(node: gs.Node) -> bool:
     """Whether a node says by itself what it computes, with no region to look at."""
-    applies = dialect_node.applies(node) or aten_fallback.applies(node)
-    return applies and any(tensor.name for tensor in node.outputs)
+    kinds = (dialect_node, exporters_node, onnxruntime_pool)
+    return any(kind.applies(node) for kind in kinds) and any(tensor.name for tensor in node.outputs)
 
 
 def _is_explained(declined: Declined, constructs: list[Construct]) -> bool:

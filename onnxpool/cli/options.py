@@ -98,6 +98,15 @@ InputShapes = Annotated[
         "per input.",
     ),
 ]
+FreezeInputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--freeze-inputs",
+        metavar="NAME|all",
+        help="Make an initializer constant that is an input too, so that nobody can give another; "
+        "once per name, or all.",
+    ),
+]
 OutputSizes = Annotated[
     list[str] | None,
     typer.Option(

@@ -83,10 +83,15 @@ def _model_input(value: onnx.ValueInfoProto) -> ModelInput:
     dims = None
     if tensor.HasField("shape"):
         dims = tuple(
-            d.dim_value if d.HasField("dim_value") else d.dim_param or f"{value.name}[{axis}]"
+            d.dim_value if _is_known(d) else d.dim_param or f"{value.name}[{axis}]"
             for axis, d in enumerate(tensor.shape.dim)
         )
     return ModelInput(value.name, dtype, dims)
+
+
+def _is_known(dim: onnx.TensorShapeProto.Dimension) -> bool:
+    """Whether a size is a number; some writers say -1 where it is open."""
+    return dim.HasField("dim_value") and dim.dim_value >= 0
 
 
 def distributions(inputs: Sequence[ModelInput]) -> tuple[str, ...]:

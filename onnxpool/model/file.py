@@ -13,7 +13,7 @@ from typing import BinaryIO
 import onnx
 from google.protobuf.message import DecodeError, EncodeError
 
-from onnxpool.errors import ExternalDataError, ModelError, OutputError
+from onnxpool.errors import ExternalDataError, ModelError, NoOpsetError, OutputError
 from onnxpool.model.bodies import with_bodies
 from onnxpool.model.external_data import DataFolder, is_external, locations, tensors_of_model
 from onnxpool.model.graphs import import_scopes
@@ -38,14 +38,21 @@ class ModelFile:
         folder: where the external data is.
     """
 
-    def __init__(self, proto: onnx.ModelProto, path: Path, original: bytes | None) -> None:
-        """Use `ModelFile.load` or `ModelFile.from_proto`."""
+    def __init__(
+        self, proto: onnx.ModelProto, path: Path, original: bytes | None, *, opaque: bool = False
+    ) -> None:
+        """Use `ModelFile.of`, `load` or `from_proto`.
+
+        Args:
+            opaque: only to be copied: it is not checked and has no scopes.
+        """
         self.proto = proto
         self.folder = DataFolder(path)
         self._original = original
-        self.check()
+        if not opaque:
+            self.check()
         self.folder.check(tensors_of_model(proto))
-        self.scopes = import_scopes(proto, self.folder)
+        self.scopes = () if opaque else import_scopes(proto, self.folder)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> ModelFile:
@@ -59,13 +66,16 @@ class ModelFile:
         return cls.from_bytes(_read(path), path)
 
     @classmethod
-    def from_bytes(cls, data: bytes, path: Path) -> ModelFile:
+    def from_bytes(cls, data: bytes, path: Path, *, opaque: bool = False) -> ModelFile:
         """Take the bytes of a model file that is, or could be, at `path`.
+
+        Args:
+            opaque: as `__init__` takes it.
 
         Raises:
             ModelError, ExternalDataError: as `load`.
         """
-        return cls(_parse(path, data), path, data)
+        return cls(_parse(path, data), path, data, opaque=opaque)
 
     @classmethod
     def from_proto(cls, proto: onnx.ModelProto, folder: Path | None = None) -> ModelFile:
@@ -99,6 +109,19 @@ class ModelFile:
             return cls.from_bytes(model, Path("model"))
         return cls.from_proto(model) if isinstance(model, onnx.ModelProto) else cls.load(model)
 
+    @classmethod
+    def to_copy(cls, model: onnx.ModelProto | bytes | str | os.PathLike[str]) -> ModelFile:
+        """A model of which nothing more is wanted than to write it again.
+
+        Raises:
+            ModelError, ExternalDataError: as `of`, but for what is said of its ops.
+        """
+        if isinstance(model, onnx.ModelProto):
+            model = model.SerializeToString()
+        if isinstance(model, bytes):
+            return cls.from_bytes(model, Path("model"), opaque=True)
+        return cls.from_bytes(_read(Path(model)), Path(model), opaque=True)
+
     def reimported(self) -> ModelFile:
         """The same model with new graphs, made from what `proto` holds now."""
         return ModelFile(self.proto, self.path, self._original)
@@ -128,6 +151,8 @@ class ModelFile:
         try:
             copy = thin_model(self.proto, for_checker)
             _complete(copy.graph)
+            # Runtimes take an old model whose initializers are no inputs.
+            copy.ir_version = max(copy.ir_version, _IR_OF_PLAIN_INITIALIZERS)
             onnx.checker.check_model(copy)
         except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
             reason = textwrap.shorten(str(error), 400, placeholder=" …")
@@ -309,7 +334,9 @@ def _check_header(proto: onnx.ModelProto, path: Path) -> None:
         raise ModelError(f"{path}: the graph has no nodes")
     opset, newest = default_opset(proto.opset_import), onnx.defs.onnx_opset_version()
     if opset is None and _needs_opset(proto):
-        raise ModelError(f"{path} does not say its opset (no opset_import for the default domain)")
+        raise NoOpsetError(
+            f"{path} does not say its opset (no opset_import for the default domain)"
+        )
     if opset is not None and not 1 <= opset <= newest:
         raise ModelError(
             f"{path} has opset {opset}; onnx {onnx.__version__} knows 1 to {newest}: "

@@ -25,7 +25,7 @@ from onnxpool.model.types import dtype_and_shape
 
 _Tensors = MutableMapping[str, gs.Tensor]
 
-_OVERRIDABLE_SINCE_IR = 4
+OVERRIDABLE_SINCE_IR = 4
 """From this IR version on, an initializer that is also an input is only a default value."""
 
 
@@ -113,7 +113,7 @@ class _Importer:
     def _fill(self, scope: Scope, visible: _Tensors) -> None:
         proto = scope.proto
         assert isinstance(proto, GraphProto)
-        overridable = self._model.ir_version >= _OVERRIDABLE_SINCE_IR
+        overridable = self._model.ir_version >= OVERRIDABLE_SINCE_IR
         inputs = {value.name for value in proto.input}
         tensors: dict[str, gs.Tensor] = {}
         for tensor in proto.initializer:

@@ -26,6 +26,7 @@ from onnxpool.model.calls import (
     resolve_attributes,
 )
 from onnxpool.model.file import ModelFile
+from onnxpool.model.graphs import OVERRIDABLE_SINCE_IR
 from onnxpool.model.open_sizes import Sizes, open_sizes
 from onnxpool.model.scope import Scope
 from onnxpool.model.skeleton import (
@@ -39,7 +40,7 @@ from onnxpool.model.skeleton import (
 from onnxpool.model.types import without_axis, without_shape
 from onnxpool.ops import DOMAIN, VERSION, InvalidOp
 from onnxpool.rewrites.graph.infer import infer_shapes
-from onnxpool.rewrites.lift import aten_fallback
+from onnxpool.rewrites.lift import exporters_node
 
 Types = dict[str, TypeProto]
 
@@ -117,8 +118,9 @@ class Inference:
                 value_info=scope.proto.value_info,
                 output=[ValueInfoProto(name=name) for name in scope.proto.output],
             )
+        _forget_negative_sizes(graph)
         self._called.rename(graph.node)
-        for index, node in pytorch_pools([scope]):
+        for index, node in exporters_pools([scope]):
             graph.node[index].CopyFrom(node)
         if not self._declared:
             _forget_declarations(graph, is_body=scope.outer is not None)
@@ -218,8 +220,16 @@ class Inference:
     def _inferred(
         self, graph: GraphProto, opset_import: Iterable[onnx.OperatorSetIdProto]
     ) -> GraphProto:
+        ir_version = self._model.ir_version
+        if ir_version < OVERRIDABLE_SINCE_IR:
+            # Its initializers are constants; onnx follows those that are no inputs, and from IR 4.
+            stored = {tensor.name for tensor in graph.initializer}
+            for index in reversed(range(len(graph.input))):
+                if graph.input[index].name in stored:
+                    del graph.input[index]
+            ir_version = OVERRIDABLE_SINCE_IR
         model = onnx.ModelProto(
-            ir_version=self._model.ir_version,
+            ir_version=ir_version,
             opset_import=[*_with_dialect(opset_import), *self._called.imports()],
             graph=graph,
         )
@@ -237,13 +247,13 @@ class Inference:
                 self._calls[key].append(Call(scope, inputs, attributes))
 
 
-def pytorch_pools(scopes: Iterable[Scope]) -> Iterator[tuple[int, NodeProto]]:
-    """PyTorch's own pooling as far as it is understood: its position, and the dialect's node."""
+def exporters_pools(scopes: Iterable[Scope]) -> Iterator[tuple[int, NodeProto]]:
+    """Pools of an exporter's own that are understood: the position, and the dialect's node."""
     for scope in scopes:
         for index, (node, _) in enumerate(scope.imported.values()):
-            if aten_fallback.applies(node):
+            if exporters_node.applies(node):
                 with contextlib.suppress(InvalidOp):
-                    op, _ = aten_fallback.meaning(node, scope.opset)
+                    op, _ = exporters_node.meaning(node, scope.opset)
                     names = [tensor.name for tensor in node.outputs]
                     yield (
                         index,
@@ -286,6 +296,16 @@ def _with_dialect(
 ) -> list[onnx.OperatorSetIdProto]:
     others = [entry for entry in opset_import if entry.domain != DOMAIN]
     return [*others, onnx.helper.make_opsetid(DOMAIN, VERSION)]
+
+
+def _forget_negative_sizes(graph: GraphProto) -> None:
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_value < 0:
+                dim.ClearField("dim_value")
+    for node in graph.node:
+        for body in bodies(node):
+            _forget_negative_sizes(body)
 
 
 def _forget_declarations(graph: GraphProto, *, is_body: bool) -> None:

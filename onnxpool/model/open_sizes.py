@@ -13,6 +13,11 @@ Sizes = Mapping[str | Place, int]
 """Numbers for the sizes of the inputs."""
 
 
+def is_open(dim: TensorShapeProto.Dimension) -> bool:
+    """Whether a size is no number; some writers say -1 there."""
+    return not dim.HasField("dim_value") or dim.dim_value < 0
+
+
 def symbols(model: onnx.ModelProto) -> list[str | Place]:
     """Every size of the inputs that is no number."""
     return list(dict.fromkeys(symbol for symbol, _ in open_sizes(model.graph)))
@@ -21,5 +26,5 @@ def symbols(model: onnx.ModelProto) -> list[str | Place]:
 def open_sizes(graph: GraphProto) -> Iterator[tuple[str | Place, TensorShapeProto.Dimension]]:
     for value in graph.input:
         for axis, dim in enumerate(value.type.tensor_type.shape.dim):
-            if not dim.HasField("dim_value"):
+            if is_open(dim):
                 yield dim.dim_param or (value.name, axis), dim

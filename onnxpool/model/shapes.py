@@ -5,13 +5,13 @@ from __future__ import annotations
 import onnx_graphsurgeon as gs
 
 from onnxpool.model.file import ModelFile
-from onnxpool.model.inference import Inference, Types, pytorch_pools
+from onnxpool.model.inference import Inference, Types, exporters_pools
 from onnxpool.model.open_sizes import Sizes
 from onnxpool.model.scope import Scope
 from onnxpool.model.types import GENERATED_SYMBOL, dtype_and_shape
 from onnxpool.ops import register_schemas
 from onnxpool.ops.op import Claimed, Dim, Shape
-from onnxpool.rewrites.lift import aten_fallback
+from onnxpool.rewrites.lift import exporters_node
 
 
 def infer(model_file: ModelFile) -> None:
@@ -19,15 +19,15 @@ def infer(model_file: ModelFile) -> None:
 
     What follows from the inputs of the model holds, whatever the file declares. Where nothing
     follows, a declared number is taken, and a declared symbol as `Claimed`; but not beside
-    PyTorch's own pooling, whose exporter declares traced sizes for dynamic ones. In a function
+    pooling of an exporter's own, which declares traced sizes for dynamic ones. In a function
     that is called with different shapes, shapes stay unknown; `Scope.shape_note` says so.
     """
     register_schemas()
     scopes = model_file.scopes
-    fallback = any(aten_fallback.applies(node) for s in scopes for node in s.graph.nodes)
+    fallback = any(exporters_node.applies(node) for s in scopes for node in s.graph.nodes)
     understood = None
-    # What a pool of PyTorch's own computes may depend on a rank that the round before has found.
-    while understood != (found := list(pytorch_pools(scopes))):
+    # What an exporter's own pool computes may depend on a rank that the round before has found.
+    while understood != (found := list(exporters_pools(scopes))):
         understood = found
         derived = Inference(model_file, declared=False).run()
         claimed = {} if fallback else Inference(model_file, declared=True).run()

@@ -36,13 +36,13 @@ def splice(model: onnx.ModelProto, scopes: Sequence[Scope]) -> bool:
     changed = [scope for scope in scopes if _is_changed(scope)]
     if not changed:
         return False
-    read_before = [_reads(scope.proto) for scope in scopes]
+    read_before = [reads(scope.proto) for scope in scopes]
     for scope in changed:
         _splice_nodes(scope)
     needed_for_training = set(_training_reads(model))
     for scope, before in zip(scopes, read_before, strict=True):
         if isinstance(scope.proto, GraphProto):
-            unread = before - _reads(scope.proto) - needed_for_training
+            unread = before - reads(scope.proto) - needed_for_training
             _drop_initializers(scope.proto, unread, scope.ir_version)
     return True
 
@@ -98,7 +98,7 @@ def _replace(container: Any, wanted: Sequence[NodeProto]) -> list[NodeProto]:
     """
     held = {id(proto): proto for proto in container}
     kept = {id(proto) for proto in wanted}
-    _keep(container, lambda proto: id(proto) in kept)
+    keep(container, lambda proto: id(proto) in kept)
     result: list[NodeProto] = []
     for proto in wanted:
         if id(proto) not in held:
@@ -161,28 +161,28 @@ def _produced(nodes: Iterable[NodeProto]) -> set[str]:
     return {name for node in nodes for name in node.output}
 
 
-def _reads(proto: GraphProto | onnx.FunctionProto) -> set[str]:
+def reads(proto: GraphProto | onnx.FunctionProto) -> set[str]:
     """Every name that is read in a graph or in the bodies in it."""
     if isinstance(proto, onnx.FunctionProto):
-        return {name for node in proto.node for name in _node_reads(node)}
+        return {name for node in proto.node for name in node_reads(node)}
     names = {value.name for value in proto.output}
     for annotation in proto.quantization_annotation:
         names.update(entry.value for entry in annotation.quant_parameter_tensor_names)
     for node in proto.node:
-        names.update(_node_reads(node))
+        names.update(node_reads(node))
     return names
 
 
-def _node_reads(node: NodeProto) -> Iterator[str]:
+def node_reads(node: NodeProto) -> Iterator[str]:
     yield from node.input
     for body in bodies(node):
-        yield from _reads(body)
+        yield from reads(body)
 
 
 def _training_reads(model: onnx.ModelProto) -> Iterator[str]:
     for training in model.training_info:
-        yield from _reads(training.initialization)
-        yield from _reads(training.algorithm)
+        yield from reads(training.initialization)
+        yield from reads(training.algorithm)
         for binding in (*training.initialization_binding, *training.update_binding):
             yield from (binding.key, binding.value)
 
@@ -195,20 +195,20 @@ def _drop_initializers(proto: GraphProto, names: set[str], ir_version: int) -> N
     dropped = names & stored
     if not dropped:
         return
-    _keep(proto.initializer, lambda tensor: tensor.name not in dropped)
-    _keep(proto.sparse_initializer, lambda tensor: tensor.values.name not in dropped)
-    _keep(proto.input, lambda value: value.name not in dropped)
+    keep(proto.initializer, lambda tensor: tensor.name not in dropped)
+    keep(proto.sparse_initializer, lambda tensor: tensor.values.name not in dropped)
+    keep(proto.input, lambda value: value.name not in dropped)
     _forget(proto, dropped)
 
 
 def _forget(proto: GraphProto | onnx.FunctionProto, names: set[str]) -> None:
     """Drop what `proto` says about tensors that it no longer has."""
-    _keep(proto.value_info, lambda value: value.name not in names)
+    keep(proto.value_info, lambda value: value.name not in names)
     if isinstance(proto, GraphProto):
-        _keep(proto.quantization_annotation, lambda entry: entry.tensor_name not in names)
+        keep(proto.quantization_annotation, lambda entry: entry.tensor_name not in names)
 
 
-def _keep(container: Any, wanted: Any) -> None:
+def keep(container: Any, wanted: Any) -> None:
     for index in reversed(range(len(container))):
         if not wanted(container[index]):
             del container[index]

@@ -181,7 +181,7 @@ def _is_doubtful(finding: Finding) -> bool:
 def of_construct(scope: str, construct: Construct, action: Action, detail: str) -> Finding:
     wrong = construct.repair.in_words() if construct.repair else ""
     if construct.unloadable:
-        wrong = "an op of PyTorch's own, which ONNX Runtime does not load"
+        wrong = f"an op of {construct.owner}'s own, which ONNX Runtime does not load"
     return Finding(
         scope=scope,
         node=_node_name(construct.found[0]),

@@ -2,7 +2,7 @@
 
 load            model/file, model/shapes
 fix sizes       input_shapes, after a repair of what would not show any more
-find and plan   survey
+find and plan   see_through, survey
 rewrite         survey; then conform, for the target and the opset
 splice          model/splice, model/declared_shapes
 check           survey, conform, check, loading
@@ -14,12 +14,13 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import onnx
 
-from onnxpool.errors import ArgumentError, ModelError, check_choice
+from onnxpool.errors import ArgumentError, ModelError, NoOpsetError, check_choice
 from onnxpool.model import declared_shapes, shapes
 from onnxpool.model.bodies import with_bodies
 from onnxpool.model.external_data import locations
@@ -27,13 +28,14 @@ from onnxpool.model.file import ModelFile
 from onnxpool.model.functions import drop_uncalled, uses_dialect
 from onnxpool.model.output import Progress
 from onnxpool.ops import InvalidOp, register_schemas
-from onnxpool.pipeline import conform, frozen_sizes, report
+from onnxpool.pipeline import conform, freeze_inputs, frozen_sizes, report
 from onnxpool.pipeline import input_shapes as input_shapes_
 from onnxpool.pipeline.check import check_whole_model
 from onnxpool.pipeline.frozen_sizes import OutputSizes, TracedSizes
 from onnxpool.pipeline.input_shapes import InputShapes
 from onnxpool.pipeline.loading import check_loading
 from onnxpool.pipeline.report import Finding, Report, Summary
+from onnxpool.pipeline.see_through import see_through
 from onnxpool.pipeline.survey import Goal, survey
 from onnxpool.rewrites.graph import limits
 from onnxpool.rewrites.graph.run import kernels_missing
@@ -105,6 +107,7 @@ def inspect(
     to: str = "standard",
     strategy: str = "auto",
     target: str | None = None,
+    freeze_inputs: str | Sequence[str] = (),
     repair: bool = True,
     output_sizes: OutputSizes | None = None,
     traced_sizes: TracedSizes | None = None,
@@ -118,13 +121,19 @@ def inspect(
         to: what `rewrite` would make of it: "standard" or "custom-op".
         strategy: how `rewrite` would lower it: one of "auto", "matmul", "slice", "pool".
         target: name of a runtime; the report says what it would not take of the model.
-        repair, output_sizes, traced_sizes, time_limit, memory_limit: as `rewrite` takes them.
+        freeze_inputs, repair, output_sizes, traced_sizes, time_limit, memory_limit: as `rewrite`
+            takes them.
 
     Raises:
         OnnxpoolError: the model or an argument cannot be used.
     """
     with limits.within(time_limit, memory_limit):
-        return _inspect(model, to, strategy, target, repair, output_sizes, traced_sizes)
+        try:
+            return _inspect(
+                model, to, strategy, target, freeze_inputs, repair, output_sizes, traced_sizes
+            )
+        except NoOpsetError as reason:
+            return _copy(model, reason).report
 
 
 def _inspect(
@@ -132,22 +141,25 @@ def _inspect(
     to: str,
     strategy: str,
     target: str | None,
+    frozen_inputs: str | Sequence[str],
     repair: bool,
     output_sizes: OutputSizes | None,
     traced_sizes: TracedSizes | None,
 ) -> Report:
     goal = Goal.of(to, strategy, target, repair=repair)
-    file = _load(model)
-    told = frozen_sizes.told(file, output_sizes, traced_sizes)
-    poolings = survey(file, goal, told, Bodies(file.proto.functions))
+    file = freeze_inputs.freeze(_load(model), frozen_inputs)
     summary = _summary(file.proto)
+    told = frozen_sizes.told(file, output_sizes, traced_sizes)
+    seen = see_through(file, goal, told)
+    file = seen.file
+    poolings = survey(file, goal, told, Bodies(file.proto.functions))
     return Report(
         model=_name(model),
         opset=file.opset,
         findings=tuple(finding for pooling in poolings for finding in pooling.findings),
         before=summary,
         after=summary,
-        notes=_notes(file),
+        notes=(*_notes(file), *seen.notes),
         target=target or "",
         opset_before=file.opset,
         refusals=tuple(conform.refusals(file, goal.target)),
@@ -162,6 +174,7 @@ def rewrite(
     target: str | None = None,
     opset: int | None = None,
     input_shapes: InputShapes | None = None,
+    freeze_inputs: str | Sequence[str] = (),
     repair: bool = True,
     output_sizes: OutputSizes | None = None,
     traced_sizes: TracedSizes | None = None,
@@ -184,6 +197,8 @@ def rewrite(
             strategy, unless one is named, and the opset.
         opset: of the result; by default that of the model, or the greatest that the target takes.
         input_shapes: per input name the shape to fix it at; what is constant then is folded.
+        freeze_inputs: names of initializers that are inputs as well, or "all": they become
+            constant. As inputs, a caller may give others, so no pooling is proven with them.
         repair: restore what the source computes where the graph is right at some sizes only, as
             dynamic exports are; the report says at which sizes it was wrong. Else such pooling is
             left, with a warning.
@@ -208,21 +223,27 @@ def rewrite(
         OnnxpoolError: the model or an argument cannot be used.
     """
     with limits.within(time_limit, memory_limit):
-        return _rewrite(
-            model,
-            to,
-            strategy,
-            target,
-            opset,
-            input_shapes,
-            repair,
-            output_sizes,
-            traced_sizes,
-            reference,
-            weights,
-            seed,
-            check,
-        )
+        try:
+            return _rewrite(
+                model,
+                to,
+                strategy,
+                target,
+                opset,
+                input_shapes,
+                freeze_inputs,
+                repair,
+                output_sizes,
+                traced_sizes,
+                reference,
+                weights,
+                seed,
+                check,
+            )
+        except NoOpsetError as reason:
+            if target or opset or input_shapes or freeze_inputs or output_sizes or reference:
+                raise
+            return _copy(model, reason)
 
 
 def _rewrite(
@@ -232,6 +253,7 @@ def _rewrite(
     target: str | None,
     opset: int | None,
     input_shapes: InputShapes | None,
+    frozen_inputs: str | Sequence[str],
     repair: bool,
     output_sizes: OutputSizes | None,
     traced_sizes: TracedSizes | None,
@@ -246,12 +268,16 @@ def _rewrite(
     file = _load(model)
     _verify(file)
     opset_before, before = file.opset, _summary(file.proto)
+    as_it_came = file
+    file = freeze_inputs.freeze(file, frozen_inputs)
+    frozen = file is not as_it_came
     opset = conform.wanted_opset(file, goal.target, opset)
     suspect: tuple[Finding, ...] = ()
     source = _source(reference, weights, seed) if repair else None
     if input_shapes and repair:
         hints = {"output_sizes": output_sizes, "traced_sizes": traced_sizes, "reference": source}
-        file, suspect = _repaired(model, file, check=check, seed=seed, **hints)
+        options = {"freeze_inputs": frozen_inputs, "check": check, "seed": seed}
+        file, suspect = _repaired(model, file, **options, **hints)
         output_sizes = traced_sizes = source = None
     open_file, open_inputs = file, input_shapes_.declared(file.proto)
     open_ops = Counter(_summary(file.proto).ops)
@@ -259,16 +285,19 @@ def _rewrite(
     fixed = file is not open_file
     folded = open_ops - Counter(_summary(file.proto).ops)
 
+    told = frozen_sizes.told(file, output_sizes, traced_sizes)
+    seen = see_through(file, goal, told)
+    file = seen.file
     had_dialect = uses_dialect(file.proto)
     bodies = Bodies(file.proto.functions, opset if opset != file.opset else None)
-    told = frozen_sizes.told(file, output_sizes, traced_sizes)
     told, left_open = _settled(file, told, source, seed)
     poolings = survey(file, goal, told, bodies, probe=probe)
     for pooling in poolings:
         pooling.rewrite()
     jobs = conform.conform(file, goal.target, opset, probe=probe)
 
-    changed = file.splice() or opset != file.opset or fixed or bool(bodies.added)
+    changed = file.splice() or opset != file.opset or fixed or frozen or bool(bodies.added)
+    changed |= bool(seen.notes)
     if changed:
         declared_shapes.correct(file, [tensor for p in poolings for tensor in p.stale])
         file = _imported_anew(file)
@@ -286,7 +315,7 @@ def _rewrite(
         findings=report.merged(suspect, findings),
         before=before,
         after=_summary(file.proto),
-        notes=(*_notes(file), *notes, *left_open),
+        notes=(*_notes(file), *seen.notes, *notes, *left_open),
         target=target or "",
         changes=tuple(changes),
         opset_before=opset_before,
@@ -299,6 +328,15 @@ def _rewrite(
         folded=dict(folded),
         unchanged=file.is_unchanged,
     )
+    return Result(made, file)
+
+
+def _copy(model: Model, reason: NoOpsetError) -> Result:
+    """The model as it came: what its ops do is not known."""
+    file = ModelFile.to_copy(model)
+    summary = _summary(file.proto)
+    note = f"{reason}; so what its ops do is not known, and it is left as it is"
+    made = Report(_name(model), 0, (), summary, summary, (note,), unchanged=file.is_unchanged)
     return Result(made, file)
 
 
@@ -424,4 +462,5 @@ def _summary(model: onnx.ModelProto) -> Summary:
 def _notes(file: ModelFile) -> tuple[str, ...]:
     scopes = (scope for scope in file.scopes if not is_body(scope.proto))
     notes = ((s.name, note) for s in scopes for note in (s.shape_note, aten_fallback.note(s.graph)))
-    return tuple(f"{name}: {note}" for name, note in notes if note)
+    told = [f"{name}: {note}" for name, note in notes if note]
+    return tuple(filter(None, [*told, freeze_inputs.note(file)]))

@@ -31,11 +31,11 @@ def fold_sizes(graph: gs.Graph, opset: int) -> bool:
         Whether there were any. With their values, further shapes may be inferred.
     """
     unread_before = {id(node) for node in unread(graph)}
-    fresh = {node.outputs[0].name for node in graph.nodes if _known_sizes(node) is not None}
+    fresh = {node.outputs[0].name for node in graph.nodes if known_sizes(node) is not None}
     if not fresh:
         return False
     for node in list(graph.nodes):
-        sizes = _known_sizes(node)
+        sizes = known_sizes(node)
         if sizes is not None:
             _replace(graph, node, opset, [sizes])
     for node, values in _computed(graph, opset, fresh):
@@ -44,7 +44,8 @@ def fold_sizes(graph: gs.Graph, opset: int) -> bool:
     return True
 
 
-def _known_sizes(node: gs.Node) -> Array | None:
+def known_sizes(node: gs.Node) -> Array | None:
+    """What Shape or Size gives where that is known from the shape of its input."""
     if not is_standard(node) or node.op not in ("Shape", "Size") or not node.inputs[0].name:
         return None
     shape = node.inputs[0].shape

@@ -18,21 +18,16 @@ from collections.abc import Sequence
 
 import onnx_graphsurgeon as gs
 
-from onnxpool.ops import (
-    COMPUTED,
-    KEEP,
-    AdaptiveAveragePool,
-    AdaptiveMaxPool,
-    AdaptivePool,
-    InvalidOp,
+from onnxpool.ops import KEEP, AdaptiveAveragePool, AdaptiveMaxPool, AdaptivePool, InvalidOp
+from onnxpool.rewrites.lift.construct import PYTORCH_DOMAINS, UNLOADABLE
+from onnxpool.rewrites.lift.named_arguments import (
+    Meaning,
+    check_input,
+    elements_of,
+    in_words,
+    output_size,
 )
-from onnxpool.rewrites.graph.tensors import is_float, numpy_type, shape_of
-from onnxpool.rewrites.lift.construct import PYTORCH_DOMAINS, Construct, Declined, whole_node
-from onnxpool.rewrites.region.region import Region
-from onnxpool.rewrites.region.shape_arithmetic import Element, elements, is_size_of
-
-Meaning = tuple[AdaptivePool, tuple[gs.Tensor, ...]]
-"""An op of the dialect on the first input of a node, and the op's parameters."""
+from onnxpool.rewrites.region.shape_arithmetic import Element, is_size_of
 
 _POOL = re.compile(
     r"(aten::)?_?(?P<adaptive>adaptive_)?(?P<kind>avg|max)_pool(?P<k>[123])d(_with_indices)?"
@@ -55,9 +50,6 @@ _SLIDING = {
 """The arguments behind X, in the order of PyTorch's native_functions.yaml."""
 
 
-_UNLOADABLE = "ONNX Runtime does not load the model while it is there"
-
-
 def applies(node: gs.Node) -> bool:
     """Whether a node is pooling of PyTorch's own."""
     return node.domain in PYTORCH_DOMAINS and _POOL.fullmatch(operator(node)) is not None
@@ -75,18 +67,7 @@ def note(graph: gs.Graph) -> str | None:
     others = dict.fromkeys(operator(n) for n in nodes if (n.domain, n.op) not in defined)
     if not others:
         return None
-    return f"{', '.join(others)}: PyTorch's own op, no pooling, left; {_UNLOADABLE}"
-
-
-def judge(node: gs.Node, opset: int, outputs: set[str]) -> Construct | Declined:
-    """Judge a node that `applies`, in a graph whose outputs have these names."""
-    regions = whole_node(node, outputs)
-    try:
-        op, parameters = meaning(node, opset)
-    except InvalidOp as error:
-        (first, *_) = [region for region in regions if region is not None]
-        return Declined(first, f"{error}; {_UNLOADABLE}", level="error")
-    return Construct(op, _without_trailing_none(regions), parameters)
+    return f"{', '.join(others)}: PyTorch's own op, no pooling, left; {UNLOADABLE}"
 
 
 def meaning(node: gs.Node, opset: int) -> Meaning:
@@ -97,40 +78,13 @@ def meaning(node: gs.Node, opset: int) -> Meaning:
     """
     match = _POOL.fullmatch(operator(node))
     assert match is not None
-    x, k = node.inputs[0], int(match["k"])
-    shape = shape_of(x)
-    if shape is None:
-        raise InvalidOp(f"the rank of its input {x.name!r} is not known")
-    if len(shape) not in (k + 1, k + 2):
-        raise InvalidOp(f"{operator(node)} takes rank {k + 1} or {k + 2}, found rank {len(shape)}")
-    if x.dtype is not None and not is_float(x.dtype):
-        raise InvalidOp(f"its input {x.name!r} is {numpy_type(x.dtype)}, wanted floating point")
+    k = int(match["k"])
+    check_input(node, operator(node), k)
     kind = _OPS[match["kind"]]
     if match["adaptive"]:
-        size, parameters = _output_size(node, k, opset)
+        size, parameters = output_size(node, k, opset)
         return kind(size), parameters
     return kind(_full_size(node, k, _SLIDING[match["kind"]], opset)), ()
-
-
-def _without_trailing_none(regions: tuple[Region | None, ...]) -> tuple[Region | None, ...]:
-    used = max(index for index, region in enumerate(regions) if region is not None)
-    return regions[: used + 1]
-
-
-def _output_size(
-    node: gs.Node, k: int, opset: int
-) -> tuple[tuple[int, ...], tuple[gs.Tensor, ...]]:
-    x = node.inputs[0]
-    found = _argument(node, 1, "output_size", opset)
-    if found is None:
-        found = [None] * k
-    if len(found) != k or any(isinstance(size, int) and size < 1 for size in found):
-        raise InvalidOp(f"its output_size is {_text(found)}, wanted {k} sizes of at least 1")
-    size = tuple(
-        KEEP if is_size_of(element, x, axis) else element if isinstance(element, int) else COMPUTED
-        for axis, element in enumerate(found, start=len(x.shape) - k)
-    )
-    return size, (node.inputs[1],) if COMPUTED in size else ()
 
 
 def _full_size(node: gs.Node, k: int, names: Sequence[str], opset: int) -> tuple[int, ...]:
@@ -139,15 +93,15 @@ def _full_size(node: gs.Node, k: int, names: Sequence[str], opset: int) -> tuple
 
     def argument(name: str) -> list[Element] | None:
         position = names.index(name) + 1 if name in names else len(node.inputs)
-        return _argument(node, position, name, opset)
+        return elements_of(node, position, name, opset)
 
     kernel, stride = argument("kernel_size"), argument("stride")
     if kernel is None or len(kernel) != k:
-        raise InvalidOp(f"its kernel_size is {_text(kernel)}, wanted the {k} sizes of its input")
+        raise InvalidOp(f"its kernel_size is {in_words(kernel)}, wanted the {k} sizes of its input")
     for name, harmless in (("padding", 0), ("dilation", 1)):
         found = argument(name)
         if found is None or any(element != harmless for element in found):
-            raise InvalidOp(f"its {name} is {_text(found)}, wanted {harmless}")
+            raise InvalidOp(f"its {name} is {in_words(found)}, wanted {harmless}")
     if argument("divisor_override") != []:
         raise InvalidOp("it has a divisor_override, so it is no average")
     strides = kernel if stride == [] else (stride or [None]) * k
@@ -155,8 +109,8 @@ def _full_size(node: gs.Node, k: int, names: Sequence[str], opset: int) -> tuple
     size = [_bins(x, *each) for each in zip(axes, kernel, strides, strict=False)]
     if None in size:
         raise InvalidOp(
-            f"its kernel_size is {_text(kernel)}, not the sizes of its input: an ordinary sliding "
-            "window, no adaptive pooling"
+            f"its kernel_size is {in_words(kernel)}, not the sizes of its input: an ordinary "
+            "sliding window, no adaptive pooling"
         )
     return tuple(bins for bins in size if bins is not None)
 
@@ -165,20 +119,3 @@ def _bins(x: gs.Tensor, axis: int, kernel: Element, stride: Element) -> int | No
     if is_size_of(kernel, x, axis):
         return 1
     return KEEP if kernel == stride == 1 else None
-
-
-def _argument(node: gs.Node, position: int, name: str, opset: int) -> list[Element] | None:
-    """The elements of an argument, none where it is not given; None where they are not known."""
-    if name in node.attrs:
-        value = node.attrs[name]
-        return list(value) if isinstance(value, list) else [value]
-    if len(node.inputs) <= position or not node.inputs[position].name:
-        return []
-    return elements(node.inputs[position], opset)
-
-
-def _text(found: Sequence[Element] | None) -> str:
-    if found is None:
-        return "not known"
-    words = (str(e) if isinstance(e, int) else "computed" for e in found)
-    return f"[{', '.join(words)}]"

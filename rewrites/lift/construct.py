@@ -18,6 +18,9 @@ from onnxpool.rewrites.region.region import Region
 from onnxpool.rewrites.region.roles import Role
 
 PYTORCH_DOMAINS = ("org.pytorch.aten", "aten")
+OWNERS = {**dict.fromkeys(PYTORCH_DOMAINS, "PyTorch"), "mmdeploy": "mmdeploy", "Paddle": "Paddle"}
+"""Per domain of ops that an exporter writes and no runtime has, whose they are."""
+UNLOADABLE = "ONNX Runtime does not load the model while it is there"
 
 Level = Literal["note", "warning", "error"]
 
@@ -57,9 +60,14 @@ class Construct:
         return [node.domain for node in self.nodes] == [DOMAIN]
 
     @property
+    def owner(self) -> str:
+        """Whose op a node of it is that no runtime has; empty where all nodes are known."""
+        return next((OWNERS[node.domain] for node in self.nodes if node.domain in OWNERS), "")
+
+    @property
     def unloadable(self) -> bool:
         """Whether no runtime takes the graph as it stands."""
-        return any(node.domain in PYTORCH_DOMAINS for node in self.nodes)
+        return bool(self.owner)
 
     @property
     def uses_max_pool(self) -> bool:

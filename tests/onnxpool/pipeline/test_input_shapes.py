@@ -153,3 +153,39 @@ def test_the_option_is_parsed() -> None:
     for texts in (["1x2"], ["=1x2"], ["a=1x"], ["a=1", "a=2"]):
         with pytest.raises(ArgumentError):
             parse_all(texts)
+
+
+def with_negative_sizes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Some writers say -1 where a size is open."""
+    for value in (*model.graph.input, *model.graph.output):
+        for dim in value.type.tensor_type.shape.dim:
+            if not dim.HasField("dim_value"):
+                dim.dim_value = -1
+    return model
+
+
+def halves() -> onnx.ModelProto:
+    """The means of the upper half of X and of the lower, which share a row where it is odd."""
+    return onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
+        g (float[N,4,H,W] X) => (float[N,4,2,1] Y) {
+            shape = Shape(X) i = Constant<value_ints=[2]>() h = Gather(shape, i)
+            one = Constant<value_ints=[1]>() zero = Constant<value_ints=[0]>()
+            middle = Div(h, i) more = Add(h, one) end = Div(more, i)
+            a = Slice(X, zero, end, i) b = Slice(X, middle, h, i)
+            ma = ReduceMean<axes=[2,3]>(a) mb = ReduceMean<axes=[2,3]>(b)
+            Y = Concat<axis=2>(ma, mb)
+        }""")
+
+
+def test_a_negative_size_is_an_open_one() -> None:
+    model = with_negative_sizes(halves())
+    result = onnxpool.rewrite(model)
+    (finding,) = result.report.findings
+    assert (finding.op, finding.action) == ("AdaptiveAveragePool", "rewritten")
+    x = np.random.default_rng(0).standard_normal((3, 4, 7, 5)).astype(np.float32)
+    wanted = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(x), (2, 1))
+    np.testing.assert_allclose(Runner(result.model)({"X": x})[0], wanted, rtol=0, atol=1e-6)
+    assert onnxpool.validate(result.model, model).passed
+    fixed = onnxpool.rewrite(model, input_shapes={"X": (3, 4, 7, 5)})
+    assert fixed.report.fixed == {"X": "?x4x?x? → 3x4x7x5"}
+    np.testing.assert_allclose(Runner(fixed.model)({"X": x})[0], wanted, rtol=0, atol=1e-6)
