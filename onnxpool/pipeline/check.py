@@ -9,6 +9,9 @@ numbers in both graphs (inputs/critical_sizes.py).
 The region as it was is no judge where it is repaired, at other sizes than those at which it is said
 to be right; where no runtime takes it; and where it reads sizes that do not follow from X's.
 
+A large batch is not run: of X, a few elements of the batch stand for all where both forms take any
+number of them. What is too large even so is not written.
+
 Infinities and NaN are compared where both forms promise the same:
 
     average             in the windows that see them; a form with products (MatMul, Conv, CumSum)
@@ -43,10 +46,11 @@ from onnxpool.inputs.values import draw, model_inputs
 from onnxpool.model.file import ModelFile
 from onnxpool.ops import GeMPool, PyramidPool
 from onnxpool.ops.adaptive_pool import AdaptivePool
-from onnxpool.ops.op import Array, Dim
+from onnxpool.ops.op import Array, Dim, Shape
 from onnxpool.pipeline import rounding
 from onnxpool.pipeline.piece import Bodies, Piece, is_dialect
 from onnxpool.pipeline.rounding import Range
+from onnxpool.rewrites.graph import limits
 from onnxpool.rewrites.graph.cut import needs_constants_alone, producers
 from onnxpool.rewrites.graph.run import RunError, Runner, evaluate, kernels_missing
 from onnxpool.rewrites.graph.tensors import numpy_type, shape_of
@@ -56,6 +60,8 @@ from onnxpool.rewrites.lower.function_body import is_body
 _MOST_ELEMENTS = 1 << 24
 """Of X in all runs of a region at one size, unless the first run alone has more."""
 _ELEMENTS_AT_ONCE = 1 << 19
+_BYTES_OF_EACH = 128
+"""What an element of X takes: in float64, with its ranges and what is computed on the way."""
 _MOST_PLANES = 1 << 11
 _MOST_SIZES = 48
 _MOST_RIGHT_SIZES = 4
@@ -120,6 +126,7 @@ class Probe:
         self._parameters = [
             evaluate(p, opset) if needs_constants_alone(p) else None for p in construct.parameters
         ]
+        self._is_large = _is_large(self._shape, len(self._sizes[0]))
         given, outputs = self._given(), [region.y for region in construct.found]
         nodes = producers(outputs, {tensor.name for tensor in given})
         self._whole_numbers = set(constants.integers(nodes))
@@ -151,6 +158,8 @@ class Probe:
         now = shape_of(given[0]) or self._shape
         pairs = zip(self._shape, now, strict=True)
         self._shape = tuple(new if isinstance(new, int) else old for old, new in pairs)
+        if self._is_large:
+            given[0] = _with_any_batch(given[0])
         # An output that nobody reads is gone.
         names = [region.y.name for region in self._construct.found if region.y.name in tensors]
         outputs = [tensors[name] for name in names]
@@ -165,6 +174,8 @@ class Probe:
                 pieces[title] = Piece(given, outputs, opset, bodies, kernels=True)
         except RunError as error:
             raise CheckError(f"{title} does not run: {error}; nothing was written") from error
+        if self._is_large and self._take_any_batch(list(pieces.values())):
+            self._shape = (None, *self._shape[1:])
         found = [region.y.name for region in self._construct.found]
         return self._compare(pieces, [found.index(name) for name in names])
 
@@ -198,7 +209,30 @@ class Probe:
     def _given(self) -> list[gs.Tensor]:
         """X, and the parameters that the graph computes: what the region is run on."""
         parameters = zip(self._construct.parameters, self._parameters, strict=True)
-        return [self._construct.x, *(p for p, value in parameters if value is None)]
+        x = self._construct.x
+        return [
+            _with_any_batch(x) if self._is_large else x,
+            *(p for p, value in parameters if value is None),
+        ]
+
+    def _take_any_batch(self, pieces: Sequence[Piece]) -> bool:
+        """Whether all forms take a batch of one and of two, and make twice as much of it."""
+        k = len(self._sizes[0])
+        plane = tuple(d if isinstance(d, int) else 7 for d in self._shape[-k:])
+        channels = self._shape[1] if isinstance(self._shape[1], int) else _CHANNELS
+        parameters = self._draw_parameters(np.random.default_rng(0), plane)
+        known = zip(parameters, self._parameters, strict=not self._construct.shares)
+        rest = [value for value, constant in known if constant is None]
+        found = []
+        try:
+            for piece in (*pieces, *filter(None, [self._source, self._as_it_runs])):
+                sizes = [
+                    [y.size for y in piece((np.ones((n, channels, *plane)), *rest))] for n in (1, 2)
+                ]
+                found.append(all(2 * one == two for one, two in zip(*sizes, strict=True)))
+        except RunError:
+            return False
+        return all(found)
 
     def _run_source(self, trial: Trial) -> tuple[Array, ...] | None:
         """The outputs of the region as it was; None where it does not run.
@@ -337,6 +371,7 @@ class Probe:
             chosen = list(itertools.islice(every, most))
         lead = lead or self._lead(plane, len(chosen) + 1)
         slots = math.prod(lead)
+        _refuse_large(slots * math.prod(plane))
         if gem and max(p.size for p in parameters) > 1:
             # Of an exponent per channel each has to show.
             chosen += adversarial.scaled(source, slots)
@@ -409,6 +444,28 @@ def _fits_in(plane: Sequence[int], shape: Sequence[Dim]) -> bool:
     """Whether a tensor of this shape may have these sizes."""
     pairs = zip(plane, shape, strict=True)
     return all(length == dim or not isinstance(dim, int) for length, dim in pairs)
+
+
+def _is_large(x: Shape, k: int) -> bool:
+    """Whether X has a batch of its own, k axes behind the channels, and is large."""
+    known = math.prod(dim for dim in x if isinstance(dim, int))
+    return len(x) == k + 2 and isinstance(x[0], int) and x[0] > 1 and known > _MOST_ELEMENTS
+
+
+def _with_any_batch(x: gs.Tensor) -> gs.Variable:
+    return gs.Variable(x.name, x.dtype, [None, *x.shape[1:]])
+
+
+def _refuse_large(elements: int) -> None:
+    """Raises:
+    CheckError: X is more than there is memory for.
+    """
+    most = limits.current().memory // _BYTES_OF_EACH
+    if elements > most:
+        raise CheckError(
+            f"a changed region is too large to try: its input has {elements:,} elements, at most "
+            f"{most:,}; nothing was written; --check none writes it without"
+        )
 
 
 def _fits(found: Array, range_: Range, piece: Piece) -> Array:

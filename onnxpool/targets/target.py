@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import onnx_graphsurgeon as gs
 
+from onnxpool.rewrites.graph.constants import has_reference
 from onnxpool.rewrites.legalize.replacement import Replacement
 
 Evidence = Literal["measured", "documented"]
@@ -37,7 +38,9 @@ class Limit:
     evidence: Evidence = "measured"
 
     def matches(self, node: gs.Node) -> bool:
-        return node.op in self.ops and self.when(node)
+        """Whether a node is of this form; of what its callers decide nothing is known."""
+        known = self.when is always or not has_reference(node)
+        return node.op in self.ops and known and self.when(node)
 
     def to_json(self) -> dict[str, Any]:
         return {

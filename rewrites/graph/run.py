@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -87,8 +88,9 @@ class Runner:
         """
         self._proto = None if isinstance(model, str) else model
         self._is_whole = isinstance(model, str) or folder is not None
-        serialized = model if isinstance(model, str) else model.SerializeToString()
-        place = None if folder is None else str(folder)
+        # A worker has the working directory that this process had when it was started.
+        serialized = os.path.abspath(model) if isinstance(model, str) else model.SerializeToString()
+        place = None if folder is None else os.path.abspath(folder)
         source = Source(serialized, place, kernels, optimised)
         self._costs: dict[object, Cost | None] = {}
         self._remote = Remote(source)
