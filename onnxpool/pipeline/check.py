@@ -46,7 +46,7 @@ from onnxpool.inputs.values import draw, model_inputs
 from onnxpool.model.file import ModelFile
 from onnxpool.ops import GeMPool, PyramidPool
 from onnxpool.ops.adaptive_pool import AdaptivePool
-from onnxpool.ops.op import Array, Dim, Shape
+from onnxpool.ops.op import Array, Dim, Op, Shape
 from onnxpool.pipeline import rounding
 from onnxpool.pipeline.piece import Bodies, Piece, is_dialect
 from onnxpool.pipeline.rounding import Range
@@ -126,6 +126,7 @@ class Probe:
         self._parameters = [
             evaluate(p, opset) if needs_constants_alone(p) else None for p in construct.parameters
         ]
+        self._sizes = _sizes(construct.op)
         self._is_large = _is_large(self._shape, len(self._sizes[0]))
         given, outputs = self._given(), [region.y for region in construct.found]
         nodes = producers(outputs, {tensor.name for tensor in given})
@@ -317,7 +318,9 @@ class Probe:
         repair = self._construct.repair
         k = len(self._sizes[0])
         rng = np.random.default_rng(34)
-        planes = critical_sizes.planes(self._shape[-k:], self._sizes, numbers, _MOST_SIZES)
+        planes = self._not_too_large(
+            critical_sizes.planes(self._shape[-k:], self._sizes, numbers, _MOST_SIZES)
+        )
         for index, plane in enumerate(planes):
             for trial in self._at(plane, around, rng, thorough=not index):
                 yield trial, repair is None
@@ -330,13 +333,21 @@ class Probe:
             for trial in self._at(plane, around, rng, thorough=False):
                 yield trial, True
 
-    @property
-    def _sizes(self) -> Sequence[tuple[int, ...]]:
-        """The output sizes as the op has them, in which some may be computed."""
-        if isinstance(self._op, PyramidPool):
-            return self._op.sizes()
-        assert isinstance(self._op, (AdaptivePool, GeMPool))
-        return [self._op.output_size]
+    def _not_too_large(self, planes: Sequence[tuple[int, ...]]) -> Sequence[tuple[int, ...]]:
+        """Those that there is memory for.
+
+        Raises:
+            CheckError: there is for none.
+        """
+        most = limits.current().memory // _BYTES_OF_EACH
+        elements = {plane: math.prod((*self._lead(plane, 1), *plane)) for plane in planes}
+        found = [plane for plane in planes if elements[plane] <= most]
+        if not found:
+            raise CheckError(
+                f"a changed region is too large to try: {min(elements.values()):,} elements, at "
+                f"most {most:,}; nothing was written; --check none writes it without"
+            )
+        return found
 
     def _at(
         self,
@@ -371,7 +382,6 @@ class Probe:
             chosen = list(itertools.islice(every, most))
         lead = lead or self._lead(plane, len(chosen) + 1)
         slots = math.prod(lead)
-        _refuse_large(slots * math.prod(plane))
         if gem and max(p.size for p in parameters) > 1:
             # Of an exponent per channel each has to show.
             chosen += adversarial.scaled(source, slots)
@@ -446,6 +456,25 @@ def _fits_in(plane: Sequence[int], shape: Sequence[Dim]) -> bool:
     return all(length == dim or not isinstance(dim, int) for length, dim in pairs)
 
 
+def too_large(construct: Construct) -> str:
+    """Why a construct cannot be checked, whatever its open sizes; empty where it can."""
+    x = shape_of(construct.x) or ()
+    known = [dim for dim in x if isinstance(dim, int)]
+    if known and isinstance(x[0], int) and len(x) == len(_sizes(construct.op)[0]) + 2:
+        known = known[1:]  # A large batch is not run.
+    most = limits.current().memory // _BYTES_OF_EACH
+    found = math.prod(known)
+    return f"too large to try: {found:,} elements, at most {most:,}" if found > most else ""
+
+
+def _sizes(op: Op) -> Sequence[tuple[int, ...]]:
+    """The output sizes as an op has them, in which some may be computed."""
+    if isinstance(op, PyramidPool):
+        return op.sizes()
+    assert isinstance(op, (AdaptivePool, GeMPool))
+    return [op.output_size]
+
+
 def _is_large(x: Shape, k: int) -> bool:
     """Whether X has a batch of its own, k axes behind the channels, and is large."""
     known = math.prod(dim for dim in x if isinstance(dim, int))
@@ -454,18 +483,6 @@ def _is_large(x: Shape, k: int) -> bool:
 
 def _with_any_batch(x: gs.Tensor) -> gs.Variable:
     return gs.Variable(x.name, x.dtype, [None, *x.shape[1:]])
-
-
-def _refuse_large(elements: int) -> None:
-    """Raises:
-    CheckError: X is more than there is memory for.
-    """
-    most = limits.current().memory // _BYTES_OF_EACH
-    if elements > most:
-        raise CheckError(
-            f"a changed region is too large to try: its input has {elements:,} elements, at most "
-            f"{most:,}; nothing was written; --check none writes it without"
-        )
 
 
 def _fits(found: Array, range_: Range, piece: Piece) -> Array:

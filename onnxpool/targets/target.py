@@ -9,6 +9,7 @@ from typing import Any, Literal
 import onnx_graphsurgeon as gs
 
 from onnxpool.rewrites.graph.constants import has_reference
+from onnxpool.rewrites.graph.run import RunError
 from onnxpool.rewrites.legalize.replacement import Replacement
 
 Evidence = Literal["measured", "documented"]
@@ -38,9 +39,16 @@ class Limit:
     evidence: Evidence = "measured"
 
     def matches(self, node: gs.Node) -> bool:
-        """Whether a node is of this form; of what its callers decide nothing is known."""
-        known = self.when is always or not has_reference(node)
-        return node.op in self.ops and known and self.when(node)
+        """Whether a node is known to be of this form.
+
+        Nothing is known of what the callers of a function decide, and of constants that do not run.
+        """
+        if node.op not in self.ops or (self.when is not always and has_reference(node)):
+            return False
+        try:
+            return self.when(node)
+        except RunError:
+            return False
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -89,8 +88,10 @@ class Runner:
         self._proto = None if isinstance(model, str) else model
         self._is_whole = isinstance(model, str) or folder is not None
         # A worker has the working directory that this process had when it was started.
-        serialized = os.path.abspath(model) if isinstance(model, str) else model.SerializeToString()
-        place = None if folder is None else os.path.abspath(folder)
+        serialized = (
+            str(Path(model).absolute()) if isinstance(model, str) else model.SerializeToString()
+        )
+        place = None if folder is None else str(folder.absolute())
         source = Source(serialized, place, kernels, optimised)
         self._costs: dict[object, Cost | None] = {}
         self._remote = Remote(source)

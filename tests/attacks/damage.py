@@ -206,7 +206,7 @@ def attribute_types(rng: Rng, model: onnx.ModelProto) -> bytes:
     attribute = _pick(rng, attributes)
     match int(rng.integers(4)):
         case 0:
-            attribute.type = int(rng.integers(15))  # type: ignore[assignment]
+            attribute.type = int(rng.integers(15))
         case 1:
             attribute.ClearField("type")
         case 2:

@@ -90,7 +90,7 @@ def _call(arguments: Sequence[str]) -> tuple[int, str, str]:
         sys.argv, sys.stdout, sys.stderr = before
     for stream in streams:
         stream.flush()
-    texts = [stream.buffer.getvalue().decode() for stream in streams]  # type: ignore[attr-defined]
+    texts = [stream.buffer.getvalue().decode() for stream in streams]
     return int(status or 0), texts[0], texts[1]
 
 
