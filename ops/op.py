@@ -43,6 +43,10 @@ def is_confirmed(dim: Dim) -> bool:
     return isinstance(dim, str) and not isinstance(dim, Claimed)
 
 
+_PLAIN = (int, float, str, bytes, Sequence)
+"""What attributes are; one that refers to an attribute of the function around it is none."""
+
+
 class InvalidOp(ValueError):
     """Attributes or input shapes that an op of the dialect does not take."""
 
@@ -79,6 +83,9 @@ class Op(abc.ABC):
         for field in fields:
             if field.default is dataclasses.MISSING and field.name not in attributes:
                 raise InvalidOp(f"{cls.op_type()} needs the attribute {field.name!r}")
+        for name, value in attributes.items():
+            if not isinstance(value, _PLAIN):
+                raise InvalidOp(f"{cls.op_type()} needs a value for the attribute {name!r}")
         return cls(**{name: _plain(value) for name, value in attributes.items()})
 
     def attributes(self) -> dict[str, Any]:
@@ -190,7 +197,7 @@ def _infer(cls: type[Op], context: Any) -> None:
 def _plain(value: Any) -> Any:
     """An attribute as onnx or graphsurgeon reads it, as the dataclasses hold it."""
     if isinstance(value, bytes):
-        return value.decode()
+        return value.decode(errors="replace")
     return tuple(value) if isinstance(value, list) else value
 
 

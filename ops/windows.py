@@ -2,6 +2,9 @@
 
 from typing import NamedTuple
 
+MOST_WINDOWS = 1 << 14
+"""Of an axis. A file can ask for any number of them; no pool has so many."""
+
 
 class Window(NamedTuple):
     """The half-open range ``start <= index < end`` of input positions that one output sees."""

@@ -95,9 +95,10 @@ class Reference:
 
 
 def _natural(tensor: TensorProto, key: str, text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
+    if not (isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 20):
         raise ExternalDataError(
-            f"tensor {tensor.name!r}: {key} of its external data is {text!r}, wanted a number >= 0"
+            f"tensor {tensor.name!r}: {key} of its external data is {text[:40]!r}, wanted a number "
+            ">= 0"
         )
     return int(text)
 
@@ -134,7 +135,13 @@ class DataFolder:
                 f"{self.model}: external data {location!r} is a link out of the folder of the "
                 f"model, to {real}; put the file itself beside the model"
             )
-        if not path.is_file():
+        try:
+            is_there = path.is_file()
+        except OSError as error:
+            raise ExternalDataError(
+                f"{self.model}: external data file {location!r} cannot be read: {error.strerror}"
+            ) from error
+        if not is_there:
             raise ExternalDataError(
                 f"{self.model}: external data file {location!r} is missing; it was expected at "
                 f"{path}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import filecmp
 import os
 import stat
-import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -13,18 +12,16 @@ from typing import BinaryIO
 import onnx
 from google.protobuf.message import DecodeError, EncodeError
 
-from onnxpool.errors import ExternalDataError, ModelError, NoOpsetError, OutputError
-from onnxpool.model.bodies import with_bodies
+from onnxpool.errors import ExternalDataError, ModelError, OutputError
+from onnxpool.model import validity
 from onnxpool.model.external_data import DataFolder, is_external, locations, tensors_of_model
 from onnxpool.model.graphs import import_scopes
 from onnxpool.model.output import Output, Progress, destination
-from onnxpool.model.scope import Scope, default_opset
-from onnxpool.model.skeleton import for_checker, thin_model
+from onnxpool.model.scope import Scope
 from onnxpool.model.splice import splice
 from onnxpool.ops import DOMAIN, VERSION
 
 _LARGEST = (1 << 31) - 1
-_IR_OF_PLAIN_INITIALIZERS = 4
 _IR_OF_FUNCTIONS = 8
 
 
@@ -146,17 +143,7 @@ class ModelFile:
         Raises:
             ModelError: the model is not valid.
         """
-        _check_header(self.proto, self.path)
-        _check_names(self.proto, self.path)
-        try:
-            copy = thin_model(self.proto, for_checker)
-            _complete(copy.graph)
-            # Runtimes take an old model whose initializers are no inputs.
-            copy.ir_version = max(copy.ir_version, _IR_OF_PLAIN_INITIALIZERS)
-            onnx.checker.check_model(copy)
-        except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
-            reason = textwrap.shorten(str(error), 400, placeholder=" …")
-            raise ModelError(f"{self.path} is not a valid model: {reason}") from error
+        validity.check(self.proto, self.path)
 
     def splice(self) -> bool:
         """Put the changes of the scopes into `proto`; return whether there were any."""
@@ -181,7 +168,7 @@ class ModelFile:
                     entry.version = opset
         needed = max(
             onnx.helper.find_min_ir_version_for(self.proto.opset_import, ignore_unknown=True),
-            _IR_OF_FUNCTIONS if self.proto.functions else _IR_OF_PLAIN_INITIALIZERS,
+            _IR_OF_FUNCTIONS if self.proto.functions else validity.IR_OF_PLAIN_INITIALIZERS,
         )
         older = opset < self.opset
         self.proto.ir_version = needed if older else max(needed, self.proto.ir_version)
@@ -325,52 +312,6 @@ def read_stream(stream: BinaryIO, path: Path) -> bytes:
 
 def _too_large(path: Path) -> ModelError:
     return ModelError(f"{path} is larger than an ONNX file can be (2 GiB)")
-
-
-def _check_header(proto: onnx.ModelProto, path: Path) -> None:
-    if not proto.HasField("graph"):
-        raise ModelError(f"{path} holds no graph; it is not an ONNX model, or is truncated")
-    if not proto.graph.node:
-        raise ModelError(f"{path}: the graph has no nodes")
-    opset, newest = default_opset(proto.opset_import), onnx.defs.onnx_opset_version()
-    if opset is None and _needs_opset(proto):
-        raise NoOpsetError(
-            f"{path} does not say its opset (no opset_import for the default domain)"
-        )
-    if opset is not None and not 1 <= opset <= newest:
-        raise ModelError(
-            f"{path} has opset {opset}; onnx {onnx.__version__} knows 1 to {newest}: "
-            "upgrade onnx or convert the model"
-        )
-
-
-def _check_names(proto: onnx.ModelProto, path: Path) -> None:
-    """Protobuf gives text that is not UTF-8 as bytes, and takes no such text."""
-    bodies = [node for function in proto.functions for node in function.node]
-    for node in with_bodies([*proto.graph.node, *bodies]):
-        for name in (node.name, node.op_type, node.domain, *node.input, *node.output):
-            if isinstance(name, bytes):
-                raise ModelError(
-                    f"{path} is not a valid model: {name!r}, at a {node.op_type!s} node, is not "
-                    "UTF-8; names in ONNX are"
-                )
-
-
-def _needs_opset(proto: onnx.ModelProto) -> bool:
-    """Whether a node is of the default domain or becomes ops of it, or nothing is imported."""
-    bodies = [node for function in proto.functions for node in function.node]
-    domains = {node.domain for node in with_bodies([*proto.graph.node, *bodies])}
-    return not proto.opset_import or not domains.isdisjoint(("", "ai.onnx", DOMAIN))
-
-
-def _complete(graph: onnx.GraphProto) -> None:
-    """Declare what the checker insists on and runtimes infer: types and shapes of the outputs."""
-    for value in graph.output:
-        if value.type.WhichOneof("value") is None:
-            value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
-    for value in (*graph.input, *graph.output):
-        if value.type.HasField("tensor_type"):
-            value.type.tensor_type.shape.SetInParent()
 
 
 def _same_content(source: Path, copy: Path) -> bool:

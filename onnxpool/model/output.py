@@ -16,9 +16,10 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from onnxpool.errors import OutputError
+from onnxpool.model import file_content
 
 if sys.platform != "win32":
     import fcntl
@@ -27,7 +28,6 @@ Progress = Callable[[str, int, int], None]
 """Called while a file is copied, with its name, the bytes copied so far and all bytes."""
 
 _TEMPORARY = re.compile(r"\.onnxpool-[0-9a-f]{32}\.tmp")
-_CHUNK = 1 << 24
 _STREAMS = (1, 2)
 
 _NO_FILE = (
@@ -91,7 +91,8 @@ class Output:
     """
 
     def __init__(self) -> None:
-        self._files: list[_Temporary] = []
+        self._files: list[_Pending] = []
+        self._folders = contextlib.ExitStack()
         self._created: list[Path] = []
         self._swept: set[Path] = set()
         self._published = False
@@ -102,6 +103,7 @@ class Output:
     def __exit__(self, *_: object) -> None:
         for file in self._files:
             file.discard()
+        self._folders.close()
         if self._published:
             return
         for path in reversed(self._created):
@@ -114,24 +116,37 @@ class Output:
 
     def copy(self, source: Path, target: Path, progress: Progress | None) -> None:
         with _one_line(target):
-            for folder in reversed([f for f in target.parents if not f.exists()]):
-                folder.mkdir()
-                self._created.append(folder)
-            size, done = source.stat().st_size, 0
-            writer = self._temporary(target).file
-            with source.open("rb") as reader:
-                while chunk := reader.read(_CHUNK):
-                    writer.write(chunk)
-                    done += len(chunk)
-                    if progress:
-                        progress(target.name, done, size)
+            self._make_folder(target.parent)
+            file = self._temporary(target)
+            file_content.copy(
+                source,
+                file.file,
+                lambda done, size: progress(target.name, done, size) if progress else None,
+            )
+
+    def link(self, source: Path, target: Path) -> None:
+        """Give the file `source` a second name.
+
+        Where it cannot have one, `target` becomes a symbolic link, if that stays in the folder: no
+        runtime follows one that leaves it.
+        """
+        with _one_line(target):
+            self._make_folder(target.parent)
+            folder = self._folders.enter_context(temporary_folder(target))
+            self._files.append(_Link(source, target, folder))
+
+    def _make_folder(self, path: Path) -> None:
+        for folder in reversed([f for f in (path, *path.parents) if not f.exists()]):
+            folder.mkdir()
+            self._created.append(folder)
 
     def _temporary(self, target: Path) -> _Temporary:
         if target.parent not in self._swept:
             sweep(target.parent)
             self._swept.add(target.parent)
-        self._files.append(_Temporary(target))
-        return self._files[-1]
+        file = _Temporary(target)
+        self._files.append(file)
+        return file
 
     def publish(self) -> None:
         for file in self._files:
@@ -149,8 +164,55 @@ class Output:
 def _one_line(target: Path) -> Iterator[None]:
     try:
         yield
+    except file_content.FileChanged as error:
+        raise OutputError(f"{error.strerror}; try again once it is complete") from error
     except OSError as error:
         raise _cannot_write(target, error) from error
+
+
+class _Pending(Protocol):
+    """What is to appear at `target`, in the place of what `replaces` is the entry of."""
+
+    target: Path
+    replaces: os.stat_result | None
+
+    def complete(self) -> None:
+        """Do all that may fail."""
+
+    def publish(self) -> None:
+        """Let it appear."""
+
+    def discard(self) -> None:
+        """Leave nothing behind of what was not published."""
+
+
+class _Link:
+    """A second name of a file, in a folder of ours."""
+
+    def __init__(self, source: Path, target: Path, folder: Path) -> None:
+        self.target = target
+        self.replaces = _entry(target)
+        self._path = folder / "link"
+        real, home = (Path(os.path.realpath(path)) for path in (source, target.parent))
+        try:
+            # Of the file itself: what is a name of a link differs from system to system.
+            self._path.hardlink_to(real)
+        except OSError as error:
+            if not real.is_relative_to(home):
+                raise OutputError(
+                    f"{source} cannot have the name {target} too ({error.strerror}), and no "
+                    "runtime follows a symbolic link out of the folder; take --weights copy"
+                ) from error
+            self._path.symlink_to(real.relative_to(home))
+
+    def complete(self) -> None:
+        pass
+
+    def publish(self) -> None:
+        self._path.replace(self.target)
+
+    def discard(self) -> None:
+        pass  # It goes with its folder.
 
 
 class _Temporary:
@@ -164,7 +226,7 @@ class _Temporary:
     def __init__(self, target: Path) -> None:
         self.target = target
         # Not through a link: an entry that leads elsewhere is replaced, not followed.
-        self.replaces = target.lstat() if os.path.lexists(target) else None
+        self.replaces = _entry(target)
         self._path, self.file = _create(target.parent, private=self.replaces is not None)
 
     def complete(self) -> None:
@@ -185,6 +247,10 @@ class _Temporary:
             self.file.close()
         with contextlib.suppress(OSError):
             self._path.unlink(missing_ok=True)
+
+
+def _entry(path: Path) -> os.stat_result | None:
+    return path.lstat() if os.path.lexists(path) else None
 
 
 def _create(folder: Path, *, private: bool) -> tuple[Path, BinaryIO]:

@@ -26,11 +26,16 @@ def origins(scope: Scope) -> dict[int, Origin]:
 
 
 def origin(node: onnx.NodeProto) -> Origin:
-    noted = {entry.key: entry.value for entry in node.metadata_props}
+    noted = _noted(node)
     trace = noted.get(_STACK, "").strip()
     lines = ["", "", *_lines(trace)]
     target, arguments = _call(noted.get(_FX_NODE, ""))
     return Origin(_modules(noted.get(_CLASSES, "")), lines[-1], lines[-2], trace, target, arguments)
+
+
+def _noted(node: onnx.NodeProto) -> dict[str, str]:
+    """What is text of the metadata of a node; protobuf gives what is not UTF-8 as bytes."""
+    return {e.key: e.value for e in node.metadata_props if isinstance(e.value, str)}
 
 
 def _modules(text: str) -> tuple[str, ...]:
@@ -58,7 +63,7 @@ def _call(text: str) -> tuple[str, int]:
 
 def module_path(node: onnx.NodeProto) -> str | None:
     """The path of the module that called for a node, "" for the outermost; None: not noted."""
-    noted = {entry.key: entry.value for entry in node.metadata_props}
+    noted = _noted(node)
     scopes = _modules(noted.get(_SCOPES, ""))
     # The last one is the call itself; a module that is called again is "pool@1".
     return scopes[-2].partition("@")[0] if len(scopes) > 1 else None

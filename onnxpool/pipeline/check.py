@@ -9,6 +9,9 @@ numbers in both graphs (inputs/critical_sizes.py).
 The region as it was is no judge where it is repaired, at other sizes than those at which it is said
 to be right; where no runtime takes it; and where it reads sizes that do not follow from X's.
 
+Where a region runs on a part of its batch and channels, that is what it is run on, and once on all
+(leading_sizes.py). What is too large even so is not written.
+
 Infinities and NaN are compared where both forms promise the same:
 
     average             in the windows that see them; a form with products (MatMul, Conv, CumSum)
@@ -43,11 +46,12 @@ from onnxpool.inputs.values import draw, model_inputs
 from onnxpool.model.file import ModelFile
 from onnxpool.ops import GeMPool, PyramidPool
 from onnxpool.ops.adaptive_pool import AdaptivePool
-from onnxpool.ops.op import Array, Dim, Shape
+from onnxpool.ops.op import Array, Dim, Op, Shape
 from onnxpool.pipeline import rounding
 from onnxpool.pipeline.leading_sizes import cropped, whole, with_room
 from onnxpool.pipeline.piece import Bodies, Piece, is_dialect
 from onnxpool.pipeline.rounding import Range
+from onnxpool.rewrites.graph import limits
 from onnxpool.rewrites.graph.cut import needs_constants_alone, producers
 from onnxpool.rewrites.graph.run import RunError, Runner, evaluate, kernels_missing
 from onnxpool.rewrites.graph.tensors import numpy_type, shape_of
@@ -57,6 +61,8 @@ from onnxpool.rewrites.lower.function_body import is_body
 _MOST_ELEMENTS = 1 << 24
 """Of X in all runs of a region at one size, unless the first run alone has more."""
 _ELEMENTS_AT_ONCE = 1 << 19
+_BYTES_OF_EACH = 128
+"""What an element of X takes: in float64, with its ranges and what is computed on the way."""
 _MOST_PLANES = 1 << 11
 _MOST_SIZES = 48
 _MOST_RIGHT_SIZES = 4
@@ -119,6 +125,7 @@ class Probe:
         self._parameters = [
             evaluate(p, opset) if needs_constants_alone(p) else None for p in construct.parameters
         ]
+        self._sizes = _sizes(construct.op)
         given, outputs = self._given(), [region.y for region in construct.found]
         nodes = producers(outputs, {tensor.name for tensor in given})
         self._whole_numbers = set(constants.integers(nodes))
@@ -327,7 +334,7 @@ class Probe:
         """
         repair = self._construct.repair
         rng = np.random.default_rng(34)
-        planes = self._planes(numbers)
+        planes = self._not_too_large(self._planes(numbers))
         for index, plane in enumerate(planes):
             for trial in self._at(plane, around, rng, thorough=not index):
                 yield trial, repair is None
@@ -356,13 +363,24 @@ class Probe:
         axes = zip(self._shape[-len(plane) :], plane, strict=True)
         return {dim: length for dim, length in axes if isinstance(dim, str)}
 
-    @property
-    def _sizes(self) -> Sequence[tuple[int, ...]]:
-        """The output sizes as the op has them, in which some may be computed."""
-        if isinstance(self._op, PyramidPool):
-            return self._op.sizes()
-        assert isinstance(self._op, (AdaptivePool, GeMPool))
-        return [self._op.output_size]
+    def _least_lead(self, plane: tuple[int, ...]) -> tuple[int, ...]:
+        return with_room(self._lead, self._symbols(plane), 1, crop=self._is_cropped)
+
+    def _not_too_large(self, planes: Sequence[tuple[int, ...]]) -> Sequence[tuple[int, ...]]:
+        """Those that there is memory for.
+
+        Raises:
+            CheckError: there is for none.
+        """
+        most = limits.current().memory // _BYTES_OF_EACH
+        elements = {plane: math.prod((*self._least_lead(plane), *plane)) for plane in planes}
+        found = [plane for plane in planes if elements[plane] <= most]
+        if not found:
+            raise CheckError(
+                f"a changed region is too large to try: {min(elements.values()):,} elements, at "
+                f"most {most:,}; nothing was written; --check none writes it without"
+            )
+        return found
 
     def _at(
         self,
@@ -460,6 +478,25 @@ def _fits_in(plane: Sequence[int], shape: Sequence[Dim]) -> bool:
     """Whether a tensor of this shape may have these sizes."""
     pairs = zip(plane, shape, strict=True)
     return all(length == dim or not isinstance(dim, int) for length, dim in pairs)
+
+
+def too_large(construct: Construct) -> str:
+    """Why a construct cannot be checked, whatever its open sizes; empty where it can."""
+    x = shape_of(construct.x) or ()
+    known = [dim for dim in x if isinstance(dim, int)]
+    if known and isinstance(x[0], int) and len(x) == len(_sizes(construct.op)[0]) + 2:
+        known = known[1:]  # A large batch is not run.
+    most = limits.current().memory // _BYTES_OF_EACH
+    found = math.prod(known)
+    return f"too large to try: {found:,} elements, at most {most:,}" if found > most else ""
+
+
+def _sizes(op: Op) -> Sequence[tuple[int, ...]]:
+    """The output sizes as an op has them, in which some may be computed."""
+    if isinstance(op, PyramidPool):
+        return op.sizes()
+    assert isinstance(op, (AdaptivePool, GeMPool))
+    return [op.output_size]
 
 
 def _fits(found: Array, range_: Range, piece: Piece) -> Array:

@@ -13,7 +13,7 @@ from onnxpool.model.file import ModelFile
 from onnxpool.model.provenance import origins
 from onnxpool.model.scope import Scope
 from onnxpool.pipeline import report
-from onnxpool.pipeline.check import Probe
+from onnxpool.pipeline.check import Probe, too_large
 from onnxpool.pipeline.report import Finding
 from onnxpool.rewrites import lower
 from onnxpool.rewrites.find import find
@@ -188,6 +188,8 @@ def _plan(scope: Scope, construct: Construct, goal: Goal, bodies: Bodies, probe:
         bodies if goal.custom_ops else None,
         repair=goal.repair,
     )
+    if planned.better and probe and (reason := too_large(construct)):
+        planned = dataclasses.replace(planned, better=False, detail=reason)
     action: report.Action = "rewritable" if planned.better else "left"
     finding = report.of_construct(scope.name, construct, action, planned.detail)
     kept = probe and planned.better

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 import onnx_graphsurgeon as gs
 
+from onnxpool.rewrites.graph.constants import has_reference
+from onnxpool.rewrites.graph.run import RunError
 from onnxpool.rewrites.legalize.replacement import Replacement
 
 Evidence = Literal["measured", "documented"]
@@ -39,8 +41,18 @@ class Limit:
     before: int | None = None
 
     def matches(self, node: gs.Node, opset: int) -> bool:
-        concerns = node.op in self.ops and (self.before is None or opset < self.before)
-        return concerns and self.when(node)
+        """Whether a node is known to be of this form.
+
+        Nothing is known of what the callers of a function decide, and of constants that do not run.
+        """
+        if node.op not in self.ops or (self.before is not None and opset >= self.before):
+            return False
+        if self.when is not always and has_reference(node):
+            return False
+        try:
+            return self.when(node)
+        except RunError:
+            return False
 
     def to_json(self) -> dict[str, Any]:
         return {

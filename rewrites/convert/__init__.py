@@ -32,7 +32,7 @@ from onnxpool.rewrites.convert import (
 )
 from onnxpool.rewrites.convert.schemas import misfit
 from onnxpool.rewrites.graph.builder import Builder
-from onnxpool.rewrites.graph.constants import is_standard
+from onnxpool.rewrites.graph.constants import has_reference, is_standard
 from onnxpool.rewrites.graph.run import RunError
 from onnxpool.rewrites.graph.unsupported import Unsupported
 
@@ -123,6 +123,11 @@ def convert(
             continue
         new: Sequence[gs.Node] = [node]
         if rewrite := _rewrite_for(node, source, target):
+            if has_reference(node):
+                raise Unsupported(
+                    f"{title(node)}: its form has to change, and the calls of the function around "
+                    "it decide its attributes"
+                )
             new = _rewrite(graph, node, source, target, rewrite, about_to)
             if new[0] is not node:
                 rewritten.append(Rewritten(node, tuple(new)))

@@ -26,6 +26,11 @@ def is_standard(node: gs.Node) -> bool:
     return node.domain in (None, "", "ai.onnx")
 
 
+def has_reference(node: gs.Node) -> bool:
+    """Whether a value of an attribute is given by who calls the function around the node."""
+    return any(isinstance(value, gs.Node.AttributeRef) for value in node.attrs.values())
+
+
 def runs_as_constant(node: gs.Node) -> bool:
     """Whether a node may be run to know what it makes of constants: it has no body, for one."""
     texts = node.op in _STRINGS or node.attrs.get("to") == onnx.TensorProto.STRING

@@ -15,7 +15,7 @@ import onnx_graphsurgeon as gs
 
 from onnxpool.ops.op import Array
 from onnxpool.rewrites.graph.builder import Builder
-from onnxpool.rewrites.graph.constants import constant_names, is_standard
+from onnxpool.rewrites.graph.constants import constant_names, has_reference, is_standard
 from onnxpool.rewrites.graph.replace import replace
 from onnxpool.rewrites.graph.run import RunError, compute_constants
 from onnxpool.rewrites.graph.unread import output_names, sweep, unread
@@ -47,6 +47,8 @@ def fold_sizes(graph: gs.Graph, opset: int) -> bool:
 def known_sizes(node: gs.Node) -> Array | None:
     """What Shape or Size gives where that is known from the shape of its input."""
     if not is_standard(node) or node.op not in ("Shape", "Size") or not node.inputs[0].name:
+        return None
+    if has_reference(node):
         return None
     shape = node.inputs[0].shape
     if shape is None:

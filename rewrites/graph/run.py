@@ -87,8 +87,11 @@ class Runner:
         """
         self._proto = None if isinstance(model, str) else model
         self._is_whole = isinstance(model, str) or folder is not None
-        serialized = model if isinstance(model, str) else model.SerializeToString()
-        place = None if folder is None else str(folder)
+        # A worker has the working directory that this process had when it was started.
+        serialized = (
+            str(Path(model).absolute()) if isinstance(model, str) else model.SerializeToString()
+        )
+        place = None if folder is None else str(folder.absolute())
         source = Source(serialized, place, kernels, optimised)
         self._costs: dict[object, Cost | None] = {}
         self._remote = Remote(source)

@@ -26,8 +26,8 @@ def compute(node: onnx.NodeProto, inputs: Inputs) -> Array | None:
     rule = _RULES.get(node.op_type)
     if rule is None or any(value is None for value in inputs):
         return None
-    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
     try:
+        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
         with np.errstate(all="ignore"):
             return np.asarray(rule(attributes, *inputs))
     except (ValueError, TypeError, IndexError, OverflowError, ZeroDivisionError):

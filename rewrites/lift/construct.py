@@ -195,9 +195,10 @@ def _free(graph: gs.Graph, region: Region, replaced: set[int]) -> gs.Variable:
     end.outputs[[t.name for t in end.outputs].index(y.name)] = gs.Variable(
         f"{y.name}/onnxpool/replaced"
     )
-    lead = shape_of(y) or ()
-    pooled = len(shape_of(region.x) or ()) - len(lead)
-    if not pooled:
+    lead = shape_of(y)
+    # One whose shape is not known is taken by its name, and has the axes of X.
+    pooled = 0 if lead is None else len(shape_of(region.x) or ()) - len(lead)
+    if lead is None or not pooled:
         return y
     return gs.Variable(f"{y.name}/onnxpool/pooled", y.dtype, [*lead, *[1] * pooled])
 

@@ -6,7 +6,7 @@ import onnx_graphsurgeon as gs
 
 from onnxpool.ops import DIALECT, DOMAIN, InvalidOp
 from onnxpool.rewrites.graph.cut import needs_constants_alone
-from onnxpool.rewrites.graph.run import evaluate
+from onnxpool.rewrites.graph.run import RunError, evaluate
 from onnxpool.rewrites.graph.verify import verify_node
 from onnxpool.rewrites.lift.construct import Construct, Declined, whole_node
 
@@ -33,4 +33,8 @@ def _folded(parameter: gs.Tensor, opset: int) -> gs.Tensor:
     """A parameter as a constant, where nodes compute it of constants."""
     if isinstance(parameter, gs.Constant) or not needs_constants_alone(parameter):
         return parameter
-    return gs.Constant(f"{parameter.name}/onnxpool/folded", evaluate(parameter, opset))
+    try:
+        value = evaluate(parameter, opset)
+    except RunError:
+        return parameter
+    return gs.Constant(f"{parameter.name}/onnxpool/folded", value)

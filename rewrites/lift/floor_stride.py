@@ -18,7 +18,7 @@ import dataclasses
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from onnxpool.ops.windows import Window, windows
+from onnxpool.ops.windows import MOST_WINDOWS, Window, windows
 from onnxpool.rewrites.graph.tensors import shape_of
 from onnxpool.rewrites.lift.construct import Declined
 from onnxpool.rewrites.region.origin import Origin
@@ -40,7 +40,8 @@ class _Axis:
     def imitates(self) -> bool:
         """Whether kernel and stride are computed from length and number as above."""
         return (
-            self.stride == self.length // self.bins
+            self.bins <= MOST_WINDOWS
+            and self.stride == self.length // self.bins
             and self.kernel == self.length - (self.bins - 1) * self.stride
         )
 

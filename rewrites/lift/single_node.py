@@ -9,7 +9,7 @@ import onnx_graphsurgeon as gs
 
 from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool, AdaptivePool
 from onnxpool.ops.op import Shape
-from onnxpool.ops.windows import Window, windows
+from onnxpool.ops.windows import MOST_WINDOWS, Window, windows
 from onnxpool.rewrites.graph.tensors import is_float, shape_of
 from onnxpool.rewrites.lift.construct import Construct, Declined
 from onnxpool.rewrites.region.region import Region
@@ -81,6 +81,7 @@ def _is_adaptive(node: gs.Node, x: Shape | None, y: Shape | None) -> bool:
     return all(
         isinstance(length, int)
         and isinstance(bins, int)
+        and bins <= MOST_WINDOWS
         and _sliding(length, bins, size, stride, begin) == windows(length, bins)
         for length, bins, size, stride, begin in axes
     )

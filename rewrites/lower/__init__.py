@@ -14,7 +14,9 @@ from typing import Any
 import onnx
 import onnx_graphsurgeon as gs
 
-from onnxpool.ops import COMPUTED, DIALECT, AdaptivePool, InvalidOp, Op
+from onnxpool.ops import COMPUTED, DIALECT, AdaptivePool, InvalidOp, Op, PyramidPool
+from onnxpool.ops.op import Dim
+from onnxpool.ops.windows import MOST_WINDOWS
 from onnxpool.rewrites.graph.builder import Builder
 from onnxpool.rewrites.graph.tensors import onnx_type
 from onnxpool.rewrites.graph.unsupported import Unsupported
@@ -28,6 +30,8 @@ __all__ = ["MIN_OPSET", "STRATEGIES", "Unsupported", "lower"]
 STRATEGIES = ("auto", "matmul", "slice", "pool")
 MIN_OPSET = 11
 MIN_OPSET_BFLOAT16 = 13
+_LARGEST_MATRIX = 1 << 24
+"""Elements of the averaging matrix of an axis."""
 
 Lowering = Callable[[Builder, Any, Sequence[gs.Tensor], int, str], tuple[Sequence[gs.Tensor], str]]
 """(builder, op, inputs, number of outputs, strategy) -> the outputs, and what was used."""
@@ -64,6 +68,7 @@ def lower(graph: gs.Graph, node: gs.Node, opset: int, strategy: str = "auto") ->
     builder = Builder(graph, node, opset)
     try:
         op = _with_known_size(op, node.inputs)
+        _check_size(op, node.inputs[0].shape)
         outputs = builder.wanted_outputs()
         results, used = LOWERINGS[node.op](builder, op, list(node.inputs), outputs, strategy)
     except Exception:
@@ -87,6 +92,22 @@ def _with_known_size(op: Op, inputs: Sequence[gs.Tensor]) -> Op:
     except InvalidOp as error:
         raise Unsupported(str(error)) from error
     return dataclasses.replace(op, output_size=sizes)
+
+
+def _check_size(op: Op, x: Sequence[Dim]) -> None:
+    """Refuse what takes more nodes, or larger matrices, than a file may ask for."""
+    for size in op.sizes() if isinstance(op, PyramidPool) else [getattr(op, "output_size", ())]:
+        for length, bins in zip(x[len(x) - len(size) :], size, strict=True):
+            if bins > MOST_WINDOWS and bins != length:
+                raise Unsupported(
+                    f"too large to try: {bins:,} windows on an axis, at most {MOST_WINDOWS:,}"
+                )
+            elements = length * bins if isinstance(length, int) and bins != length else 0
+            if elements > _LARGEST_MATRIX:
+                raise Unsupported(
+                    f"too large to try: an axis of {length:,} to {bins:,} windows; at most "
+                    f"{_LARGEST_MATRIX:,} as a product"
+                )
 
 
 def _check(node: gs.Node, opset: int) -> None:

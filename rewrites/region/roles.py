@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 import onnx_graphsurgeon as gs
 
-from onnxpool.rewrites.graph.constants import head, is_standard
+from onnxpool.rewrites.graph.constants import has_reference, head, is_standard
 from onnxpool.rewrites.graph.tensors import is_integer
 
 
@@ -75,7 +75,7 @@ _LARGEST_WEIGHT = 1 << 22
 
 def role(node: gs.Node, varies: Callable[[gs.Tensor], bool]) -> Role | None:
     """The role of a node some of whose inputs vary with the graph's inputs; None: no pooling."""
-    if not is_standard(node) or _has_reference(node):
+    if not is_standard(node) or has_reference(node):
         return None
     varying = [index for index, tensor in enumerate(node.inputs) if varies(tensor)]
     if node.op in _MOVES and node.op != "Concat" and 0 not in varying:
@@ -118,7 +118,3 @@ def _can_average(weight: gs.Tensor) -> bool:
     if int(np.prod(weight.shape)) > _LARGEST_WEIGHT:
         return False
     return bool(np.all(head(weight, 64) >= 0))
-
-
-def _has_reference(node: gs.Node) -> bool:
-    return any(isinstance(value, gs.Node.AttributeRef) for value in node.attrs.values())

@@ -30,6 +30,7 @@ import onnx_graphsurgeon as gs
 
 from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool, AdaptivePool
 from onnxpool.ops.op import KEEP
+from onnxpool.rewrites.graph.constants import has_reference
 from onnxpool.rewrites.graph.tensors import is_float, shape_of
 from onnxpool.rewrites.lift.construct import Construct, Declined
 from onnxpool.rewrites.lift.needed_repair import Repair
@@ -197,7 +198,7 @@ def _noted(node: gs.Node, hints: Hints) -> Evidence:
 def has_side_by_side_windows(node: gs.Node) -> bool:
     if node.op not in _POOLS or len(node.outputs) != 1 or not is_float(node.outputs[0].dtype):
         return False
-    if any(isinstance(value, gs.Node.AttributeRef) for value in node.attrs.values()):
+    if has_reference(node):
         return False
     kernel = list(node.attrs.get("kernel_shape", ()))
     return (
