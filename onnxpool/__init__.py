@@ -51,6 +51,10 @@ _HOMES = {
 }
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def __getattr__(name: str) -> Any:
     # Loaded when asked for, so that `import onnxpool` and --help are quick.
     if name == "ops":

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-import onnxpool
 from onnxpool.cli import call as calls
 from onnxpool.cli import options as opt
-from onnxpool.cli import places, terminal
+from onnxpool.cli import places, terminal, versions
 from onnxpool.cli.call import call
+from onnxpool.cli.help import Command
 from onnxpool.cli.streams import Stream, lenient
 from onnxpool.errors import ArgumentError, CheckError, OnnxpoolError
 
@@ -30,14 +30,15 @@ if TYPE_CHECKING:
     from onnxpool.validation.source import Source
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Make pooling in exported ONNX models right, portable and fast.",
 )
 
 
-@app.command()
+@app.command(cls=Command)
 def rewrite(
     paths: opt.SourcesAndOut,
     to: opt.To = "standard",
@@ -58,6 +59,7 @@ def rewrite(
     memory_limit: opt.MemoryLimit = None,
     resume: opt.Resume = False,
     json_file: opt.Json = None,
+    _quiet: opt.Quiet = None,
     _debug: opt.Debug = False,
 ) -> int:
     """Find the pooling of a model and write it as standard ONNX ops, or as custom ops."""
@@ -107,7 +109,7 @@ def rewrite(
     return _tell([outcome], fail_on, json_file, stderr=stderr_only)
 
 
-@app.command()
+@app.command(cls=Command)
 def inspect(
     paths: opt.Sources,
     to: opt.To = "standard",
@@ -120,6 +122,7 @@ def inspect(
     time_limit: opt.TimeLimit = None,
     memory_limit: opt.MemoryLimit = None,
     json_file: opt.Json = None,
+    _quiet: opt.Quiet = None,
     _debug: opt.Debug = False,
 ) -> int:
     """Say what pooling is in a model, in which form, and what `rewrite` would make of it."""
@@ -141,10 +144,12 @@ def inspect(
     job = work.Work(act, fail_on, 1, writes=False)
     if places.are_many(paths):
         return _serve_many(job, pairs, fail_on, json_file, jobs=jobs, time_limit=time_limit)
-    return _tell([job(pairs[0])], fail_on, json_file)
+    with terminal.following():
+        outcome = job(pairs[0])
+    return _tell([outcome], fail_on, json_file)
 
 
-@app.command()
+@app.command(cls=Command)
 def validate(
     model: opt.JudgedModel,
     reference: opt.Reference,
@@ -155,6 +160,7 @@ def validate(
     library: opt.Kernels = True,
     fail_on: opt.FailOn = "error",
     json_file: opt.Json = None,
+    _quiet: opt.Quiet = None,
     _debug: opt.Debug = False,
 ) -> int:
     """Compare a model with its source, at the sizes and on the values where pooling goes wrong."""
@@ -180,7 +186,7 @@ def validate(
     return _status_of(validation, fail_on)
 
 
-@app.command()
+@app.command(cls=Command)
 def bench(
     models: opt.TimedModels,
     shapes: opt.TimedShapes = None,
@@ -191,6 +197,7 @@ def bench(
     floor: opt.Floor = True,
     seed: opt.Seed = 0,
     json_file: opt.Json = None,
+    _quiet: opt.Quiet = None,
     _debug: opt.Debug = False,
 ) -> None:
     """Time models in ONNX Runtime side by side: read the ratios, not the milliseconds."""
@@ -215,7 +222,7 @@ def bench(
     terminal.write_json({**outcome.stamp(), **result.to_json()}, json_file)
 
 
-@app.command()
+@app.command(cls=Command)
 def export(
     source: opt.Source,
     out: opt.Out,
@@ -228,6 +235,7 @@ def export(
     seed: opt.Seed = 0,
     strategy: opt.Strategy = "auto",
     json_file: opt.Json = None,
+    _quiet: opt.Quiet = None,
     _debug: opt.Debug = False,
 ) -> int:
     """Export a PyTorch module with pooling that is right at every size."""
@@ -237,24 +245,25 @@ def export(
 
     call.model, call.gives_file = source, True
     places.check((), [out], json_file, make_folders=False)
-    report = export_source(
-        source,
-        out,
-        shapes=[parse(text) for text in shapes or ()],
-        dynamic=dynamic,
-        weights=weights,
-        seed=seed,
-        to=to,
-        opset=opset,
-        exporter=exporter,
-        strategy=strategy,
-    )
+    with terminal.following():
+        report = export_source(
+            source,
+            out,
+            shapes=[parse(text) for text in shapes or ()],
+            dynamic=dynamic,
+            weights=weights,
+            seed=seed,
+            to=to,
+            opset=opset,
+            exporter=exporter,
+            strategy=strategy,
+        )
     call.written = str(out)
     done = outcome.Outcome(report.model, str(out), "written", report)
     return _tell([done], "never", json_file)
 
 
-@app.command()
+@app.command(cls=Command)
 def targets(
     name: opt.TargetName = None, json_file: opt.Json = None, _debug: opt.Debug = False
 ) -> None:
@@ -273,7 +282,7 @@ def targets(
     terminal.write_json(facts, json_file)
 
 
-@app.command()
+@app.command(cls=Command)
 def ops(library: opt.LibraryPath = False, _debug: opt.Debug = False) -> None:
     """List the ops of domain onnxpool, and say where the library with their kernels is."""
     from onnxpool.cli import display
@@ -288,7 +297,7 @@ def ops(library: opt.LibraryPath = False, _debug: opt.Debug = False) -> None:
 @app.callback(invoke_without_command=True)
 def _version(version: opt.Version = False, _debug: opt.Debug = False) -> None:
     if version:
-        typer.echo(f"onnxpool {onnxpool.__version__}")
+        typer.echo("\n".join(versions.lines()))
         raise typer.Exit
 
 
@@ -305,7 +314,7 @@ def _run() -> int:
     """Call the command; returns the exit status."""
     failed: BaseException
     try:
-        status = app(standalone_mode=False)
+        status = app(prog_name="onnxpool", standalone_mode=False)
     except OnnxpoolError as error:
         failed, text, status = error, str(error), error.exit_status
     except typer.TyperException as error:
