@@ -187,6 +187,45 @@ def validate(
 
 
 @app.command(cls=Command)
+def compare(
+    a: opt.ComparedModel,
+    b: opt.ComparedWith,
+    shapes: opt.ComparedShapes = None,
+    weights: opt.Weights = None,
+    seed: opt.Seed = 0,
+    tolerance: opt.Tolerance = None,
+    library: opt.Kernels = True,
+    fail_on: opt.FailOn = "error",
+    json_file: opt.Json = None,
+    _quiet: opt.Quiet = None,
+    _debug: opt.Debug = False,
+) -> int:
+    """Say whether two models compute the same, at which sizes not, and where that begins."""
+    from onnxpool.cli import display, outcome
+    from onnxpool.inputs.sizes import parse
+    from onnxpool.validation.compare import compare
+
+    call.model = a
+    places.check([Path(a), Path(b)], (), json_file, make_folders=False)
+    with terminal.counting("sizes") as progress:
+        comparison = compare(
+            a,
+            b,
+            shapes=[parse(text) for text in shapes or ()],
+            weights=weights,
+            seed=seed,
+            tolerance=tolerance,
+            library=library,
+            progress=progress,
+        )
+    console = terminal.console(json_file)
+    display.show_validation(comparison, console)
+    display.show_worst_outputs(comparison, console)
+    terminal.write_json({**outcome.stamp(), **comparison.to_json()}, json_file)
+    return _status_of(comparison, fail_on)
+
+
+@app.command(cls=Command)
 def bench(
     models: opt.TimedModels,
     shapes: opt.TimedShapes = None,

@@ -261,6 +261,22 @@ def show_validation(validation: Validation, console: Console) -> None:
         say(console, f"first difference: {escape(validation.first_difference)}")
 
 
+def show_worst_outputs(validation: Validation, console: Console) -> None:
+    """Print, where there are several outputs, where each is worst; the worst output first."""
+    worst = validation.worst_outputs
+    if len(worst) < 2:
+        return
+    rows = [
+        Row(
+            (name, size.size, *_accuracy(accuracy, False), accuracy.failure or "right"),
+            _OUTCOME_STYLES["right" if accuracy.passed else "wrong"],
+        )
+        for name, (size, accuracy) in worst.items()
+    ]
+    columns = ("output", "worst at", "worst on", "max abs", "max rel", "× source", "verdict")
+    show_rows(console, columns, rows)
+
+
 def _show_sizes(validation: Validation, console: Console) -> None:
     rows = []
     for result in validation.sizes:

@@ -49,6 +49,20 @@ Reference = Annotated[
         "file. name is an nn.Module class, an instance, or a function that builds one.",
     ),
 ]
+ComparedModel = Annotated[
+    str,
+    typer.Argument(
+        metavar="A",
+        help="An .onnx file, or a PyTorch source (file.py:name, pkg.mod:name, or a .pt2 file).",
+    ),
+]
+ComparedWith = Annotated[
+    str,
+    typer.Argument(
+        metavar="B",
+        help="Another. It is the reference; a source is always that of an .onnx file.",
+    ),
+]
 Source = Annotated[
     str,
     typer.Argument(

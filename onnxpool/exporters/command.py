@@ -13,10 +13,9 @@ from onnxpool.exporters import export
 from onnxpool.exporters.shapes import Shape, traced_shape
 from onnxpool.exporters.torch_errors import quiet
 from onnxpool.pipeline.report import Report
-from onnxpool.validation.source import Source, load_source
+from onnxpool.validation.source import Source, dtype_of, load_source
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor, nn
 
 
@@ -77,14 +76,5 @@ def _inputs(module: nn.Module, shapes: Iterable[Shape], seed: int = 0) -> tuple[
     import torch
 
     generator = torch.Generator().manual_seed(seed)
-    dtype = _dtype(module)
+    dtype = dtype_of(module)
     return tuple(torch.randn(shape, generator=generator).to(dtype) for shape in shapes)
-
-
-def _dtype(module: nn.Module) -> torch.dtype:
-    """The floating-point type of its parameters and buffers, the first one's where they differ."""
-    import torch
-
-    tensors = (*module.parameters(), *module.buffers())
-    found = (tensor.dtype for tensor in tensors if tensor.is_floating_point())
-    return next(found, torch.get_default_dtype())

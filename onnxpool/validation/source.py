@@ -30,6 +30,7 @@ from onnxpool.errors import ArgumentError, SourceError
 from onnxpool.validation import checkpoint
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
 Shapes = tuple[tuple[int, ...], ...]
@@ -110,6 +111,15 @@ def require_torch() -> ModuleType:
         raise SourceError(
             f"a PyTorch source needs PyTorch ({error}): pip install torch onnxscript"
         ) from error
+
+
+def dtype_of(module: nn.Module) -> torch.dtype:
+    """The floating-point type of its parameters and buffers, the first one's where they differ."""
+    import torch
+
+    tensors = (*module.parameters(), *module.buffers())
+    found = (tensor.dtype for tensor in tensors if tensor.is_floating_point())
+    return next(found, torch.get_default_dtype())
 
 
 def load_weights(source: Source, path: Path) -> None:
