@@ -7,6 +7,7 @@ onnxpool.session("out.onnx")             # of rewrite(..., to="custom-op"): runs
 onnxpool.ops.register(session_options)                                       # for sessions of yours
 onnxpool.bench(["in.onnx", "out.onnx"]).comparisons                          # latency, in turns
 onnxpool.validate("out.onnx", "model.py:build").passed                       # or another .onnx
+onnxpool.compare("a.onnx", "b.onnx").first_difference                        # any two
 result = onnxpool.export(module, args, "out.onnx", dynamic_shapes="auto")    # needs PyTorch
 """
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from onnxpool.exporters import export
     from onnxpool.pipeline.rewrite import Result, inspect, rewrite
     from onnxpool.runtime import session
-    from onnxpool.validation.compare import Validation, validate
+    from onnxpool.validation.compare import Validation, compare, validate
 
 __version__ = "0.1.0"
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Validation",
     "__version__",
     "bench",
+    "compare",
     "export",
     "inspect",
     "ops",
@@ -43,12 +45,17 @@ _HOMES = {
     "Result": "onnxpool.pipeline.rewrite",
     "Validation": "onnxpool.validation.compare",
     "bench": "onnxpool.benchmark",
+    "compare": "onnxpool.validation.compare",
     "export": "onnxpool.exporters",
     "inspect": "onnxpool.pipeline.rewrite",
     "rewrite": "onnxpool.pipeline.rewrite",
     "session": "onnxpool.runtime",
     "validate": "onnxpool.validation.compare",
 }
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,7 @@ FOLDERS = {"onnxpool": "onnxpool", "rewrites": "onnxpool.rewrites", "ops": "onnx
 """The folders of the packages, and the names they are imported by."""
 
 BELOW = {
+    "__main__": ("cli",),
     "cli": ("onnxpool",),
     "onnxpool": ("exporters", "benchmark"),
     "exporters": ("pipeline",),
@@ -30,9 +31,10 @@ BELOW = {
     "rewrites.legalize": ("rewrites.lower",),
     "rewrites.lower": ("rewrites.graph",),
     "rewrites.convert": ("rewrites.graph",),
-    "rewrites.graph": ("ops", "workers"),
+    "rewrites.graph": ("ops", "workers", "steps"),
     "ops": ("errors",),
     "workers": ("errors",),
+    "steps": ("errors",),
     "errors": (),
 }
 """What stands next below each room. It may import that, and all that stands below that.

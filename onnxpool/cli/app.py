@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-import onnxpool
 from onnxpool.cli import call as calls
 from onnxpool.cli import options as opt
-from onnxpool.cli import places, terminal
+from onnxpool.cli import places, terminal, versions
 from onnxpool.cli.call import call
+from onnxpool.cli.help import Command
 from onnxpool.cli.streams import Stream, lenient
 from onnxpool.errors import ArgumentError, CheckError, OnnxpoolError
 
@@ -30,14 +30,15 @@ if TYPE_CHECKING:
     from onnxpool.validation.source import Source
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Make pooling in exported ONNX models right, portable and fast.",
 )
 
 
-@app.command()
+@app.command(cls=Command)
 def rewrite(
     paths: opt.SourcesAndOut,
     to: opt.To = "standard",
@@ -59,6 +60,7 @@ def rewrite(
     memory_limit: opt.MemoryLimit = None,
     resume: opt.Resume = False,
     json_file: opt.Json = None,
+    _quiet: opt.Quiet = None,
     _debug: opt.Debug = False,
 ) -> int:
     """Find the pooling of a model and write it as standard ONNX ops, or as custom ops."""
@@ -109,7 +111,7 @@ def rewrite(
     return _tell([outcome], fail_on, json_file, stderr=stderr_only)
 
 
-@app.command()
+@app.command(cls=Command)
 def inspect(
     paths: opt.Sources,
     to: opt.To = "standard",
@@ -123,6 +125,7 @@ def inspect(
     time_limit: opt.TimeLimit = None,
     memory_limit: opt.MemoryLimit = None,
     json_file: opt.Json = None,
+    _quiet: opt.Quiet = None,
     _debug: opt.Debug = False,
 ) -> int:
     """Say what pooling is in a model, in which form, and what `rewrite` would make of it."""
@@ -145,10 +148,12 @@ def inspect(
     job = work.Work(act, fail_on, 1, writes=False)
     if places.are_many(paths):
         return _serve_many(job, pairs, fail_on, json_file, jobs=jobs, time_limit=time_limit)
-    return _tell([job(pairs[0])], fail_on, json_file)
+    with terminal.following():
+        outcome = job(pairs[0])
+    return _tell([outcome], fail_on, json_file)
 
 
-@app.command()
+@app.command(cls=Command)
 def validate(
     model: opt.JudgedModel,
     reference: opt.Reference,
@@ -159,6 +164,7 @@ def validate(
     library: opt.Kernels = True,
     fail_on: opt.FailOn = "error",
     json_file: opt.Json = None,
+    _quiet: opt.Quiet = None,
     _debug: opt.Debug = False,
 ) -> int:
     """Compare a model with its source, at the sizes and on the values where pooling goes wrong."""
@@ -184,7 +190,46 @@ def validate(
     return _status_of(validation, fail_on)
 
 
-@app.command()
+@app.command(cls=Command)
+def compare(
+    a: opt.ComparedModel,
+    b: opt.ComparedWith,
+    shapes: opt.ComparedShapes = None,
+    weights: opt.Weights = None,
+    seed: opt.Seed = 0,
+    tolerance: opt.Tolerance = None,
+    library: opt.Kernels = True,
+    fail_on: opt.FailOn = "error",
+    json_file: opt.Json = None,
+    _quiet: opt.Quiet = None,
+    _debug: opt.Debug = False,
+) -> int:
+    """Say whether two models compute the same, at which sizes not, and where that begins."""
+    from onnxpool.cli import display, outcome
+    from onnxpool.inputs.sizes import parse
+    from onnxpool.validation.compare import compare
+
+    call.model = a
+    places.check([Path(a), Path(b)], (), json_file, make_folders=False)
+    with terminal.counting("sizes") as progress:
+        comparison = compare(
+            a,
+            b,
+            shapes=[parse(text) for text in shapes or ()],
+            weights=weights,
+            seed=seed,
+            tolerance=tolerance,
+            library=library,
+            progress=progress,
+        )
+    console = terminal.console(json_file)
+    display.show_validation(comparison, console)
+    display.show_worst_outputs(comparison, console)
+    terminal.write_json({**outcome.stamp(), **comparison.to_json()}, json_file)
+    return _status_of(comparison, fail_on)
+
+
+@app.command(cls=Command)
 def bench(
     models: opt.TimedModels,
     shapes: opt.TimedShapes = None,
@@ -195,6 +240,7 @@ def bench(
     floor: opt.Floor = True,
     seed: opt.Seed = 0,
     json_file: opt.Json = None,
+    _quiet: opt.Quiet = None,
     _debug: opt.Debug = False,
 ) -> None:
     """Time models in ONNX Runtime side by side: read the ratios, not the milliseconds."""
@@ -219,7 +265,7 @@ def bench(
     terminal.write_json({**outcome.stamp(), **result.to_json()}, json_file)
 
 
-@app.command()
+@app.command(cls=Command)
 def export(
     source: opt.Source,
     out: opt.Out,
@@ -232,6 +278,7 @@ def export(
     seed: opt.Seed = 0,
     strategy: opt.Strategy = "auto",
     json_file: opt.Json = None,
+    _quiet: opt.Quiet = None,
     _debug: opt.Debug = False,
 ) -> int:
     """Export a PyTorch module with pooling that is right at every size."""
@@ -241,24 +288,25 @@ def export(
 
     call.model, call.gives_file = source, True
     places.check((), [out], json_file, make_folders=False)
-    report = export_source(
-        source,
-        out,
-        shapes=[parse(text) for text in shapes or ()],
-        dynamic=dynamic,
-        weights=weights,
-        seed=seed,
-        to=to,
-        opset=opset,
-        exporter=exporter,
-        strategy=strategy,
-    )
+    with terminal.following():
+        report = export_source(
+            source,
+            out,
+            shapes=[parse(text) for text in shapes or ()],
+            dynamic=dynamic,
+            weights=weights,
+            seed=seed,
+            to=to,
+            opset=opset,
+            exporter=exporter,
+            strategy=strategy,
+        )
     call.written = str(out)
     done = outcome.Outcome(report.model, str(out), "written", report)
     return _tell([done], "never", json_file)
 
 
-@app.command()
+@app.command(cls=Command)
 def targets(
     name: opt.TargetName = None, json_file: opt.Json = None, _debug: opt.Debug = False
 ) -> None:
@@ -277,7 +325,7 @@ def targets(
     terminal.write_json(facts, json_file)
 
 
-@app.command()
+@app.command(cls=Command)
 def ops(library: opt.LibraryPath = False, _debug: opt.Debug = False) -> None:
     """List the ops of domain onnxpool, and say where the library with their kernels is."""
     from onnxpool.cli import display
@@ -292,7 +340,7 @@ def ops(library: opt.LibraryPath = False, _debug: opt.Debug = False) -> None:
 @app.callback(invoke_without_command=True)
 def _version(version: opt.Version = False, _debug: opt.Debug = False) -> None:
     if version:
-        typer.echo(f"onnxpool {onnxpool.__version__}")
+        typer.echo("\n".join(versions.lines()))
         raise typer.Exit
 
 
@@ -309,7 +357,7 @@ def _run() -> int:
     """Call the command; returns the exit status."""
     failed: BaseException
     try:
-        status = app(standalone_mode=False)
+        status = app(prog_name="onnxpool", standalone_mode=False)
     except OnnxpoolError as error:
         failed, text, status = error, str(error), error.exit_status
     except typer.TyperException as error:

@@ -24,6 +24,8 @@ class Call:
         written: the file that was written, once it is in its place.
         gives_file: whether it is to write a model; else what it prints is all that it gives.
         debug: whether a traceback is wanted.
+        quiet: whether nothing is to be said but what is wrong.
+        verbose: whether every step is to be told.
         ending: whether an interrupt was noticed and is being followed.
     """
 
@@ -31,6 +33,8 @@ class Call:
     written: str = ""
     gives_file: bool = False
     debug: bool = False
+    quiet: bool = False
+    verbose: bool = False
     ending: bool = False
 
     def begin(self) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from onnx.defs import OpSchema
 from rich.console import Console
 from rich.markup import escape as escape_markup
-from rich.table import Table
 
+from onnxpool.cli.layout import Row, say, show_rows
 from onnxpool.cli.outcome import FailOn, Outcome, is_as_bad
 from onnxpool.cli.text import visible
 from onnxpool.errors import LibraryError
@@ -39,21 +39,21 @@ _NOT_CHECKED = "what it is now was not checked"
 def show(report: Report, console: Console) -> None:
     """Print what was found, what was done, and what was left and why."""
     opset = f"opset {report.opset}" if report.opset else "no opset"
-    console.print(f"[bold]{escape(report.model or 'model')}[/bold]  {opset}")
+    say(console, f"[bold]{escape(report.model or 'model')}[/bold]  {opset}")
     if report.findings:
-        console.print(_table(report.findings))
+        _show_findings(report.findings, console)
     else:
-        console.print("no pooling found")
+        say(console, "no pooling found")
     for line in (*_sizes_fixed(report), *_changes(report)):
-        console.print(escape(line))
+        say(console, escape(line))
     for refusal in report.refusals:
-        console.print(_refusal(refusal, report.target))
+        say(console, _refusal(refusal, report.target))
     for finding in report.findings:
         if line := _wrong(finding):
-            console.print(line)
+            say(console, line)
     for note in report.notes:
-        console.print(f"note: {escape(note)}")
-    console.print(_closing(report))
+        say(console, f"note: {escape(note)}")
+    say(console, _closing(report))
 
 
 def _sizes_fixed(report: Report) -> Iterable[str]:
@@ -91,11 +91,8 @@ def _refusal(refusal: Refusal, target: str) -> str:
 
 def show_targets(targets: Iterable[Target], console: Console) -> None:
     """Print a line per target."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("target", "tested with", "opset", "sizes", "averages"):
-        table.add_column(column)
-    for column in ("gets", "takes no"):
-        table.add_column(column, overflow="fold")
+    columns = ("target", "tested with", "opset", "sizes", "averages", "gets", "takes no")
+    rows = []
     for target in targets:
         changed = (*target.limits, *target.faster)
         cured = dict.fromkeys(limit.cure.name for limit in changed if limit.cure)
@@ -109,35 +106,32 @@ def show_targets(targets: Iterable[Target], console: Console) -> None:
             ", ".join(cured) or "-",
             ", ".join(refused) or "-",
         )
-        table.add_row(*map(escape, cells))
-    console.print(table)
+        rows.append(Row(cells))
+    show_rows(console, columns, rows)
 
 
 def show_target(target: Target, console: Console) -> None:
     """Print all that is known of one target."""
-    console.print(f"[bold]{escape(target.name)}[/bold]  {escape(target.runtime)}")
+    say(console, f"[bold]{escape(target.name)}[/bold]  {escape(target.runtime)}")
     show_targets([target], console)
     for limit in (*target.limits, *target.faster):
         becomes = f" → {limit.cure.name}" if limit.cure else ""
         ops = ", ".join(limit.ops)
-        console.print(escape(f"  {ops}: {limit.reason} ({limit.evidence}){becomes}"))
+        say(console, escape(f"  {ops}: {limit.reason} ({limit.evidence}){becomes}"))
     facts = (("convert", target.convert), ("run", target.run), ("note", target.notes))
     for word, text in facts:
         if text:
-            console.print(escape(f"{word}: {text}"))
+            say(console, escape(f"{word}: {text}"))
 
 
 def show_outcomes(outcomes: Iterable[Outcome], console: Console) -> None:
     """Print a line per model of a call with several."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("model", "result", "pooling"):
-        table.add_column(column, overflow="fold")
-    table.add_column("seconds", no_wrap=True, justify="right")
+    rows = []
     for outcome in outcomes:
         style = "red" if outcome.exit_status else "dim" if outcome.result == "skipped" else ""
         cells = (outcome.model, outcome.result, _pooling(outcome), f"{outcome.seconds:.1f}")
-        table.add_row(*map(escape, cells), style=style)
-    console.print(table)
+        rows.append(Row(cells, style))
+    show_rows(console, ("model", "result", "pooling", "seconds"), rows, right=("seconds",))
 
 
 def _pooling(outcome: Outcome) -> str:
@@ -154,31 +148,27 @@ def show_end(outcome: Outcome, fail_on: FailOn, console: Console) -> None:
         return
     if outcome.result == "copied":
         copy, model = escape(outcome.out), escape(outcome.model)
-        console.print(f"nothing to rewrite: {copy} is a copy of {model}")
+        say(console, f"nothing to rewrite: {copy} is a copy of {model}")
     if outcome.exit_status:
         counts = Counter(report.left)
         bad = [level for level in reversed(LEVELS) if counts[level] and is_as_bad(level, fail_on)]
         what = ", ".join(_several(counts[level], level) for level in bad)
         text = f"{what} left in {outcome.out or outcome.model} (--fail-on {fail_on})"
-        console.print(f"[red]{escape(text)}[/red]")
+        say(console, f"[red]{escape(text)}[/red]")
 
 
 def _several(number: int, word: str) -> str:
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
-def _table(findings: Iterable[Finding]) -> Table:
-    findings = tuple(findings)
+def _show_findings(findings: Sequence[Finding], console: Console) -> None:
     checked = any(finding.error_after is not None for finding in findings)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("output", "pooling", "shape", "was", "now"):
-        table.add_column(column, overflow="fold")
-    if checked:
-        table.add_column("error", no_wrap=True)
-    for finding in findings:
-        cells = [escape(cell) for cell in (*_cells(finding), *([_error(finding)] * checked))]
-        table.add_row(*cells, style=_STYLES[finding.action])
-    return table
+    columns = ("output", "pooling", "shape", "was", "now", *(["error"] * checked))
+    rows = [
+        Row((*_cells(finding), *([_error(finding)] * checked)), _STYLES[finding.action])
+        for finding in findings
+    ]
+    show_rows(console, columns, rows)
 
 
 def _cells(finding: Finding) -> tuple[str, ...]:
@@ -236,9 +226,7 @@ def _names(ops: list[str]) -> str:
 
 def show_ops(dialect: Iterable[type[Op]], console: Console) -> None:
     """Print one line per op, and where the library with the kernels is."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("op", "attributes", "inputs", "outputs", "what it computes"):
-        table.add_column(column, overflow="fold")
+    rows = []
     for op in dialect:
         schema = op.schema
         required = {field.name: schema.attributes[field.name].required for field in fields(op)}
@@ -247,12 +235,12 @@ def show_ops(dialect: Iterable[type[Op]], console: Console) -> None:
             *(", ".join(map(_parameter, each)) for each in (schema.inputs, schema.outputs)),
             schema.doc or "",
         )
-        table.add_row(op.op_type(), *map(escape, cells))
-    console.print(table)
+        rows.append(Row((op.op_type(), *cells)))
+    show_rows(console, ("op", "attributes", "inputs", "outputs", "what it computes"), rows)
     try:
-        console.print(f"library: {escape(str(library_path()))}", soft_wrap=True)
+        say(console, f"library: {escape(str(library_path()))}")
     except LibraryError as error:
-        console.print(f"no library: {escape(str(error))}", soft_wrap=True)
+        say(console, f"no library: {escape(str(error))}")
 
 
 def _parameter(parameter: OpSchema.FormalParameter) -> str:
@@ -266,25 +254,38 @@ def show_validation(validation: Validation, console: Console) -> None:
     names = f"[bold]{escape(validation.model)}[/bold] against {escape(validation.reference)}"
     against = "float64" if validation.in_float64 else "the reference"
     kernels = "; with the custom-op library" * validation.kernels
-    console.print(f"{names}  {escape(validation.rule)}; errors against {against}{kernels}")
-    console.print(_validation_table(validation))
-    console.print(escape(_verdict(validation)))
+    say(console, f"{names}  {escape(validation.rule)}; errors against {against}{kernels}")
+    _show_sizes(validation, console)
+    say(console, escape(_verdict(validation)))
     if validation.first_difference:
-        console.print(f"first difference: {escape(validation.first_difference)}")
+        say(console, f"first difference: {escape(validation.first_difference)}")
 
 
-def _validation_table(validation: Validation) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("size", "class", "worst on", "max abs", "max rel", "× source"):
-        words = column in ("class", "worst on")
-        table.add_column(column, no_wrap=not words, overflow="fold")
-    table.add_column("verdict", overflow="fold")
+def show_worst_outputs(validation: Validation, console: Console) -> None:
+    """Print, where there are several outputs, where each is worst; the worst output first."""
+    worst = validation.worst_outputs
+    if len(worst) < 2:
+        return
+    rows = [
+        Row(
+            (name, size.size, *_accuracy(accuracy, False), accuracy.failure or "right"),
+            _OUTCOME_STYLES["right" if accuracy.passed else "wrong"],
+        )
+        for name, (size, accuracy) in worst.items()
+    ]
+    columns = ("output", "worst at", "worst on", "max abs", "max rel", "× source", "verdict")
+    show_rows(console, columns, rows)
+
+
+def _show_sizes(validation: Validation, console: Console) -> None:
+    rows = []
     for result in validation.sizes:
         several = len({a.output for a in result.accuracies}) > 1
         verdict = f"{result.outcome}: {result.detail}" if result.detail else result.outcome
         cells = (result.size, result.label, *_accuracy(result.worst, several), verdict)
-        table.add_row(*map(escape, cells), style=_OUTCOME_STYLES[result.outcome])
-    return table
+        rows.append(Row(cells, _OUTCOME_STYLES[result.outcome]))
+    columns = ("size", "class", "worst on", "max abs", "max rel", "× source", "verdict")
+    show_rows(console, columns, rows)
 
 
 def _accuracy(worst: Accuracy | None, name_output: bool) -> tuple[str, str, str, str]:
@@ -318,25 +319,21 @@ def _count(sizes: int) -> str:
 def show_bench(bench: Bench, console: Console) -> None:
     """Print one table for each size and number of threads."""
     versions = ", ".join(f"{name} {version}" for name, version in bench.versions.items())
-    console.print(f"{versions}; {escape(bench.processor)}; median of {bench.runs}, in turns")
+    say(console, f"{versions}; {escape(bench.processor)}; median of {bench.runs}, in turns")
     for comparison in bench.comparisons:
         threads = "1 thread" if comparison.threads == 1 else f"{comparison.threads} threads"
-        console.print(f"\n[bold]{escape(comparison.size)}[/bold]  {threads}")
-        console.print(_bench_table(comparison))
+        say(console, f"\n[bold]{escape(comparison.size)}[/bold]  {threads}")
+        _show_timings(comparison, console)
         for timing in comparison.timings:
             if timing.failure:
-                console.print(f"note: {escape(timing.name)} does not run: {escape(timing.failure)}")
+                say(console, f"note: {escape(timing.name)} does not run: {escape(timing.failure)}")
 
 
-def _bench_table(comparison: Comparison) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("", overflow="fold")
-    for column in ("ms", "quartiles", "× first"):
-        table.add_column(column, no_wrap=True, justify="right")
-    for timing in comparison.timings:
-        if not timing.failure:
-            table.add_row(escape(timing.name), *_times(comparison, timing))
-    return table
+def _show_timings(comparison: Comparison, console: Console) -> None:
+    times = [timing for timing in comparison.timings if not timing.failure]
+    rows = [Row((timing.name, *_times(comparison, timing))) for timing in times]
+    numbers = ("ms", "quartiles", "× first")
+    show_rows(console, ("model", *numbers), rows, right=numbers)
 
 
 def _times(comparison: Comparison, timing: Timing) -> tuple[str, str, str]:

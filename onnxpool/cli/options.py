@@ -9,6 +9,13 @@ import typer
 
 from onnxpool.cli.call import call
 
+
+def _target_names() -> list[str]:
+    from onnxpool.targets import TARGETS
+
+    return [target.name for target in TARGETS]
+
+
 Sources = Annotated[
     list[Path],
     typer.Argument(
@@ -42,6 +49,20 @@ Reference = Annotated[
         "file. name is an nn.Module class, an instance, or a function that builds one.",
     ),
 ]
+ComparedModel = Annotated[
+    str,
+    typer.Argument(
+        metavar="A",
+        help="An .onnx file, or a PyTorch source (file.py:name, pkg.mod:name, or a .pt2 file).",
+    ),
+]
+ComparedWith = Annotated[
+    str,
+    typer.Argument(
+        metavar="B",
+        help="Another. It is the reference; a source is always that of an .onnx file.",
+    ),
+]
 Source = Annotated[
     str,
     typer.Argument(
@@ -51,7 +72,13 @@ Source = Annotated[
     ),
 ]
 TargetName = Annotated[
-    str | None, typer.Argument(metavar="[NAME]", help="Say all about one.", show_default=False)
+    str | None,
+    typer.Argument(
+        metavar="NAME",
+        help="Say all about one.",
+        autocompletion=_target_names,
+        show_default=False,
+    ),
 ]
 
 To = Annotated[
@@ -74,6 +101,7 @@ Target = Annotated[
     typer.Option(
         metavar="NAME",
         help="Write for this runtime: `onnxpool targets` lists them.",
+        autocompletion=_target_names,
         show_default=False,
     ),
 ]
@@ -81,13 +109,15 @@ Opset = Annotated[
     int | None,
     typer.Option(
         min=1,
+        metavar="N",
         help="Opset of the result. Default: that of the model, or the greatest that the target "
         "takes.",
         show_default=False,
     ),
 ]
 ExportedOpset = Annotated[
-    int | None, typer.Option(min=1, help="Opset of the model; else the exporter's own choice.")
+    int | None,
+    typer.Option(min=1, metavar="N", help="Opset of the model; else the exporter's own choice."),
 ]
 InputShapes = Annotated[
     list[str] | None,
@@ -154,7 +184,10 @@ Weights = Annotated[
     typer.Option(metavar="FILE", help="A state dict for the source: .pt, .pth or .safetensors."),
 ]
 Seed = Annotated[
-    int, typer.Option(min=0, help="Seeds torch before the source is built, and random inputs.")
+    int,
+    typer.Option(
+        min=0, metavar="N", help="Seeds torch before the source is built, and random inputs."
+    ),
 ]
 Json = Annotated[
     Path | None,
@@ -171,6 +204,7 @@ Jobs = Annotated[
     int | None,
     typer.Option(
         min=1,
+        metavar="N",
         help="How many of several models at a time. Default: what the processors and the memory "
         "that are free are enough for.",
         show_default=False,
@@ -216,6 +250,23 @@ Debug = Annotated[
         "--debug", help="Show the traceback of what fails.", callback=_remember_debug, is_eager=True
     ),
 ]
+
+
+def _set_loudness(value: bool | None) -> None:
+    if value is not None:
+        call.quiet, call.verbose = value, not value
+
+
+Quiet = Annotated[
+    bool | None,
+    typer.Option(
+        "--quiet/--verbose",
+        "-q/-v",
+        help="Say nothing but what is wrong, or tell every step and its time as well.",
+        callback=_set_loudness,
+        show_default=False,
+    ),
+]
 ComparedShapes = Annotated[
     list[str] | None,
     typer.Option(
@@ -238,13 +289,14 @@ ExampleShapes = Annotated[
     typer.Option(
         "--shape",
         metavar="1x8x33x33",
-        help="Shape of an example input, float32; once per input. Not needed where the file "
-        "has EXAMPLES.",
+        help="Shape of an example input, in the dtype of the module; once per input. Not needed "
+        "where the file has EXAMPLES.",
     ),
 ]
 Tolerance = Annotated[
     float | None,
     typer.Option(
+        metavar="SHARE",
         help="Greatest error allowed, as a share of the greatest output. Default: a small "
         "multiple of the error that PyTorch itself makes against float64.",
         show_default=False,
@@ -260,10 +312,13 @@ Kernels = Annotated[
 Threads = Annotated[
     list[int] | None,
     typer.Option(
-        min=1, help="Threads of each model; again for more numbers. Default: 1.", show_default=False
+        min=1,
+        metavar="N",
+        help="Threads of each model; again for more numbers. Default: 1.",
+        show_default=False,
     ),
 ]
-Runs = Annotated[int, typer.Option(min=1, help="Rounds that count, after a warm-up.")]
+Runs = Annotated[int, typer.Option(min=1, metavar="N", help="Rounds that count, after a warm-up.")]
 TimedModule = Annotated[
     str | None,
     typer.Option(metavar="FILE.py:NAME", help="Time this module in PyTorch (eager) as well."),
@@ -283,4 +338,9 @@ Exporter = Annotated[
 LibraryPath = Annotated[
     bool, typer.Option("--library", help="Print the path of the custom-op library, and no more.")
 ]
-Version = Annotated[bool, typer.Option("--version", help="Print the version.")]
+Version = Annotated[
+    bool,
+    typer.Option(
+        "--version", help="Print the versions of onnxpool, its library, and what runs models."
+    ),
+]

@@ -8,16 +8,18 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from onnxpool import steps
+from onnxpool.cli.call import call
 from onnxpool.cli.text import one_line
 from onnxpool.model.output import Output, destination
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress
 
 Count = Callable[[int, int], None]
 """Called with how many of how many are done."""
@@ -25,12 +27,16 @@ Count = Callable[[int, int], None]
 Copy = Callable[[str, int, int], None]
 """Called with the name of a file, how many of its bytes are copied, and how many it has."""
 
+_BYTES = 1 << 20
+"""Nothing that is counted one by one is as many."""
+
 
 def console(json_file: Path | None = None, *, stderr: bool = False) -> Console:
     """Where human output goes: not between the JSON, nor, with `stderr`, into a model."""
     from rich.console import Console
 
-    return Console(stderr=stderr or str(json_file) == "-", emoji=False)
+    quiet = call.quiet and not stderr
+    return Console(stderr=stderr or str(json_file) == "-", emoji=False, quiet=quiet)
 
 
 def write_json(facts: Any, json_file: Path | None) -> None:
@@ -57,41 +63,83 @@ def complain(message: str) -> None:
 
 
 @contextlib.contextmanager
-def counting(what: str) -> Iterator[Count]:
-    """A progress bar over models, sizes or rounds."""
-    if not sys.stderr.isatty():
-        yield lambda done, total: None
+def following() -> Iterator[None]:
+    """Show what is done now: a line that changes, and with --verbose a line for each step."""
+    if steps.is_watched() or call.quiet:
+        yield
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    with contextlib.ExitStack() as display:
+        watches: list[steps.Watch] = []
+        if sys.stderr.isatty():
+            watches.append(display.enter_context(_line()))
+        if call.verbose:
+            watches.append(display.enter_context(_log()))
 
-    with _progress(TextColumn(what), BarColumn(), MofNCompleteColumn()) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        def show(what: str, done: int, total: int) -> None:
+            for watch in watches:
+                watch(one_line(what), done, total)
+
+        display.enter_context(steps.watching(show))
+        yield
+
+
+@contextlib.contextmanager
+def counting(what: str) -> Iterator[Count]:
+    """Show how many models, sizes or rounds are done."""
+    with following():
+        yield lambda done, total: steps.at(what, done, total)
 
 
 @contextlib.contextmanager
 def copying() -> Iterator[Copy]:
-    """A progress bar per external data file, shown once its copy starts."""
-    if not sys.stderr.isatty():
-        yield lambda name, done, size: None
-        return
-    from rich.progress import BarColumn, DownloadColumn, TaskID, TextColumn
-
-    tasks: dict[str, TaskID] = {}
-    with _progress(
-        TextColumn("copying {task.description}", markup=False), BarColumn(), DownloadColumn()
-    ) as bars:
-
-        def update(name: str, done: int, size: int) -> None:
-            if name not in tasks:
-                tasks[name] = bars.add_task(one_line(name), total=size)
-            bars.update(tasks[name], completed=done)
-
-        yield update
+    """Show what is done, and how much of which external data file is copied."""
+    with following():
+        yield lambda name, done, size: steps.at(f"copying {name}", done, size)
 
 
-def _progress(*columns: Any) -> Progress:
-    """A display on stderr that leaves nothing behind."""
-    from rich.progress import Progress
+@contextlib.contextmanager
+def _line() -> Iterator[steps.Watch]:
+    """One line on stderr that leaves nothing behind: the step, how far it is, and the time."""
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    return Progress(*columns, console=console(stderr=True), transient=True)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[share]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console(stderr=True), transient=True) as progress:
+        task = progress.add_task("starting", total=None, share="")
+
+        def show(what: str, done: int, total: int) -> None:
+            share = _share(done, total)
+            progress.update(
+                task, description=what, completed=done, total=total or None, share=share
+            )
+
+        yield show
+
+
+@contextlib.contextmanager
+def _log() -> Iterator[steps.Watch]:
+    """A line on stderr for every step that has ended, with its seconds."""
+    at, since = "", time.monotonic()
+
+    def show(what: str, _done: int = 0, _total: int = 0) -> None:
+        nonlocal at, since
+        if what == at:
+            return
+        if at:
+            console(stderr=True).print(f"{time.monotonic() - since:6.2f} s  {at}", markup=False)
+        at, since = what, time.monotonic()
+
+    yield show
+    show("")
+
+
+def _share(done: int, total: int) -> str:
+    """How much of how much; of bytes in megabytes."""
+    if not total:
+        return ""
+    return f"{done}/{total}" if total < _BYTES else f"{done / 1e6:.0f}/{total / 1e6:.0f} MB"

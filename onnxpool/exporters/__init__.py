@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import onnx
 
-from onnxpool import ops
+from onnxpool import ops, steps
 from onnxpool.errors import ArgumentError, ExportError, check_choice
 from onnxpool.exporters.dynamo import export_dynamo
 from onnxpool.exporters.open_axes import Place, try_open_axes, untried
@@ -118,6 +118,7 @@ def export(
         dialect = folder / path.name
         fixed: dict[Place, str] = {}
         while True:
+            steps.at(f"exporting (torch's {exporter} exporter)")
             with quiet(), torch.no_grad():
                 traced = run(module, args, fixed_at(fixed, dynamic_shapes), opset, dialect)
             _tidy(dialect)
@@ -129,6 +130,7 @@ def export(
             if check == "none":
                 tried = untried(traced, "no check was asked for")
                 break
+            steps.at("running the model beside the module")
             with quiet():
                 file = ModelFile.from_proto(result.model, folder)
                 tried = try_open_axes(file, module, args, traced)

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from onnxpool import steps
 from onnxpool.errors import ArgumentError
 from onnxpool.exporters import export
 from onnxpool.exporters.shapes import Shape, traced_shape
 from onnxpool.exporters.torch_errors import quiet
 from onnxpool.pipeline.report import Report
-from onnxpool.validation.source import Source, load_source
+from onnxpool.validation.source import Source, dtype_of, load_source
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -38,8 +39,9 @@ def export_source(
     Raises:
         OnnxpoolError: as `load_source` and `onnxpool.export`; or no shape is known.
     """
+    steps.at("loading the source")
     source = load_source(spec, seed=seed, weights=weights)
-    inputs = _inputs(shapes or _traced(source, dynamic), seed)
+    inputs = _inputs(source.module, shapes or _traced(source, dynamic), seed)
     result = export(
         source.module, inputs, out, dynamic_shapes="auto" if dynamic else None, **options
     )
@@ -55,7 +57,7 @@ def _traced(source: Source, dynamic: bool) -> Sequence[Shape]:
     if not dynamic:
         return source.example_shapes
     free = [traced_shape(shape) for shape in source.example_shapes]
-    return free if _runs(source.module, _inputs(free)) else source.example_shapes
+    return free if _runs(source.module, _inputs(source.module, free)) else source.example_shapes
 
 
 def _runs(module: nn.Module, inputs: Iterable[Any]) -> bool:
@@ -69,8 +71,10 @@ def _runs(module: nn.Module, inputs: Iterable[Any]) -> bool:
     return True
 
 
-def _inputs(shapes: Iterable[Shape], seed: int = 0) -> tuple[Tensor, ...]:
+def _inputs(module: nn.Module, shapes: Iterable[Shape], seed: int = 0) -> tuple[Tensor, ...]:
+    """Normal values in the dtype of the module."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)
-    return tuple(torch.randn(shape, generator=generator) for shape in shapes)
+    dtype = dtype_of(module)
+    return tuple(torch.randn(shape, generator=generator).to(dtype) for shape in shapes)

@@ -14,6 +14,7 @@ import onnx_graphsurgeon as gs
 from onnxpool.errors import ArgumentError, TargetError
 from onnxpool.model.file import ModelFile
 from onnxpool.model.scope import Scope
+from onnxpool.model.size_names import in_words, size_names
 from onnxpool.pipeline.node_check import NodeProbe
 from onnxpool.pipeline.report import Change, Refusal
 from onnxpool.rewrites.convert import convert, title
@@ -184,7 +185,7 @@ def _unknown_sizes(file: ModelFile, target: Target) -> Iterator[Refusal]:
     for x in file.main.graph.inputs:
         open_axes = [i for i, dim in enumerate(x.shape or ()) if not isinstance(dim, int)]
         if x.shape is None or open_axes:
-            sizes = "?" if x.shape is None else "x".join(str(dim or "?") for dim in x.shape)
+            sizes = in_words(x.shape, size_names(file.main))
             yield Refusal(
                 "main graph",
                 f"input {x.name!r}",

@@ -7,12 +7,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal, get_args
 
+from onnxpool.model.scope import Scope
+from onnxpool.model.size_names import Names, in_words, size_names
 from onnxpool.ops.op import COMPUTED, Shape
 from onnxpool.rewrites.graph.tensors import shape_of
 from onnxpool.rewrites.lift.construct import Construct, Declined, Level
 from onnxpool.rewrites.lift.needed_repair import Repair
+from onnxpool.rewrites.region import size as region_size
 from onnxpool.rewrites.region.region import Region, ops_in_words
-from onnxpool.rewrites.region.size import Share, in_words
+from onnxpool.rewrites.region.size import Share
 
 Action = Literal["rewritten", "rewritable", "left"]
 LEVELS: tuple[Level, ...] = get_args(Level)
@@ -178,16 +181,16 @@ def _is_doubtful(finding: Finding) -> bool:
     return finding.doubtful
 
 
-def of_construct(scope: str, construct: Construct, action: Action, detail: str) -> Finding:
+def of_construct(scope: Scope, construct: Construct, action: Action, detail: str) -> Finding:
     wrong = construct.repair.in_words() if construct.repair else ""
     if construct.unloadable:
         wrong = f"an op of {construct.owner}'s own, which ONNX Runtime does not load"
     return Finding(
-        scope=scope,
+        scope=scope.name,
         node=_node_name(construct.found[0]),
         tensors=tuple(region.y.name for region in construct.found),
         op=construct.op.op_type(),
-        shape=_construct_shapes(construct),
+        shape=_construct_shapes(construct, size_names(scope)),
         form=ops_in_words(construct.nodes),
         action=action,
         detail=detail,
@@ -197,14 +200,14 @@ def of_construct(scope: str, construct: Construct, action: Action, detail: str) 
     )
 
 
-def of_declined(scope: str, declined: Declined) -> Finding:
+def of_declined(scope: Scope, declined: Declined) -> Finding:
     region = declined.region
     return Finding(
-        scope=scope,
+        scope=scope.name,
         node=_node_name(region),
         tensors=(region.y.name,),
         op="",
-        shape=_shapes((region,)),
+        shape=_shapes((region,), size_names(scope)),
         form=ops_in_words(region.nodes),
         action="left",
         detail=declined.reason,
@@ -216,35 +219,33 @@ def _node_name(region: Region) -> str:
     return str(region.y.inputs[0].name or region.y.name)
 
 
-def _construct_shapes(construct: Construct) -> str:
+def _construct_shapes(construct: Construct, names: Names) -> str:
     """The shapes that the op gives; those that a frozen graph declares are another matter."""
     if construct.repair is None:
-        return _shapes(construct.found)
+        return _shapes(construct.found, names)
     x = shape_of(construct.x)
     if construct.shares:
         size = getattr(construct.op, "output_size", ())
         pairs = zip(size, construct.shares, strict=True)
-        return f"{_text(x)} → {in_words([Share(by) if s == COMPUTED else s for s, by in pairs])}"
+        pooled = region_size.in_words([Share(by) if s == COMPUTED else s for s, by in pairs])
+        return f"{in_words(x, names)} → {pooled}"
     shapes = construct.op.output_shapes(x or (), len(construct.regions))
-    return f"{_text(x)} → {', '.join(dict.fromkeys(_pooled_text(x, y) for y in shapes))}"
+    pooled = ", ".join(dict.fromkeys(_pooled_text(x, y, names) for y in shapes))
+    return f"{in_words(x, names)} → {pooled}"
 
 
-def _shapes(regions: Iterable[Region]) -> str:
+def _shapes(regions: Iterable[Region], names: Names) -> str:
     regions = tuple(regions)
     x = shape_of(regions[0].x)
-    outputs = dict.fromkeys(_pooled_text(x, shape_of(region.y)) for region in regions)
-    return f"{_text(x)} → {', '.join(outputs)}"
+    outputs = dict.fromkeys(_pooled_text(x, shape_of(region.y), names) for region in regions)
+    return f"{in_words(x, names)} → {', '.join(outputs)}"
 
 
-def _pooled_text(x: Shape | None, y: Shape | None) -> str:
+def _pooled_text(x: Shape | None, y: Shape | None, names: Names) -> str:
     if x is None or y is None or len(x) != len(y):
-        return _text(y)
+        return in_words(y, names)
     first = next((axis for axis, (a, b) in enumerate(zip(x, y, strict=True)) if a != b), 0)
-    return _text(y[first:])
-
-
-def _text(shape: Shape | None) -> str:
-    return "?" if shape is None else "x".join("?" if dim is None else str(dim) for dim in shape)
+    return in_words(y[first:], names)
 
 
 def merged(first: Iterable[Finding], second: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import onnx
 
+from onnxpool import steps
 from onnxpool.errors import ArgumentError, ModelError, NoOpsetError, check_choice
 from onnxpool.model import declared_shapes, shapes
 from onnxpool.model.bodies import with_bodies
@@ -294,6 +295,8 @@ def _rewrite(
     poolings = survey(file, goal, told, bodies, probe=probe)
     for pooling in poolings:
         pooling.rewrite()
+    if opset != file.opset or goal.target:
+        steps.at("fitting the opset and the target")
     jobs = conform.conform(file, goal.target, opset, probe=probe)
 
     changed = file.splice() or opset != file.opset or fixed or frozen or bool(bodies.added)
@@ -301,12 +304,17 @@ def _rewrite(
     if changed:
         declared_shapes.correct(file, [tensor for p in poolings for tensor in p.stale])
         file = _imported_anew(file)
-    findings = [finding for pooling in poolings for finding in pooling.check(file, bodies)]
+    findings = []
+    for done, pooling in enumerate(poolings):
+        steps.at("checking what was rewritten", done, len(poolings))
+        findings += pooling.check(file, bodies)
     changes = conform.check(file, jobs)
     notes = _finish(file, bodies, had_dialect=had_dialect, fixed=fixed) if changed else []
     if changed and check == "full":
+        steps.at("checking the whole model")
         check_whole_model(onnx.load_from_string(model) if isinstance(model, bytes) else model, file)
     if changed and probe:
+        steps.at("loading the result")
         notes += check_loading(model, file)
     refusals = conform.accept(file, goal.target)
     made = Report(
@@ -371,6 +379,7 @@ def _settled(
         return told, ()
     from onnxpool.validation.match_pools import settle
 
+    steps.at("running the source")
     settled = settle(file, source, seed)
     return dataclasses.replace(told, known={**settled.known, **told.known}), settled.notes
 
@@ -435,7 +444,9 @@ def _add_bodies(file: ModelFile, bodies: Bodies) -> list[str]:
 
 def _load(model: Model) -> ModelFile:
     register_schemas()
+    steps.at("reading the model")
     file = ModelFile.of(model)
+    steps.at("inferring shapes")
     shapes.infer(file)
     return file
 

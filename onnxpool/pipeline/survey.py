@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import onnx
 
-from onnxpool import targets
+from onnxpool import steps, targets
 from onnxpool.errors import ArgumentError, check_choice
 from onnxpool.model.file import ModelFile
 from onnxpool.model.provenance import origins
@@ -151,10 +151,11 @@ def survey(
     """
     surveyed = []
     for number, scope in enumerate(file.scopes):
+        steps.at("looking for pooling", number, len(file.scopes))
         if not is_body(scope.proto):
             constructs, declined = _find(scope, goal, told)
             found = [_plan(scope, construct, goal, bodies, probe) for construct in constructs]
-            left = [report.of_declined(scope.name, region) for region in declined]
+            left = [report.of_declined(scope, region) for region in declined]
             before = _before(scope, found) if probe else None
             surveyed.append(Pooling(number, scope, found, left, before))
     return surveyed
@@ -191,7 +192,7 @@ def _plan(scope: Scope, construct: Construct, goal: Goal, bodies: Bodies, probe:
     if planned.better and probe and (reason := too_large(construct)):
         planned = dataclasses.replace(planned, better=False, detail=reason)
     action: report.Action = "rewritable" if planned.better else "left"
-    finding = report.of_construct(scope.name, construct, action, planned.detail)
+    finding = report.of_construct(scope, construct, action, planned.detail)
     kept = probe and planned.better
     came_with = tuple(bodies.in_model.values())
     return Planned(

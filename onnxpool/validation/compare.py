@@ -1,7 +1,7 @@
-"""Compare a model with its source, over the sizes and values at which pooling goes wrong.
+"""Compare two models, or a model with its source, where pooling goes wrong.
 
-inputs/sizes.py lists the sizes, inputs/values.py the values, accuracy.py decides,
-first_difference.py explains.
+`validate` is `compare` where it is known which of the two is to be judged. inputs/sizes.py lists
+the sizes, inputs/values.py the values, accuracy.py decides, first_difference.py explains.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import onnx
@@ -22,16 +22,18 @@ from onnxpool.model.file import ModelFile
 from onnxpool.model.shapes import infer
 from onnxpool.ops.op import Array
 from onnxpool.rewrites.find import find
-from onnxpool.validation import first_difference
-from onnxpool.validation.accuracy import Accuracy, Rule, compare
-from onnxpool.validation.runnable import DoesNotRun, OnnxModel, Reference, TorchSource
+from onnxpool.validation import accuracy, first_difference
+from onnxpool.validation.accuracy import Accuracy, Rule
+from onnxpool.validation.first_difference import Side
+from onnxpool.validation.runnable import DoesNotRun, OnnxModel, TorchSource, inputs_of
 from onnxpool.validation.source import Source, as_source, is_source
 from onnxpool.validation.traced_size import candidates
 
 if TYPE_CHECKING:
     from torch import nn
 
-    ReferenceArgument = str | os.PathLike[str] | onnx.ModelProto | Source | nn.Module
+    SourceArgument = str | os.PathLike[str] | Source | nn.Module
+    ReferenceArgument = SourceArgument | onnx.ModelProto
 
 Model = str | os.PathLike[str] | bytes | onnx.ModelProto | ModelFile
 Progress = Callable[[int, int], None]
@@ -65,7 +67,7 @@ class SizeResult:
     @property
     def worst(self) -> Accuracy | None:
         """What is wrong, or else the least accurate."""
-        return max(self.accuracies, key=lambda a: (not a.passed, a.units), default=None)
+        return max(self.accuracies, key=_badness, default=None)
 
     @property
     def size(self) -> str:
@@ -103,6 +105,17 @@ class Validation:
         return not self.failing
 
     @property
+    def worst_outputs(self) -> dict[str, tuple[SizeResult, Accuracy]]:
+        """Of each output the size and the values at which it is wrong, or else least accurate."""
+        found: dict[str, tuple[SizeResult, Accuracy]] = {}
+        for size in self.sizes:
+            for each in size.accuracies:
+                before = found.get(each.output)
+                if before is None or _badness(each) > _badness(before[1]):
+                    found[each.output] = size, each
+        return dict(sorted(found.items(), key=lambda pair: _badness(pair[1][1]), reverse=True))
+
+    @property
     def failing(self) -> tuple[SizeResult, ...]:
         return tuple(size for size in self.sizes if size.failed)
 
@@ -110,7 +123,12 @@ class Validation:
         """The same facts in types of JSON; numbers that are not finite as null."""
         facts = dataclasses.asdict(self)
         failing = [size.size for size in self.failing]
-        return {**_finite(facts), "passed": self.passed, "failing": failing}
+        outputs = {
+            name: {"size": size.size, **dataclasses.asdict(worst)}
+            for name, (size, worst) in self.worst_outputs.items()
+        }
+        told = {"passed": self.passed, "failing": failing, "worst_outputs": _finite(outputs)}
+        return {**_finite(facts), **told}
 
 
 def validate(
@@ -144,10 +162,71 @@ def validate(
         ArgumentError: a shape or the other model does not fit the model.
         OnnxpoolError: a model cannot be loaded or run.
     """
-    if tolerance is not None and not tolerance >= 0:
-        raise ArgumentError(f"the tolerance is {tolerance}, wanted a number of at least 0")
     tested = OnnxModel(_name(model), ModelFile.of(model), library=library)
     compared = _reference(reference, tested, weights, seed)
+    return _compare(tested, compared, shapes, seed, tolerance, progress)
+
+
+def compare(
+    a: Model | ReferenceArgument,
+    b: Model | ReferenceArgument,
+    *,
+    shapes: Sequence[Sequence[int]] | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    tolerance: float | None = None,
+    library: bool = True,
+    progress: Progress | None = None,
+) -> Validation:
+    """Compare any two models on seeded inputs.
+
+    Each is what `validate` takes as a model or as a reference. The second is the reference of the
+    first; but a PyTorch source, which runs in float64 too, is always that of an .onnx file.
+
+    Args:
+        weights: a state dict to load into the one source that there is.
+        shapes, seed, tolerance, library, progress: as for `validate`.
+
+    Raises:
+        OnnxpoolError: as `validate`; or two sources do not take the same inputs.
+    """
+    first, second = (b, a) if _is_source(a) and not _is_source(b) else (a, b)
+    if not _is_source(first):
+        return validate(
+            cast(Model, first),
+            cast("ReferenceArgument", second),
+            shapes=shapes,
+            weights=weights,
+            seed=seed,
+            tolerance=tolerance,
+            library=library,
+            progress=progress,
+        )
+    if weights is not None:
+        raise ArgumentError("weights are those of one source, and both are; load them in the files")
+    sources = (as_source(cast("SourceArgument", each), None, seed) for each in (first, second))
+    tested, compared = _two_sources(*sources)
+    return _compare(tested, compared, shapes, seed, tolerance, progress)
+
+
+def _two_sources(a: Source, b: Source) -> tuple[TorchSource, TorchSource]:
+    """Both with the examples of one of them, where only one has any."""
+    examples = b.example_shapes or a.example_shapes
+    a, b = (dataclasses.replace(source, example_shapes=examples) for source in (a, b))
+    inputs = inputs_of(a)
+    return TorchSource(a, inputs), TorchSource(b, inputs)
+
+
+def _compare(
+    tested: Side,
+    compared: Side,
+    shapes: Sequence[Sequence[int]] | None,
+    seed: int,
+    tolerance: float | None,
+    progress: Progress | None,
+) -> Validation:
+    if tolerance is not None and not tolerance >= 0:
+        raise ArgumentError(f"the tolerance is {tolerance}, wanted a number of at least 0")
     names = distributions(tested.inputs)
     sizes = given(tested.inputs, shapes) if shapes else _sweep(tested, compared, seed)
     comparison = Comparison(tested, compared, names, seed, tolerance)
@@ -181,8 +260,8 @@ class Comparison:
         in_float64: whether errors have been those against the source in float64.
     """
 
-    model: OnnxModel
-    reference: Reference
+    model: Side
+    reference: Side
     distributions: tuple[str, ...]
     seed: int
     tolerance: float | None = None
@@ -204,6 +283,7 @@ class Comparison:
                 found = self.model.run(inputs)
             except DoesNotRun as error:
                 return dataclasses.replace(result, outcome="fails", detail=str(error))
+            self._check_number(found, source)
             accuracies += self._compare(size, distribution, found, source, exact)
         result = dataclasses.replace(result, accuracies=tuple(accuracies))
         worst = result.worst
@@ -213,7 +293,7 @@ class Comparison:
 
     def rule(self, size: Size) -> Rule:
         sums = max((_plane(shape) for shape in size.shapes), default=1)
-        return Rule(sums, sums + _weighted_sums(self.model.file.proto), self.tolerance)
+        return Rule(sums, sums + self.model.weighted_sums, self.tolerance)
 
     def first_difference(self, results: Sequence[SizeResult]) -> str:
         """Where the smallest size that is wrong goes wrong."""
@@ -227,11 +307,8 @@ class Comparison:
         # Not the worst one: of values of many magnitudes, the greatest hide what the others do.
         first = next(a for a in smallest.accuracies if not a.passed)
         inputs = self._draw(smallest.shapes, first.distribution)
-        if isinstance(self.reference, OnnxModel):
-            return first_difference.in_models(self.model, self.reference, inputs)
-        assert isinstance(self.reference, TorchSource)
         right = self._right_inputs(results)
-        return first_difference.in_source(self.model, self.reference, right, inputs)
+        return first_difference.between(self.model, self.reference, right, inputs)
 
     def _right_inputs(self, results: Sequence[SizeResult]) -> list[Array] | None:
         """Inputs of many different values for which all outputs are right."""
@@ -261,12 +338,8 @@ class Comparison:
         return source, exact
 
     def _check_source(self, first: list[Array], second: list[Array]) -> None:
-        names = self.model.outputs
-        if len(first) != len(names):
-            raise ArgumentError(
-                f"{self.model.name} has {len(names)} outputs ({', '.join(names)}), "
-                f"{self.reference.name} returns {len(first)}"
-            )
+        names = self.model.outputs or _numbered(first)
+        self._check_number(names, first)
         for name, a, b in zip(names, first, second, strict=True):
             if not np.array_equal(a, b, equal_nan=a.dtype.kind == "f"):
                 raise SourceError(
@@ -274,6 +347,14 @@ class Comparison:
                     f"output {name!r}; validate needs a source that computes the same every time"
                 )
         self._checked_for_randomness = True
+
+    def _check_number(self, found: Sequence[Any], source: Sequence[Any]) -> None:
+        if len(found) != len(source):
+            names = f" ({', '.join(self.model.outputs)})" if self.model.outputs else ""
+            raise ArgumentError(
+                f"{self.model.name} has {len(found)} outputs{names}, {self.reference.name} returns "
+                f"{len(source)}"
+            )
 
     def _compare(
         self,
@@ -284,20 +365,36 @@ class Comparison:
         exact: list[Array] | None,
     ) -> Iterator[Accuracy]:
         rule = self.rule(size)
-        for i, (name, y) in enumerate(zip(self.model.outputs, found, strict=True)):
+        names = self.model.outputs or _numbered(found)
+        for i, (name, y) in enumerate(zip(names, found, strict=True)):
             in_float64 = exact[i] if exact is not None else None
-            yield compare(name, distribution, y, source[i], in_float64, rule)
+            yield accuracy.compare(name, distribution, y, source[i], in_float64, rule)
+
+
+def _numbered(outputs: Sequence[Any]) -> list[str]:
+    return [f"output {i}" for i in range(len(outputs))]
+
+
+def _badness(accuracy: Accuracy) -> tuple[bool, bool, float]:
+    """What is of another shape or in other places NaN has no error that would say how bad it is."""
+    comparable = accuracy.same_shape and accuracy.same_nonfinite
+    return not accuracy.passed, not comparable, accuracy.units
+
+
+def _is_source(model: Any) -> bool:
+    """Whether it is a PyTorch source, or the name of one."""
+    if isinstance(model, str | os.PathLike):
+        return is_source(os.fspath(model))
+    return not isinstance(model, bytes | onnx.ModelProto | ModelFile)
 
 
 def _reference(
-    reference: ReferenceArgument,
+    reference: Any,
     model: OnnxModel,
     weights: str | os.PathLike[str] | None,
     seed: int,
-) -> Reference:
-    if isinstance(reference, onnx.ModelProto) or (
-        isinstance(reference, str | os.PathLike) and not is_source(os.fspath(reference))
-    ):
+) -> Side:
+    if not _is_source(reference):
         if weights is not None:
             raise ArgumentError("weights are loaded into a PyTorch source, and not into an .onnx")
         other = OnnxModel(_name(reference), ModelFile.of(reference))
@@ -306,14 +403,15 @@ def _reference(
     return TorchSource(as_source(reference, weights, seed), model.inputs)
 
 
-def _sweep(model: OnnxModel, reference: Reference, seed: int) -> list[Size]:
+def _sweep(model: Side, reference: Side, seed: int) -> list[Size]:
     examples = getattr(reference, "example_shapes", None)
     first = sweep(model.inputs, None, examples)[0]
     if isinstance(reference, TorchSource):
         inputs = draw(model.inputs, first.shapes, distributions(model.inputs)[0], seed)
         pools = reference.pooled_axes(list(inputs.values()))
     else:
-        pools = _pools_in(model.file)
+        files = [side.file for side in (model, reference) if isinstance(side, OnnxModel)]
+        pools = sorted({pool for file in files for pool in _pools_in(file)})
     return sweep(model.inputs, pools or None, examples)
 
 
@@ -322,6 +420,8 @@ def _at_the_traced_size(comparison: Comparison, results: Sequence[SizeResult]) -
     if any(r.outcome == "right" for r in results) or not any(r.failed for r in results):
         return []
     model = comparison.model
+    if not isinstance(model, OnnxModel):
+        return []
     axes = Axes.of(model.inputs, getattr(comparison.reference, "example_shapes", None))
     for point in candidates(model.file.proto, axes):
         found = comparison.at(Size(axes.shapes(point), "as traced"))
@@ -331,7 +431,7 @@ def _at_the_traced_size(comparison: Comparison, results: Sequence[SizeResult]) -
     return []
 
 
-def _pools_in(file: ModelFile) -> list[PooledAxis]:
+def _pools_in(file: ModelFile) -> set[PooledAxis]:
     """What the graph is seen to pool to."""
     infer(file)
     found: set[PooledAxis] = set()
@@ -340,10 +440,10 @@ def _pools_in(file: ModelFile) -> list[PooledAxis]:
             attributes = construct.op.attributes()
             bins = attributes.get("output_sizes") or attributes["output_size"]
             found.update(PooledAxis(size) for size in bins if size > 1)
-    return sorted(found)
+    return found
 
 
-def _check_accepted(reference: Reference, results: Sequence[SizeResult]) -> None:
+def _check_accepted(reference: Side, results: Sequence[SizeResult]) -> None:
     if all(result.outcome == "not accepted" for result in results):
         where = results[0].size
         more = f" nor {len(results) - 1} other sizes" if len(results) > 1 else ""
@@ -357,21 +457,6 @@ def _plane(shape: Sequence[int]) -> int:
     """The elements that a pool of an input may sum: all positions of one channel."""
     axes = {0: (), 1: shape, 2: shape[1:], 3: shape[1:]}.get(len(shape), shape[2:])
     return math.prod(axes)
-
-
-def _weighted_sums(model: onnx.ModelProto) -> int:
-    """The terms that one output of each layer sums, over all layers with constant weights."""
-    weights = {tensor.name: tensor.dims for tensor in model.graph.initializer}
-    total = 0
-    for node in model.graph.node:
-        dims = weights.get(node.input[1], ()) if len(node.input) > 1 else ()
-        if len(dims) < 2:
-            continue
-        if node.op_type == "Conv":
-            total += math.prod(dims[1:])
-        elif node.op_type in ("ConvTranspose", "MatMul", "Gemm"):
-            total += math.prod(dims) // min(dims[-2:])
-    return total
 
 
 def _name(model: Model) -> str:

@@ -1,10 +1,10 @@
 """Where a wrong model starts to differ from its reference.
 
-Against another .onnx file: the first tensor, in the order of the graph, that has the same name in
-both and other values. Against PyTorch: exporters fold, merge and rename, so that names do not say
-which tensor is the result of which call. Values do: on an input for which the model is right, a
-result in the source and the tensor that equals it are one and the same. Of these pairs, the first
-that differs where the model is wrong is the answer.
+Against another .onnx file: the first tensor that has the same name in both and other values (see
+bisect.py). Against PyTorch, or where no name says it: exporters fold, merge and rename, so that
+names do not say which tensor is the result of which call. Values do: on an input for which the
+model is right, a result in the source and the tensor that equals it are one and the same. Of these
+pairs, the first that differs where the model is wrong is the answer.
 """
 
 from __future__ import annotations
@@ -15,53 +15,75 @@ import numpy as np
 
 from onnxpool.ops.op import Array
 from onnxpool.rewrites.graph.run import RunError
+from onnxpool.validation import bisect
 from onnxpool.validation.runnable import DoesNotRun, OnnxModel, TorchSource, values_of
 
 _SAME = 1e-4
 """Share of the greatest value up to which two tensors are taken to be the same one."""
 
 _MOST_TENSORS = 20_000
+_NOT_TOLD = "cannot be told"
 
 Inputs = Sequence[Array]
 Values = dict[str, Array]
+Side = OnnxModel | TorchSource
 
 
-def in_models(model: OnnxModel, reference: OnnxModel, wrong: Inputs) -> str:
-    """The first node of `model` whose value is not that of `reference` on the inputs `wrong`."""
-    try:
-        found, wanted = _tensors(model, wrong), _tensors(reference, wrong)
-    except (RunError, ValueError) as error:
-        return f"cannot be told: the graph does not run with all tensors as outputs ({error})"
-    shared = [name for name in found if name in wanted]
-    if not shared:
-        return "cannot be told: the models share no tensor names"
-    for name in shared:
-        if not _equal(found[name], wanted[name]):
-            return f"{_node(model, name)}: {_difference(found[name], wanted[name])}"
-    return f"cannot be told: the {len(shared)} tensors that both models have are equal to {_SAME:g}"
-
-
-def in_source(model: OnnxModel, source: TorchSource, right: Inputs | None, wrong: Inputs) -> str:
-    """The first call in `source` whose result is not what `model` computes.
+def between(model: Side, reference: Side, right: Inputs | None, wrong: Inputs) -> str:
+    """The first node or call of `model` that is not what `reference` computes.
 
     Args:
-        right: inputs for which the model is right; None where there are none.
-        wrong: inputs for which it is not.
+        right: inputs for which both are equal; None where there are none.
+        wrong: inputs for which they are not.
     """
-    if right is None:
-        return "cannot be told: there is no size and no distribution for which the model is right"
+    by_name = ""
     try:
-        right_tensors, wrong_tensors = _tensors(model, right), _tensors(model, wrong)
-        right_results, wrong_results = source.record(right), source.record(wrong)
+        if isinstance(model, OnnxModel) and isinstance(reference, OnnxModel):
+            first = bisect.first_difference(model, reference, wrong, _equal)
+            by_name = _in_words(model, first) if first else ""
+            if first and first.between == 1:
+                return by_name
+        if isinstance(model, TorchSource) and isinstance(reference, TorchSource):
+            by_name = _in_sources(model, reference, wrong)
+            if by_name:
+                return by_name
+        found = _by_values(model, reference, right, wrong)
     except (RunError, DoesNotRun, ValueError) as error:
-        return f"cannot be told: the graph does not run with all tensors as outputs ({error})"
-    pairs = list(_pairs(right_results, right_tensors))
-    for call, tensor in pairs:
-        if call in wrong_results and tensor in wrong_tensors:
-            found, wanted = wrong_tensors[tensor], wrong_results[call]
-            if not _equal(found, wanted):
-                return f"{call}, {_node(model, tensor)}: {_difference(found, wanted)}"
-    return f"cannot be told: {len(pairs)} results of the source were found in the graph, all right"
+        found = f"{_NOT_TOLD}: the graph does not run with all tensors as outputs ({error})"
+    return by_name if by_name and found.startswith(_NOT_TOLD) else found
+
+
+def _in_words(model: OnnxModel, first: bisect.Difference) -> str:
+    many = f" (or one of the {first.between - 1} before it)" if first.between > 1 else ""
+    return f"{_node(model, first.tensor)}{many}: {_difference(first.found, first.wanted)}"
+
+
+def _in_sources(model: TorchSource, reference: TorchSource, wrong: Inputs) -> str:
+    """The first call, in modules of one name, with another result; empty where there is none."""
+    found, wanted = model.record(wrong), reference.record(wrong)
+    for call in (call for call in wanted if call in found):
+        if not _equal(found[call], wanted[call]):
+            return f"{call}: {_difference(found[call], wanted[call])}"
+    return ""
+
+
+def _by_values(model: Side, reference: Side, right: Inputs | None, wrong: Inputs) -> str:
+    """The first value of the reference whose counterpart, known from `right`, is another one."""
+    if right is None:
+        return f"{_NOT_TOLD}: there is no size and no distribution for which the model is right"
+    pairs = list(_pairs(_values(reference, right), _values(model, right)))
+    found, wanted = _values(model, wrong), _values(reference, wrong)
+    for theirs, ours in pairs:
+        if theirs in wanted and ours in found and not _equal(found[ours], wanted[theirs]):
+            where = _node(model, ours) if isinstance(model, OnnxModel) else ours
+            if isinstance(reference, TorchSource):
+                where = f"{theirs}, {where}"
+            return f"{where}: {_difference(found[ours], wanted[theirs])}"
+    return f"{_NOT_TOLD}: {len(pairs)} results of the source were found in the graph, all right"
+
+
+def _values(side: Side, inputs: Inputs) -> Values:
+    return _tensors(side, inputs) if isinstance(side, OnnxModel) else side.record(inputs)
 
 
 def _pairs(results: Values, tensors: Values) -> Iterator[tuple[str, str]]:

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import functools
 import inspect
+import math
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -15,14 +16,14 @@ import numpy as np
 import onnx
 
 from onnxpool.errors import ArgumentError, ModelError, SourceError
-from onnxpool.inputs.sizes import PooledAxis
+from onnxpool.inputs.sizes import PooledAxis, in_words
 from onnxpool.inputs.values import ModelInput, model_inputs
 from onnxpool.model.file import ModelFile
 from onnxpool.model.functions import dialect_nodes, uses_dialect
 from onnxpool.ops.op import DOMAIN, Array
 from onnxpool.rewrites.graph.run import RunError, Runner, kernels_missing, one_line
 from onnxpool.rewrites.lower.function_body import is_body
-from onnxpool.validation.source import Source
+from onnxpool.validation.source import Source, dtype_of
 
 if TYPE_CHECKING:
     import torch
@@ -98,24 +99,62 @@ class OnnxModel:
     def run_exactly(self, inputs: Sequence[Array]) -> list[Array] | None:
         return None
 
+    @functools.cached_property
+    def weighted_sums(self) -> int:
+        """The terms that one output of each layer sums, over all layers with constant weights."""
+        graph = self.file.proto.graph
+        weights = {tensor.name: tensor.dims for tensor in graph.initializer}
+        total = 0
+        for node in graph.node:
+            dims = weights.get(node.input[1], ()) if len(node.input) > 1 else ()
+            if len(dims) < 2:
+                continue
+            if node.op_type == "Conv":
+                total += math.prod(dims[1:])
+            elif node.op_type in ("ConvTranspose", "MatMul", "Gemm"):
+                total += math.prod(dims) // min(dims[-2:])
+        return total
+
     def takes(self, model: OnnxModel) -> None:
         """Check that this, as a reference, takes the inputs of `model` and gives its outputs.
 
+        Inputs of the same names are given by name, in whatever order; else by their place.
+
         Raises:
-            ArgumentError: number or rank of the inputs, or number of the outputs, differ.
+            ArgumentError: number, rank or fixed sizes of the inputs differ, or the number of the
+                outputs.
         """
         _check_number(model, self.name, len(self.inputs), len(self.outputs))
+        mine_by_name = {i.name: i for i in self.inputs}
+        if mine_by_name.keys() == {i.name for i in model.inputs}:
+            self.inputs = [mine_by_name[i.name] for i in model.inputs]
         for mine, other in zip(self.inputs, model.inputs, strict=True):
-            ranks = [len(i.dims) for i in (mine, other) if i.dims is not None]
-            if len(set(ranks)) > 1:
+            if mine.dims is None or other.dims is None:
+                continue
+            if len(mine.dims) != len(other.dims):
                 raise ArgumentError(
-                    f"input {other.name!r} of {model.name} has rank {ranks[1]}, input "
-                    f"{mine.name!r} of {self.name} has rank {ranks[0]}"
+                    f"input {other.name!r} of {model.name} has rank {len(other.dims)}, input "
+                    f"{mine.name!r} of {self.name} has rank {len(mine.dims)}"
+                )
+            pairs = zip(mine.dims, other.dims, strict=True)
+            if any(isinstance(m, int) and isinstance(o, int) and m != o for m, o in pairs):
+                raise ArgumentError(
+                    f"input {other.name!r} of {model.name} is {in_words(other.dims)}, input "
+                    f"{mine.name!r} of {self.name} is {in_words(mine.dims)}; wanted the same sizes"
                 )
 
 
 class TorchSource:
-    """A PyTorch module, run in the dtype of the model's inputs and in float64."""
+    """A PyTorch module, run in the dtype of the model's inputs and in float64.
+
+    Attributes:
+        inputs: of the model that it is compared with.
+        outputs: without names.
+        has_kernels: never.
+    """
+
+    outputs: Sequence[str] = ()
+    has_kernels = False
 
     def __init__(self, source: Source, inputs: Sequence[ModelInput]) -> None:
         """Take a source, and the inputs of the model that comes from it.
@@ -125,6 +164,7 @@ class TorchSource:
         """
         self.name = source.name
         self.example_shapes = source.example_shapes
+        self.inputs = list(inputs)
         self.module = in_dtype(source.module, inputs)
         _check_arguments(source, len(inputs))
 
@@ -152,6 +192,12 @@ class TorchSource:
         # A source that casts to float32 by itself was not computed in float64.
         rounded = any(y.dtype.kind == "f" and y.dtype != np.float64 for y in outputs)
         return None if rounded else outputs
+
+    @functools.cached_property
+    def weighted_sums(self) -> int:
+        """The terms that one output of each layer sums, over all layers with weights."""
+        weights = (p for p in self.module.parameters() if p.dim() > 1)
+        return sum(math.prod(p.shape[1:]) for p in weights)
 
     @functools.cached_property
     def _exact_module(self) -> nn.Module | None:
@@ -269,6 +315,23 @@ def is_same(found: Array | None, wanted: Array | None) -> bool:
         np.abs(wanted), initial=0.0
     )
     return bool(np.all(difference <= bound))
+
+
+def inputs_of(source: Source) -> list[ModelInput]:
+    """What a source takes, where no model says it: of its example shapes, or of any rank."""
+    import torch
+
+    parameters = inspect.signature(source.module.forward).parameters.values()
+    given = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if source.example_shapes is not None:
+        count = len(source.example_shapes)
+    else:
+        count = sum(p.default is p.empty for p in given)
+    names = [p.name for p in given[:count]]
+    names += [f"input {i}" for i in range(len(names), count)]
+    dtype = dtype_of(source.module)
+    plain = torch.float32 if dtype == torch.bfloat16 else dtype
+    return [ModelInput(name, torch.zeros(0, dtype=plain).numpy().dtype, None) for name in names]
 
 
 def _check_bodies(name: str, model: onnx.ModelProto) -> None:

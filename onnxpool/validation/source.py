@@ -27,8 +27,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from onnxpool.errors import ArgumentError, SourceError
+from onnxpool.validation import checkpoint
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
 Shapes = tuple[tuple[int, ...], ...]
@@ -107,22 +109,31 @@ def require_torch() -> ModuleType:
         return importlib.import_module("torch")
     except ImportError as error:
         raise SourceError(
-            f'a PyTorch source needs PyTorch ({error}): pip install "onnxpool[torch]"'
+            f"a PyTorch source needs PyTorch ({error}): pip install torch onnxscript"
         ) from error
+
+
+def dtype_of(module: nn.Module) -> torch.dtype:
+    """The floating-point type of its parameters and buffers, the first one's where they differ."""
+    import torch
+
+    tensors = (*module.parameters(), *module.buffers())
+    found = (tensor.dtype for tensor in tensors if tensor.is_floating_point())
+    return next(found, torch.get_default_dtype())
 
 
 def load_weights(source: Source, path: Path) -> None:
     """Load trained weights into the module of `source`.
 
     Args:
-        path: a .safetensors file, or a state dict that torch.save wrote, alone or under the key
-            "state_dict".
+        path: a .safetensors file, or what torch.save wrote: a state dict, or a checkpoint with one
+            in it (see checkpoint.py).
 
     Raises:
         SourceError: the file cannot be read, or its keys or shapes are not those of the module.
     """
-    state = _read_weights(path)
     wanted = source.module.state_dict()
+    state = checkpoint.state_of(path, _read_weights(path), wanted)
     _check_keys(f"{path} and {source.name}", wanted, state)
     source.module.load_state_dict(dict(state))
 
@@ -286,7 +297,7 @@ def _load_program(path: Path) -> Source:
     return Source(str(path), module, shapes or None)
 
 
-def _read_weights(path: Path) -> Mapping[str, Tensor]:
+def _read_weights(path: Path) -> Any:
     if not path.is_file():
         raise SourceError(f"{path}: no such file")
     try:
@@ -300,13 +311,6 @@ def _read_weights(path: Path) -> Mapping[str, Tensor]:
         ) from error
     except Exception as error:
         raise SourceError(f"{path} cannot be read as weights: {_in_words(error)}") from error
-    if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
-        state = state["state_dict"]
-    if not isinstance(state, Mapping):
-        raise SourceError(
-            f"{path} holds a value of type {type(state).__name__}, no state dict; save "
-            "module.state_dict()"
-        )
     return state
 
 

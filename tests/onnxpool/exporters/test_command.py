@@ -67,6 +67,24 @@ def test_a_module_that_takes_its_example_sizes_only(run: Run, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
+    ("dtype", "onnx_type"),
+    [("float16", onnx.TensorProto.FLOAT16), ("float64", onnx.TensorProto.DOUBLE)],
+)
+def test_example_inputs_have_the_dtype_of_the_module(
+    run: Run, tmp_path: Path, dtype: str, onnx_type: int
+) -> None:
+    source, out = tmp_path / "net.py", tmp_path / "m.onnx"
+    source.write_text(
+        "import torch\nfrom torch import nn\n"
+        f"def net(): return nn.Sequential(nn.Conv2d(3, 2, 1), nn.ReLU()).to(torch.{dtype})\n"
+    )
+    status, _, errors = run("export", f"{source}:net", out, "--shape", "1x3x5x5")
+    assert (status, errors) == (0, "")
+    (x,) = onnx.load(out).graph.input
+    assert x.type.tensor_type.elem_type == onnx_type
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["gem.py:GeM"], "gives no example input; say --shape"),
@@ -92,4 +110,4 @@ def test_torch_is_not_installed(run: Run, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "torch", None)
     status, _, error = run("export", f"{MODELS}/gem.py:gem", tmp_path / "m.onnx")
     assert status == 2
-    assert 'pip install "onnxpool[torch]"' in error
+    assert "pip install torch onnxscript" in error

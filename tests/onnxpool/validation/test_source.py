@@ -235,7 +235,7 @@ def test_a_damaged_program(tmp_path: Path) -> None:
 
 def test_without_torch_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(SourceError, match=r'pip install "onnxpool\[torch\]"'):
+    with pytest.raises(SourceError, match="pip install torch onnxscript"):
         load_source(PYRAMID)
 
 
@@ -244,3 +244,49 @@ def test_sources_are_told_from_models(spec: str) -> None:
     assert is_source(spec)
     assert not is_source("a.onnx")
     assert not is_source("C:\\a.onnx")
+
+
+WRAPPED: dict[str, Any] = {
+    "DistributedDataParallel": lambda state: prefixed("module.", state),
+    "compiled, then wrapped": lambda state: prefixed("module._orig_mod.", state),
+    "timm": lambda state: {"epoch": 3, "model": state, "optimizer": {"state": {}}},
+    "the tutorials": lambda state: {"model_state_dict": state, "loss": 0.5},
+    "Lightning": lambda state: {"state_dict": prefixed("model.", state), "hyper_parameters": {}},
+    "nested": lambda state: {"model": {"state_dict": prefixed("module.", state)}},
+}
+
+
+def prefixed(prefix: str, state: dict[str, Any]) -> dict[str, Any]:
+    return {prefix + key: value for key, value in state.items()}
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_checkpoints_of_training_scripts(file: Path, name: str) -> None:
+    path = file.with_suffix(".pt")
+    trained = load_source(f"{file}:head", seed=5).module
+    torch.save(WRAPPED[name](trained.state_dict()), path)
+    assert same(load_source(f"{file}:head", weights=path).module, trained)
+
+
+def test_a_module_that_has_such_names_itself(file: Path) -> None:
+    (file.parent / "wrapped.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.model = nn.Linear(2, 2)\n"
+    )
+    path, spec = file.with_suffix(".pt"), f"{file.parent / 'wrapped.py'}:Net"
+    trained = load_source(spec, seed=5).module
+    torch.save({"model": trained.state_dict()}, path)
+    assert same(load_source(spec, weights=path).module, trained)
+    torch.save(prefixed("module.", trained.state_dict()), path)
+    assert same(load_source(spec, weights=path).module, trained)
+
+
+def test_a_prefix_that_only_some_have_is_left(file: Path) -> None:
+    path = file.with_suffix(".pt")
+    state = load_source(f"{file}:head").module.state_dict()
+    torch.save({**prefixed("module.", state), "extra": torch.zeros(1)}, path)
+    with pytest.raises(SourceError, match=r"the file lacks 'linear\.weight'"):
+        load_source(f"{file}:head", weights=path)

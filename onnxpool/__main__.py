@@ -1,0 +1,5 @@
+"""`python -m onnxpool` is the `onnxpool` command."""
+
+from onnxpool.cli.app import main
+
+main()
