@@ -43,7 +43,7 @@ from onnxpool.inputs.values import draw, model_inputs
 from onnxpool.model.file import ModelFile
 from onnxpool.ops import GeMPool, PyramidPool
 from onnxpool.ops.adaptive_pool import AdaptivePool
-from onnxpool.ops.op import Array
+from onnxpool.ops.op import Array, Shape
 from onnxpool.pipeline import rounding
 from onnxpool.pipeline.piece import Bodies, Piece, is_dialect
 from onnxpool.pipeline.rounding import Range
@@ -115,7 +115,7 @@ class Probe:
         """
         self._construct = construct
         self._op = construct.op
-        self._shape = shape_of(construct.x) or ()
+        self._shape = construct.op_shape
         self._dtype = numpy_type(construct.x.dtype)
         self._parameters = [
             evaluate(p, opset) if needs_constants_alone(p) else None for p in construct.parameters
@@ -149,7 +149,7 @@ class Probe:
         given = [tensors.get(tensor.name, tensor) for tensor in self._given()]
         if self._source is None:
             # What was repaired in front of it may have fixed the size of X.
-            self._shape = shape_of(given[0]) or self._shape
+            self._shape = self._op_shape(given[0]) or self._shape
         # An output that nobody reads is gone.
         names = [region.y.name for region in self._construct.found if region.y.name in tensors]
         outputs = [tensors[name] for name in names]
@@ -189,10 +189,14 @@ class Probe:
                         f"{title} does not run at {_in_words(trial.inputs[0].shape)}: {error}; "
                         "nothing was written"
                     ) from error
-                by_output = dict(zip(kept, found, strict=True))
+                by_output = {i: self._as_of_op(i, y) for i, y in zip(kept, found, strict=True)}
                 self._judge(title, piece, trial, by_output, source)
                 after += _deviations(trial, by_output)
         return Errors(_greatest_share(before), _greatest_share(after) or 0.0)
+
+    def _op_shape(self, x: gs.Tensor) -> Shape:
+        shape, layout = shape_of(x) or (), self._construct.layout
+        return layout.of_x(shape) if layout is not None and shape else shape
 
     def _given(self) -> list[gs.Tensor]:
         """X, and the parameters that the graph computes: what the region is run on."""
@@ -208,7 +212,7 @@ class Probe:
         if self._source is None:
             return None
         try:
-            found = self._source(trial.inputs)
+            found = tuple(map(self._as_of_op, itertools.count(), self._source(trial.inputs)))
         except RunError:
             return None
         y = self._construct.found[0].y.name
@@ -253,6 +257,13 @@ class Probe:
                 strange = strange | np.isnan(values) | range_.holds(values)
             self._require(np.where(range_.touched, strange, fits), title, trial, values, range_)
 
+    def _as_of_op(self, index: int, output: Array) -> Array:
+        """Output number `index` with its axes as the op has them."""
+        layout = self._construct.found[index].layout
+        if layout is None or output.ndim != sum(axis is not None for axis in layout.y):
+            return output
+        return layout.op_y(output)
+
     def _require(self, right: Array, title: str, trial: Trial, found: Array, range_: Range) -> None:
         """Raise a CheckError that names the first element that is not right."""
         if right.all():
@@ -270,7 +281,7 @@ class Probe:
         if source is None or self._construct.repair is not None or not trial.ordinary:
             return []
         if self._as_it_runs is not None:
-            source = self._as_it_runs(trial.inputs)
+            source = tuple(map(self._as_of_op, itertools.count(), self._as_it_runs(trial.inputs)))
         return _deviations(trial, dict(enumerate(source)))
 
     def _trials(
@@ -401,6 +412,8 @@ class Probe:
         for first in range(0, len(values), slots):
             part = slice(first, first + slots)
             x = values[part].reshape(*lead, *values.shape[1:])
+            if self._construct.layout is not None:
+                x = self._construct.layout.region_x(x)
             yield Trial((x, *rest), labels[part], [range_.of(part) for range_ in used])
 
 
