@@ -218,6 +218,9 @@ def _is_explained(declined: Declined, constructs: list[Construct]) -> bool:
 
 def _pools_again(inner: Region, outer: Region) -> bool:
     """Whether what `outer` adds in front of `inner` pools an axis that `inner` pools."""
+    known = set(map(id, inner.nodes))
+    if all(node.op == "Transpose" for node in outer.nodes if id(node) not in known):
+        return False
     first, second, last = shape_of(outer.x), shape_of(inner.x), shape_of(inner.y)
     if first is None or second is None or last is None:
         return False

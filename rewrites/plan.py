@@ -12,8 +12,8 @@ import onnx_graphsurgeon as gs
 from onnxpool.ops import AdaptiveMaxPool, PyramidPool
 from onnxpool.ops.op import DOMAIN, Op
 from onnxpool.rewrites import lower
-from onnxpool.rewrites.graph.tensors import onnx_type, shape_of
-from onnxpool.rewrites.lift.construct import Construct
+from onnxpool.rewrites.graph.tensors import onnx_type
+from onnxpool.rewrites.lift.construct import Construct, around
 from onnxpool.rewrites.lower.function_body import Bodies, Signature
 
 _COST_NOTHING = frozenset(
@@ -21,6 +21,8 @@ _COST_NOTHING = frozenset(
 ) | frozenset(["Split", "Sub", "Where"])
 """To leave these out alone is no reason to touch a graph."""
 
+_MOVE_NOTHING = frozenset(("Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"))
+_FASTER_POWERS = ("exp-log", "products")
 
 _POOLING = frozenset(
     ["AveragePool", "GlobalAveragePool", "GlobalMaxPool", "MaxPool", "ReduceMax", "ReduceMean"]
@@ -111,7 +113,11 @@ def _as_standard_ops(construct: Construct, opset: int, strategy: str) -> Plan:
         used = lower.lower(graph, graph.nodes[0], opset, strategy)
     except lower.Unsupported as reason:
         return Plan(False, str(reason))
-    why_not = _not_worth_it(_ops(construct.nodes), _ops(graph.nodes))
+    after = _ops(graph.nodes)
+    if construct.layout is None:
+        why_not = _not_worth_it(_ops(construct.nodes), after)
+    else:
+        why_not = _no_gain(_ops(construct.nodes), after + _ops(around(construct, opset)), used)
     if why_not and not construct.is_wrong:
         return Plan(False, why_not)
     return Plan(True, used, strategy=strategy)
@@ -139,6 +145,10 @@ def _one_node(construct: Construct) -> str:
     if construct.is_dialect_node or isinstance(construct.op, PyramidPool):
         return ""
     costly = [node.op for node in construct.nodes if node.op not in _COST_NOTHING]
+    if construct.layout is not None:
+        costly = [op for op in costly if op not in _MOVE_NOTHING and op != "Transpose"]
+        if costly[0].startswith("Reduce"):
+            return ""
     return f"one {costly[0]} already" if len(costly) == 1 and costly[0] in _POOLING else ""
 
 
@@ -151,15 +161,41 @@ def _not_worth_it(before: Counter[str], after: Counter[str]) -> str:
     return ""
 
 
+def _no_gain(before: Counter[str], after: Counter[str], used: str) -> str:
+    """Why a form should stay whose pooled axes are not the last ones.
+
+    ONNX Runtime reduces axes in the middle slower than a plane behind a Transpose, in a batch of 1.
+    """
+    before, after = (_counted(ops) for ops in (before, after))
+    if before == after:
+        return "in the best form already"
+    for pool, reduction in (("GlobalAveragePool", "ReduceMean"), ("GlobalMaxPool", "ReduceMax")):
+        if before[pool] and after[reduction]:
+            return f"one {pool} already"
+    if after["Transpose"] > before["Transpose"]:
+        return "its pooled axes are not the last ones, and to move them costs a Transpose"
+    if after.total() >= before.total() and not used.startswith(_FASTER_POWERS):
+        return "its pooled axes are not the last ones, and no form of fewer nodes is known there"
+    return ""
+
+
+def _counted(ops: Counter[str]) -> Counter[str]:
+    """Without what moves nothing; Max and Clip are one clamp."""
+    counted = Counter({op: count for op, count in ops.items() if op not in _MOVE_NOTHING})
+    counted["Clip"] += counted.pop("Max", 0)
+    return +counted
+
+
 def _is_maximum(op: Op) -> bool:
     return isinstance(op, AdaptiveMaxPool) or (isinstance(op, PyramidPool) and op.mode == "max")
 
 
 def _graph_of(construct: Construct, opset: int) -> gs.Graph:
     op, x = construct.op, construct.x
-    shapes = op.output_shapes(shape_of(x) or (), len(construct.regions))
+    shapes = op.output_shapes(construct.op_shape, len(construct.regions))
     outputs = [gs.Variable(f"Y{i}", x.dtype, list(shape)) for i, shape in enumerate(shapes)]
-    inputs = [gs.Variable("X", x.dtype, x.shape), *map(_copy, construct.parameters)]
+    inputs = [gs.Variable("X", x.dtype, list(construct.op_shape))]
+    inputs += map(_copy, construct.parameters)
     if construct.shares:
         inputs.append(gs.Variable("size", np.dtype(np.int64), [len(construct.shares)]))
     node = gs.Node(

@@ -120,7 +120,7 @@ class Probe:
         """
         self._construct = construct
         self._op = construct.op
-        self._shape = shape_of(construct.x) or ()
+        self._shape = construct.op_shape
         self._dtype = numpy_type(construct.x.dtype)
         self._parameters = [
             evaluate(p, opset) if needs_constants_alone(p) else None for p in construct.parameters
@@ -136,7 +136,7 @@ class Probe:
         if construct.repair is not None and not construct.repair.right:
             return
         with contextlib.suppress(RunError):
-            half, lead = self._dtype.itemsize == 2, len(self._lead)
+            half, lead = self._dtype.itemsize == 2, self._leading_axes
             source = Piece(given, outputs, opset, bodies, promote=half, open_axes=lead)
             if source.follows_from(self._shape):
                 self._source = source
@@ -155,7 +155,7 @@ class Probe:
         tensors = {t.name: t for node in graph.nodes for t in (*node.inputs, *node.outputs)}
         given = [tensors.get(tensor.name, tensor) for tensor in self._given()]
         # What was repaired in front of it may have fixed the size of X.
-        now = shape_of(given[0]) or self._shape
+        now = self._op_shape(given[0]) or self._shape
         pairs = zip(self._shape, now, strict=True)
         self._shape = tuple(new if isinstance(new, int) else old for old, new in pairs)
         # An output that nobody reads is gone.
@@ -165,7 +165,7 @@ class Probe:
             return Errors(None, 0.0)
         title = f"the rewritten region of tensor {outputs[0].name!r}"
         pieces: dict[str, Piece] = {}
-        lead = len(self._lead)
+        lead = self._leading_axes
         try:
             pieces[title] = Piece(given, outputs, opset, bodies, open_axes=lead)
             if is_dialect(pieces[title]) and not kernels_missing():
@@ -201,7 +201,7 @@ class Probe:
                         f"{title} does not run at {_in_words(trial.inputs[0].shape)}: {error}; "
                         "nothing was written"
                     ) from error
-                by_output = dict(zip(kept, found, strict=True))
+                by_output = {i: self._as_of_op(i, y) for i, y in zip(kept, found, strict=True)}
                 self._judge(title, piece, trial, by_output, source)
                 after += _deviations(trial, by_output)
         return Errors(_greatest_share(before), _greatest_share(after) or 0.0)
@@ -222,9 +222,9 @@ class Probe:
         sources = [(self._source, range(len(trial.ranges)))] if self._source else []
         try:
             outputs = [
-                (output, trial.ranges[index])
+                (self._as_of_op(index, found), trial.ranges[index])
                 for piece, indices in [*((piece, kept) for piece in pieces), *sources]
-                for index, output in zip(indices, piece(trial.inputs), strict=True)
+                for index, found in zip(indices, piece(trial.inputs), strict=True)
             ]
         except RunError:
             return False
@@ -240,6 +240,19 @@ class Probe:
         right = repair.right if repair else ()
         return [plane for plane in right if _fits_in(plane, self._shape[-k:])]
 
+    def _op_shape(self, x: gs.Tensor) -> Shape:
+        shape, layout = shape_of(x) or (), self._construct.layout
+        return layout.of_x(shape) if layout is not None and shape else shape
+
+    @property
+    def _leading_axes(self) -> list[int]:
+        """Where the axes in front of the plane stand in X."""
+        axes = range(len(self._lead))
+        layout = self._construct.layout
+        if layout is None:
+            return list(axes)
+        return [axis for axis in layout.x[: len(axes)] if axis is not None]
+
     def _given(self) -> list[gs.Tensor]:
         """X, and the parameters that the graph computes: what the region is run on."""
         parameters = zip(self._construct.parameters, self._parameters, strict=True)
@@ -254,7 +267,7 @@ class Probe:
         if self._source is None:
             return None
         try:
-            found = self._source(trial.inputs)
+            found = tuple(map(self._as_of_op, itertools.count(), self._source(trial.inputs)))
         except RunError:
             return None
         y = self._construct.found[0].y.name
@@ -299,6 +312,13 @@ class Probe:
                 strange = strange | np.isnan(values) | range_.holds(values)
             self._require(np.where(range_.touched, strange, fits), title, trial, values, range_)
 
+    def _as_of_op(self, index: int, output: Array) -> Array:
+        """Output number `index` with its axes as the op has them."""
+        layout = self._construct.found[index].layout
+        if layout is None or output.ndim != sum(axis is not None for axis in layout.y):
+            return output
+        return layout.op_y(output)
+
     def _require(self, right: Array, title: str, trial: Trial, found: Array, range_: Range) -> None:
         """Raise a CheckError that names the first element that is not right."""
         if right.all():
@@ -316,7 +336,7 @@ class Probe:
         if source is None or self._construct.repair is not None or not trial.ordinary:
             return []
         if self._as_it_runs is not None:
-            source = self._as_it_runs(trial.inputs)
+            source = tuple(map(self._as_of_op, itertools.count(), self._as_it_runs(trial.inputs)))
         return _deviations(trial, dict(enumerate(source)))
 
     def _planes(self, numbers: Sequence[int]) -> list[tuple[int, ...]]:
@@ -471,6 +491,8 @@ class Probe:
         for first in range(0, len(values), slots):
             part = slice(first, first + slots)
             x = values[part].reshape(*lead, *values.shape[1:])
+            if self._construct.layout is not None:
+                x = self._construct.layout.region_x(x)
             yield Trial((x, *rest), labels[part], [range_.of(part) for range_ in used])
 
 
@@ -482,7 +504,7 @@ def _fits_in(plane: Sequence[int], shape: Sequence[Dim]) -> bool:
 
 def too_large(construct: Construct) -> str:
     """Why a construct cannot be checked, whatever its open sizes; empty where it can."""
-    x = shape_of(construct.x) or ()
+    x = construct.op_shape
     known = [dim for dim in x if isinstance(dim, int)]
     if known and isinstance(x[0], int) and len(x) == len(_sizes(construct.op)[0]) + 2:
         known = known[1:]  # A large batch is not run.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,12 +38,12 @@ class Piece:
         *,
         kernels: bool = False,
         promote: bool = False,
-        open_axes: int = 0,
+        open_axes: Collection[int] = (),
     ) -> None:
         """Cut it out.
 
         Args:
-            open_axes: how many of the first axes of `given[0]` take any size.
+            open_axes: the axes of `given[0]` that take any size.
             promote: compute halves in float32, as is done where kernels for halves are missing.
 
         Raises:
@@ -115,10 +115,11 @@ class Piece:
         return np.dtype(np.float32) if half and self._promote else dtype
 
 
-def _opened(x: gs.Tensor, axes: int) -> gs.Tensor:
+def _opened(x: gs.Tensor, axes: Collection[int]) -> gs.Tensor:
     if x.shape is None or not axes:
         return x
-    return gs.Variable(x.name, x.dtype, [None] * axes + list(x.shape[axes:]))
+    shape = [None if axis in axes else dim for axis, dim in enumerate(x.shape)]
+    return gs.Variable(x.name, x.dtype, shape)
 
 
 def _sized_alike(given: Sequence[gs.Tensor], outputs: Sequence[gs.Tensor]) -> list[gs.Tensor]:

@@ -105,7 +105,7 @@ class Pooling:
         """Lift what is to change into the dialect, and lower what becomes standard ops."""
         graph, opset = self.scope.graph, self.scope.opset
         lifted = [
-            (each.construct, replace(graph, each.construct), each.plan)
+            (each.construct, replace(graph, each.construct, opset), each.plan)
             for each in self._changing()
             if not (each.plan.custom_op and each.construct.is_dialect_node)
         ]

@@ -10,10 +10,12 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from onnxpool.ops import AdaptivePool
-from onnxpool.ops.op import DOMAIN, Op
+from onnxpool.ops.op import DOMAIN, Op, Shape
 from onnxpool.rewrites.graph.tensors import onnx_type, shape_of
 from onnxpool.rewrites.graph.unread import output_names, remove_unread, used_outputs
+from onnxpool.rewrites.lift import laid_out
 from onnxpool.rewrites.lift.needed_repair import Repair
+from onnxpool.rewrites.region.layout import Layout
 from onnxpool.rewrites.region.region import Region
 from onnxpool.rewrites.region.roles import Role
 
@@ -53,6 +55,17 @@ class Construct:
     @property
     def x(self) -> gs.Variable:
         return self.found[0].x
+
+    @property
+    def layout(self) -> Layout | None:
+        """Where the axes of the op's X stand in X; all regions have them there."""
+        return self.found[0].layout
+
+    @property
+    def op_shape(self) -> Shape:
+        """The shape of the op's X; empty where its rank is not known."""
+        shape = shape_of(self.x) or ()
+        return shape if self.layout is None else self.layout.of_x(shape)
 
     @property
     def is_dialect_node(self) -> bool:
@@ -111,37 +124,56 @@ def whole_node(node: gs.Node, outputs: set[str]) -> tuple[Region | None, ...]:
     return tuple(Region(x, y, (node,), Role(0)) if id(y) in used else None for y in node.outputs)
 
 
-def replace(graph: gs.Graph, construct: Construct) -> gs.Node:
+def replace(graph: gs.Graph, construct: Construct, opset: int) -> gs.Node:
     """Put a dialect node in the place of `construct` and remove what nothing reads any more.
 
     The node stands where the first of the regions ends: X and the parameters come before.
+
+    Args:
+        opset: the opset of the graph.
     """
     ends = {id(region.y.inputs[0]) for region in construct.found}
     position = min(index for index, node in enumerate(graph.nodes) if id(node) in ends)
     replaced = {id(region.y) for region in construct.found}
-    outputs = [
-        _free(graph, region, replaced)
-        if region
-        else gs.Variable(f"{construct.found[0].y.name}/onnxpool/unused_{index}")
-        for index, region in enumerate(construct.regions)
-    ]
+    outputs: list[gs.Variable] = []
+    behind: list[gs.Node] = []
+    for index, region in enumerate(construct.regions):
+        if region is None:
+            y = gs.Variable(f"{construct.found[0].y.name}/onnxpool/unused_{index}")
+        else:
+            _free(graph, region, replaced)
+            y, nodes = _op_y(region, opset)
+            behind += nodes
+        outputs.append(y)
     name = f"{construct.found[0].y.name}/{construct.op.op_type()}"
+    x, before = construct.x, list[gs.Node]()
+    if construct.layout is not None:
+        x, before = laid_out.op_x(x, construct.layout, name, opset)
     parameters, casts = _parameters(construct, name)
     node = gs.Node(
         construct.op.op_type(),
         name,
         construct.op.attributes(),
-        inputs=[construct.x, *parameters],
+        inputs=[x, *parameters],
         outputs=outputs,
         domain=DOMAIN,
     )
-    graph.nodes[position:position] = [*casts, node]
-    position += len(casts)
-    for tensor, region in zip(outputs, construct.regions, strict=True):
-        if region is not None and tensor is not region.y:
-            graph.nodes.insert(position + 1, _drop_pooled_axes(tensor, region.y))
+    graph.nodes[position:position] = [*before, *casts, node, *behind]
     remove_unread(graph, construct.nodes)
     return node
+
+
+def around(construct: Construct, opset: int) -> list[gs.Node]:
+    """The nodes that `replace` puts around the node of the dialect for its layout."""
+    nodes: list[gs.Node] = []
+    if construct.layout is not None:
+        x = gs.Variable("X", construct.x.dtype, construct.x.shape)
+        nodes += laid_out.op_x(x, construct.layout, "op", opset)[1]
+    for region in construct.found:
+        if region.layout is not None:
+            y = gs.Variable(region.y.name, region.y.dtype, region.y.shape)
+            nodes += laid_out.region_y(y, region.layout, opset)[1]
+    return nodes
 
 
 def _parameters(construct: Construct, name: str) -> tuple[list[gs.Tensor], list[gs.Node]]:
@@ -181,8 +213,8 @@ def _size_of_shares(construct: Construct, name: str) -> tuple[list[gs.Tensor], l
     return [size], nodes
 
 
-def _free(graph: gs.Graph, region: Region, replaced: set[int]) -> gs.Variable:
-    """Take Y from its node; return it, or what Y is before its pooled axes are dropped.
+def _free(graph: gs.Graph, region: Region, replaced: set[int]) -> None:
+    """Take Y from its node.
 
     Args:
         replaced: the outputs of all regions of the construct; a node of no other output goes.
@@ -195,12 +227,20 @@ def _free(graph: gs.Graph, region: Region, replaced: set[int]) -> gs.Variable:
     end.outputs[[t.name for t in end.outputs].index(y.name)] = gs.Variable(
         f"{y.name}/onnxpool/replaced"
     )
+
+
+def _op_y(region: Region, opset: int) -> tuple[gs.Variable, list[gs.Node]]:
+    """The op's Y, and the nodes that make the region's of it."""
+    y = region.y
+    if region.layout is not None:
+        return laid_out.region_y(y, region.layout, opset)
     lead = shape_of(y)
     # One whose shape is not known is taken by its name, and has the axes of X.
     pooled = 0 if lead is None else len(shape_of(region.x) or ()) - len(lead)
     if lead is None or not pooled:
-        return y
-    return gs.Variable(f"{y.name}/onnxpool/pooled", y.dtype, [*lead, *[1] * pooled])
+        return y, []
+    made = gs.Variable(f"{y.name}/onnxpool/pooled", y.dtype, [*lead, *[1] * pooled])
+    return made, [_drop_pooled_axes(made, y)]
 
 
 def swap_for_copy(graph: gs.Graph, node: gs.Node) -> gs.Node:

@@ -17,6 +17,7 @@ from onnxpool.rewrites.graph.run import RunError
 from onnxpool.rewrites.graph.tensors import is_integer, onnx_type, shape_of
 from onnxpool.rewrites.lift.construct import Construct, Declined
 from onnxpool.rewrites.region.computation import Constants, Dims, NeedsSize, compute
+from onnxpool.rewrites.region.layout import readings
 from onnxpool.rewrites.region.lengths import integers_of, lengths, squares_and_strips
 from onnxpool.rewrites.region.region import Region
 from onnxpool.rewrites.region.size import in_words
@@ -94,16 +95,37 @@ class Meanings:
         lengths = tuple(dim if isinstance(dim, int) else None for dim in shape)
         types = onnx_type(region.x.dtype), onnx_type(region.y.dtype)
         pool = region.pool and (region.nodes.index(region.pool.node), region.pool.op)
-        return rule.title, content, lengths, size, types, pool
+        return rule.title, content, lengths, size, types, pool, region.layout
 
 
 def judge(rule: Rule, region: Region, meanings: Meanings) -> Construct | Declined | None:
     """The verdict of a rule on a region that reads nothing but X and constants."""
     if not rule.applies(region):
         return None
-    shape, size = shape_of(region.x), rule.output_size(region)
-    if shape is None or size is None:
-        return None
+    declined: Construct | Declined | None = None
+    for reading, size in _readings(rule, region):
+        verdict = _judge(rule, reading, size, meanings)
+        if isinstance(verdict, Construct):
+            return verdict
+        declined = declined or verdict
+    return declined
+
+
+def _readings(rule: Rule, region: Region) -> Iterator[tuple[Region, Size]]:
+    """The region with its axes as the op has them, then in other layouts."""
+    x = shape_of(region.x)
+    if x is not None and (size := rule.output_size(region)) is not None:
+        yield region, size
+    for layout, size in readings(x, shape_of(region.y)):
+        yield dataclasses.replace(region, layout=layout), size
+
+
+def _judge(
+    rule: Rule, region: Region, size: Size, meanings: Meanings
+) -> Construct | Declined | None:
+    shape = shape_of(region.x) or ()
+    if region.layout is not None:
+        shape = region.layout.of_x(shape)
     try:
         found = meanings.of(rule, region, shape, size)
     except RunError as error:

@@ -3,13 +3,18 @@
     slice:      separable Slice, ReduceMean, Concat
     pool:       separable Slice, AveragePool, Concat; one AveragePool where the windows are equal
     matmul:     A_1ᵀ X A_2, a product with a constant averaging matrix A per axis
+    flat matmul: one product of the flattened plane with a row of equal weights, to one window in
+        front of channels
     kronecker:  one product of the flattened plane with the Kronecker product of the matrices
     dynamic matmul: matmul, with matrices that the graph computes (see dynamic.py), whatever the
         strategy; for the axes where the size of X or of Y is not known, the others as above
 
 `auto`, by benchmarks/lowering.py on ONNX Runtime 1.31 (CPU, 1 and 4 threads): to one window,
 ReduceMean; equal windows of at most 64 positions, AveragePool; else matmul. `matmul` takes the
-Kronecker form where its matrix has at most 2^14 elements, which a core's cache holds.
+Kronecker form where its matrix has at most 2^14 elements, which a core's cache holds. Where a last
+axis of channels is kept, matmul at all known sizes (benchmarks/layouts.py): there ONNX Runtime's
+ReduceMean is up to 20 times slower in a batch of 1, and `pool`, which would take a pool of one axis
+more, is `slice`.
 
 A MatMul spreads an infinity or a NaN over its whole channel, where PyTorch keeps it in the windows
 that see it; slice and pool do as PyTorch does. ONNX Runtime refuses an empty batch in the forms
@@ -41,6 +46,7 @@ from onnxpool.rewrites.lower.separable import (
     MEAN,
     by_pools,
     by_slices,
+    channels_last,
     equal_windows,
     pooled_axes,
     to_one,
@@ -79,6 +85,8 @@ def _static_average(
         return by_matmul(b, x, output_size), form
     if form == "kronecker":
         return by_kronecker(b, x, output_size), form
+    if form == "flat matmul":
+        return by_flat_matmul(b, x, output_size), form
     spelling = by_pools if form == "pool" else by_slices
     return spelling(b, x, output_size, MEAN), form
 
@@ -88,7 +96,7 @@ def choose(x: gs.Tensor, output_size: Sequence[int], strategy: str) -> str:
     axes = pooled_axes(x.shape, output_size)
     if strategy == "auto":
         strategy = _fastest(x, axes)
-    if strategy == "pool" and x.dtype == np.float64:
+    if strategy == "pool" and (x.dtype == np.float64 or channels_last(x.shape, axes)):
         return "slice"
     if strategy != "matmul":
         return strategy
@@ -98,10 +106,16 @@ def choose(x: gs.Tensor, output_size: Sequence[int], strategy: str) -> str:
     if not all(isinstance(dim, int) for dim in plane):
         return "matmul"
     elements = math.prod(plane) * math.prod(_sizes(plane, output_size))
-    return "kronecker" if len(axes) > 1 and elements <= LARGEST_KRONECKER else "matmul"
+    if channels_last(x.shape, axes):
+        whole = len(axes) == len(x.shape) - 2
+        return "flat matmul" if whole and to_one(axes) else "matmul"
+    whole = len(axes) == len(output_size) > 1
+    return "kronecker" if whole and elements <= LARGEST_KRONECKER else "matmul"
 
 
 def _fastest(x: gs.Tensor, axes: dict[int, int]) -> str:
+    if channels_last(x.shape, axes) and all(isinstance(dim, int) for dim in x.shape[1:]):
+        return "matmul"
     if not axes or to_one(axes):
         return "slice"
     equal = [equal_windows(x.shape[axis], size) for axis, size in axes.items()]
@@ -127,6 +141,15 @@ def by_kronecker(b: Builder, x: gs.Tensor, output_size: Sequence[int]) -> gs.Ten
     name = "average_" + "_".join(f"{length}_to_{size}" for length, size in pairs)
     flat = b.reshape(x, (*lead, math.prod(plane)), leading=len(lead))
     return b.reshape(b.matmul(flat, b.constant(name, matrix)), (*lead, *sizes), leading=len(lead))
+
+
+def by_flat_matmul(b: Builder, x: gs.Tensor, output_size: Sequence[int]) -> gs.Tensor:
+    """The mean over all axes but the first and the last one, as one product."""
+    first, *plane, channels = x.shape
+    count = math.prod(plane)
+    flat = b.reshape(x, (first, count, channels), leading=1)
+    mean = b.constant(f"average_{count}_to_1_transposed", np.full((1, count), 1 / count, x.dtype))
+    return b.reshape(b.matmul(mean, flat), (first, *[1] * len(plane), channels), leading=1)
 
 
 def multiply_axis(b: Builder, x: gs.Tensor, axis: int, matrix: Array, name: str) -> gs.Tensor:

@@ -56,6 +56,11 @@ def to_one(axes: dict[int, int]) -> bool:
     return set(axes.values()) == {1}
 
 
+def channels_last(shape: Shape, axes: dict[int, int]) -> bool:
+    """Whether these axes of a tensor stand between a first axis and a kept last one."""
+    return bool(axes) and 1 in axes and len(shape) - 1 not in axes
+
+
 def runs(distinct: Sequence[Window]) -> list[Run]:
     """Group windows, none of them twice, into maximal runs."""
     found: list[Run] = []

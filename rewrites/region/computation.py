@@ -10,6 +10,7 @@ import onnx_graphsurgeon as gs
 
 from onnxpool.ops.op import KEEP, Array
 from onnxpool.rewrites.graph.run import evaluate, run_node
+from onnxpool.rewrites.region.layout import laid_out, taken_back
 from onnxpool.rewrites.region.region import Region
 from onnxpool.rewrites.region.semantics import semantics_of
 from onnxpool.rewrites.region.semantics.call import Call, Operand
@@ -58,7 +59,7 @@ def compute(
     *,
     must_carry: Container[int] = (),
 ) -> Value:
-    """What Y is, in terms of the elements of X.
+    """What Y is, in terms of the elements of X, both with their axes as the op has them.
 
     Args:
         dims: the shape of X.
@@ -97,9 +98,10 @@ class _Computation:
         shape = [1 if axis in carried else int(n or 0) for axis, n in enumerate(dims)]
         count = int(np.prod(shape, dtype=object))
         check_size(count)
-        x = Value(
-            Sums.of_input(count), np.arange(count).reshape(shape), {a: (a,) for a in sizes}, sizes
-        )
+        ids = np.arange(count).reshape(shape)
+        x = Value(Sums.of_input(count), ids, {a: (a,) for a in sizes}, sizes)
+        if region.layout is not None:
+            x = laid_out(x, region.layout)
         self._found: dict[str, Value | Array] = {**known, region.x.name: x}
 
     def run(self) -> Value:
@@ -112,7 +114,7 @@ class _Computation:
         y = self._found[self._region.y.name]
         if not isinstance(y, Value):
             raise NotUnderstood("it does not depend on the elements of its input")
-        return y
+        return y if self._region.layout is None else taken_back(y, self._region.layout)
 
     def _outputs(self, node: gs.Node) -> Sequence[Value | Array]:
         if self._region.pool is not None and node is self._region.pool.node:

@@ -15,6 +15,7 @@ import onnx_graphsurgeon as gs
 
 from onnxpool.ops import AdaptiveAveragePool
 from onnxpool.rewrites.graph.constants import constant_names, is_constant
+from onnxpool.rewrites.region.layout import Layout
 from onnxpool.rewrites.region.roles import Role, role
 
 _MOST_NODES = 20_000
@@ -32,6 +33,8 @@ class Region:
 
     Attributes:
         pool: the node among them that says by itself what it computes, if there is one.
+        layout: where the axes of the op that it is stand in X and Y; None: as an op has them, but
+            that pooled axes may be gone from the end of Y.
     """
 
     x: gs.Variable
@@ -39,6 +42,7 @@ class Region:
     nodes: tuple[gs.Node, ...]
     roles: Role
     pool: NamedPool | None = None
+    layout: Layout | None = None
 
 
 @dataclasses.dataclass(frozen=True)

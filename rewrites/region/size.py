@@ -45,7 +45,7 @@ def output_size(x: Shape | None, y: Shape | None) -> tuple[int, ...] | None:
     if unbatched and len(changed) != len(x) - 1:
         return None
     k = len(x) - 1 if unbatched or len(x) == 2 else len(x) - 2
-    sizes = [_size(before, after) for before, after in zip(x[-k:], y[-k:], strict=True)]
+    sizes = [size_of_axis(before, after) for before, after in zip(x[-k:], y[-k:], strict=True)]
     return None if None in sizes else tuple(s for s in sizes if s is not None)
 
 
@@ -53,9 +53,7 @@ def size_of_dropped_axes(x: Shape | None, y: Shape | None) -> tuple[int, ...] | 
     """The output size 1x…x1 where `y` is `x` without its last axes; None where it is not."""
     if x is None or y is None or not 1 <= len(x) - len(y) <= 3 or x[: len(y)] != y:
         return None
-    pooled = x[len(y) :]
-    fits = len(y) in (1, 2) and all(isinstance(dim, int) for dim in pooled)
-    return (1,) * len(pooled) if fits else None
+    return (1,) * (len(x) - len(y)) if len(y) in (1, 2) else None
 
 
 def in_words(size: Sequence[int | Share]) -> str:
@@ -115,7 +113,8 @@ def is_unknown(x: Shape | None, y: Shape | None) -> bool:
     return any(b != a and not (isinstance(b, int) and isinstance(a, int)) for b, a in pairs)
 
 
-def _size(before: Dim, after: Dim) -> int | None:
+def size_of_axis(before: Dim, after: Dim) -> int | None:
+    """To how many windows pooling makes one length of another; None where it does not."""
     if before == after:
         return KEEP
     if after == 1:
