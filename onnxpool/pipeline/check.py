@@ -241,8 +241,8 @@ class Probe:
         return [plane for plane in right if _fits_in(plane, self._shape[-k:])]
 
     def _op_shape(self, x: gs.Tensor) -> Shape:
-        shape, layout = shape_of(x) or (), self._construct.layout
-        return layout.of_x(shape) if layout is not None and shape else shape
+        shape = shape_of(x)
+        return () if shape is None else self._construct.found[0].op_x(shape)
 
     @property
     def _leading_axes(self) -> list[int]:

@@ -83,8 +83,8 @@ def _finds_only(construct: Construct, output: int) -> bool:
     return fixed and found == [output]
 
 
-def _key(construct: Construct) -> tuple[str, Op]:
-    return construct.x.name, construct.op
+def _key(construct: Construct) -> tuple[str, tuple[int | None, ...], Op]:
+    return construct.x.name, construct.axes_of_x, construct.op
 
 
 def _with_indices(values: Construct, indices: Construct | None) -> Construct:

@@ -62,10 +62,15 @@ class Construct:
         return self.found[0].layout
 
     @property
+    def axes_of_x(self) -> tuple[int | None, ...]:
+        """Per axis of the op's X, the axis of X."""
+        rank = len(self.op_shape)
+        return tuple(map(self.found[0].axis_of_x, range(rank)))
+
+    @property
     def op_shape(self) -> Shape:
         """The shape of the op's X; empty where its rank is not known."""
-        shape = shape_of(self.x) or ()
-        return shape if self.layout is None else self.layout.of_x(shape)
+        return self.found[0].op_x(shape_of(self.x) or ())
 
     @property
     def is_dialect_node(self) -> bool:

@@ -23,6 +23,7 @@ from onnxpool.rewrites.lift.construct import Construct, Declined
 from onnxpool.rewrites.lift.needed_repair import Repair
 from onnxpool.rewrites.lift.rule import Meaning, Rule
 from onnxpool.rewrites.region.computation import Constants
+from onnxpool.rewrites.region.layout import layouts, may_pool
 from onnxpool.rewrites.region.region import Region
 from onnxpool.rewrites.region.roles import Role
 from onnxpool.rewrites.region.size import in_words, open_size
@@ -63,8 +64,30 @@ def judge(
     rule = next((rule for rule in rules if rule.applies(region)), None)
     if rule is None or not size_operands(region, trials) or _shapes_rule_out(region):
         return None
+    verdict = _judge(region, None, trials, rule, constants, thorough)
+    x, y = shape_of(region.x), shape_of(region.y)
+    if isinstance(verdict, Construct) or x is None or y is None:
+        return verdict
+    for layout, pooled, lead in layouts(len(x), len(y)):
+        if not may_pool(layout, pooled, x, y):
+            continue
+        reading, k = dataclasses.replace(region, layout=layout), len(layout.x) - lead
+        found = _judge(reading, k, trials, rule, constants, thorough)
+        if isinstance(found, Construct):
+            return found
+    return verdict
+
+
+def _judge(
+    region: Region,
+    k: int | None,
+    trials: Trials,
+    rule: Rule,
+    constants: Constants,
+    thorough: bool,
+) -> Construct | Declined | None:
     try:
-        sweep = Sweep(region, trials, constants)
+        sweep = Sweep(region, trials, constants, k)
         if _has_no_size(region, trials, sweep):
             return None
         if not _is_frozen_by_an_exporter(region):
@@ -93,14 +116,21 @@ def _has_no_size(region: Region, trials: Trials, sweep: Sweep) -> bool:
 
     Windows that an exporter froze are followed all the same: they may be worth a word.
     """
-    if any(node.op == "GatherND" for node in region.nodes):
+    layout = region.layout
+    if layout is None and any(node.op == "GatherND" for node in region.nodes):
         return False
     shapes = []
     for length in _FAR_APART:
-        sizes = trials.sizes_for(region.x, sweep.plane(length))
+        sizes = sweep.sizes_for(sweep.plane(length))
         if sizes is not None:
             shapes.append((trials.shape(region.x, sizes), trials.shape(region.y, sizes)))
     known = [(x, y) for x, y in shapes if x is not None and y is not None]
+    if layout is not None:
+        if not known or any(len(y) != sum(a is not None for a in layout.y) for _, y in known):
+            return True
+        known = [(layout.of_x(x), layout.of_y(y)) for x, y in known]
+        size = open_size(sweep.k, known)
+        return size is None or not layout.is_sensible(size)
     return len(known) == len(_FAR_APART) and open_size(sweep.k, known) is None
 
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool, AdaptivePool, PyramidPool
+from onnxpool.ops.op import KEEP
 from onnxpool.rewrites.lift.construct import Construct
 from onnxpool.rewrites.lift.needed_repair import join as join_repairs
 
 _Level = tuple[tuple[int, ...], Construct]
+_Key = tuple[str, type, int, bool, tuple[int | None, ...]]
 _LEAST_LENGTH = 8
 """Of a window, on every axis."""
 
@@ -27,13 +29,13 @@ def join(constructs: Iterable[Construct], *, for_kernel: bool = False) -> list[C
         for_kernel: whether pools that are best as they are make a pyramid, too.
     """
     joined: list[Construct] = []
-    pyramids: dict[tuple[str, type, int, bool], list[_Level]] = {}
+    pyramids: dict[_Key, list[_Level]] = {}
     for construct in constructs:
         op = construct.op
         plain = len(construct.regions) == 1 and not construct.parameters and not construct.shares
         if isinstance(op, AdaptivePool) and plain:
             maxima = construct.uses_max_pool and not for_kernel
-            key = (construct.x.name, type(op), len(op.output_size), maxima)
+            key = (construct.x.name, type(op), len(op.output_size), maxima, construct.axes_of_x)
             pyramids.setdefault(key, []).append((op.output_size, construct))
         else:
             joined.append(construct)
@@ -51,7 +53,8 @@ def _has_large_windows(levels: list[_Level]) -> bool:
     return len({size for size, _ in levels}) > 1 and all(
         isinstance(length, int) and length >= bins * _LEAST_LENGTH
         for size, level in levels
-        for length, bins in zip((level.x.shape or ())[-len(size) :], size, strict=True)
+        for length, bins in zip(level.op_shape[-len(size) :], size, strict=True)
+        if bins != KEEP
     )
 
 

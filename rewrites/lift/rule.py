@@ -123,9 +123,7 @@ def _readings(rule: Rule, region: Region) -> Iterator[tuple[Region, Size]]:
 def _judge(
     rule: Rule, region: Region, size: Size, meanings: Meanings
 ) -> Construct | Declined | None:
-    shape = shape_of(region.x) or ()
-    if region.layout is not None:
-        shape = region.layout.of_x(shape)
+    shape = region.op_x(shape_of(region.x) or ())
     try:
         found = meanings.of(rule, region, shape, size)
     except RunError as error:

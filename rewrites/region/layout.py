@@ -17,6 +17,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from onnxpool.ops.op import KEEP, Array, Dim, Shape
 from onnxpool.rewrites.region.size import size_of_axis
 from onnxpool.rewrites.region.terms import NotUnderstood, Value
 
+D = TypeVar("D", int, Dim)
 Size = tuple[int, ...]
 
 
@@ -37,17 +39,22 @@ class Layout:
     x: tuple[int | None, ...]
     y: tuple[int | None, ...]
 
-    def of_x(self, shape: Shape) -> Shape:
+    def of_x(self, shape: Sequence[D]) -> tuple[D, ...]:
         """The shape of the op's X, for a region's X of this shape."""
         return tuple(1 if axis is None else shape[axis] for axis in self.x)
 
-    def of_y(self, shape: Shape) -> Shape:
+    def of_y(self, shape: Sequence[D]) -> tuple[D, ...]:
         return tuple(1 if axis is None else shape[axis] for axis in self.y)
 
     @property
     def keeps_x(self) -> bool:
         """Whether the op takes the region's X as it is."""
         return self.x == tuple(range(len(self.x)))
+
+    def is_sensible(self, size: Size) -> bool:
+        """Whether a first axis of X that is no batch is pooled."""
+        lead = len(self.x) - len(size)
+        return 0 in self.x[:lead] or size[self.x.index(0) - lead] != KEEP
 
     def region_x(self, x: Array) -> Array:
         """The region's X, made of the op's."""
@@ -149,6 +156,13 @@ def layouts(x_rank: int, y_rank: int) -> Iterator[tuple[Layout, tuple[int, ...],
             yield Layout(order.x, y), order.pooled, order.lead
 
 
+def may_pool(layout: Layout, pooled: Sequence[int], x: Shape, y: Shape) -> bool:
+    """Whether shapes with open sizes let other axes than those of `pooled` be the same."""
+    pairs = enumerate(zip(layout.of_x(x), layout.of_y(y), strict=True))
+    others = (pair for axis, pair in pairs if axis not in pooled)
+    return not any(a != b for a, b in others if isinstance(a, int) and isinstance(b, int))
+
+
 def readings(x: Shape | None, y: Shape | None) -> Iterator[tuple[Layout, Size]]:
     """In which layouts, and to which sizes, pooling makes a Y of this shape of an X of this one."""
     if x is None or y is None:
@@ -160,7 +174,8 @@ def readings(x: Shape | None, y: Shape | None) -> Iterator[tuple[Layout, Size]]:
         # That is a reading of the op's own.
         if layout.x == layout.y == tuple(range(len(x))) and size[lead] == KEEP:
             continue
-        yield layout, size[lead:]
+        if layout.is_sensible(size[lead:]):
+            yield layout, size[lead:]
 
 
 def _size(x: Shape, y: Shape, pooled: Sequence[int]) -> Size | None:

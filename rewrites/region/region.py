@@ -9,13 +9,14 @@ from __future__ import annotations
 import dataclasses
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import onnx_graphsurgeon as gs
 
 from onnxpool.ops import AdaptiveAveragePool
 from onnxpool.rewrites.graph.constants import constant_names, is_constant
-from onnxpool.rewrites.region.layout import Layout
+from onnxpool.rewrites.graph.tensors import shape_of
+from onnxpool.rewrites.region.layout import D, Layout
 from onnxpool.rewrites.region.roles import Role, role
 
 _MOST_NODES = 20_000
@@ -43,6 +44,20 @@ class Region:
     roles: Role
     pool: NamedPool | None = None
     layout: Layout | None = None
+
+    def op_x(self, shape: Sequence[D]) -> tuple[D, ...]:
+        """The shape of the op's X, for an X of this shape."""
+        return tuple(shape) if self.layout is None else self.layout.of_x(shape)
+
+    def axis_of_x(self, axis: int) -> int | None:
+        """Where an axis of the op's X stands in X; None for one that X lacks."""
+        return axis if self.layout is None else self.layout.x[axis]
+
+    def lengths(self, plane: Sequence[int]) -> dict[int, int]:
+        """Per axis of X its length, where the last axes of the op's X are `plane`."""
+        rank = len(self.op_x(shape_of(self.x) or ()))
+        own = map(self.axis_of_x, range(rank - len(plane), rank))
+        return {axis: n for axis, n in zip(own, plane, strict=True) if axis is not None}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -38,8 +38,8 @@ class Run:
     """Y at one size: `value` is None where the graph fails.
 
     Attributes:
-        plane: the last axes of X.
-        dims: the shape of X.
+        plane: the last axes of the op's X.
+        dims: the shape of the op's X.
     """
 
     plane: Plane
@@ -50,8 +50,13 @@ class Run:
 class Sweep:
     """A region, at many sizes."""
 
-    def __init__(self, region: Region, trials: Trials, constants: Constants) -> None:
+    def __init__(
+        self, region: Region, trials: Trials, constants: Constants, k: int | None = None
+    ) -> None:
         """Make it ready.
+
+        Args:
+            k: how many axes the plane has; by default that follows from which ones are open.
 
         Raises:
             NotUnderstood: no op pools an X of its rank.
@@ -60,14 +65,15 @@ class Sweep:
         self._trials = trials
         self._constants = constants
         self._operands = size_operands(region, trials)
-        self._rank = len(shape_of(region.x) or ())
+        self._shape = region.op_x(shape_of(region.x) or ())
+        self._rank = len(self._shape)
         if not 2 <= self._rank <= 5:
             raise NotUnderstood(f"X has rank {self._rank}")
-        self.k = self._pooled_axes()
+        self.k = k or self._pooled_axes()
         self._known: dict[Plane, Run | None] = {}
 
     def _pooled_axes(self) -> int:
-        unbatched = self._rank in (2, 3, 4) and self._trials.is_open(self.region.x, 1)
+        unbatched = self._rank in (2, 3, 4) and self._follows_inputs(1)
         return self._rank - (1 if unbatched else 2)
 
     @functools.cached_property
@@ -95,12 +101,19 @@ class Sweep:
         yield from filter(None, map(self.at, squares_and_strips(axes)))
 
     def plane(self, length: int) -> Plane:
-        """The last axes of X where all open ones are so long."""
-        shape = shape_of(self.region.x) or ()
+        """The last axes of the op's X where all open ones are so long."""
         return tuple(
-            length if self._trials.is_open(self.region.x, axis) or not isinstance(dim, int) else dim
-            for axis, dim in enumerate(shape)
+            length if self._follows_inputs(axis) or not isinstance(dim, int) else dim
+            for axis, dim in enumerate(self._shape)
         )[-self.k :]
+
+    def _follows_inputs(self, axis: int) -> bool:
+        own = self.region.axis_of_x(axis)
+        return own is not None and self._trials.is_open(self.region.x, own)
+
+    def sizes_for(self, plane: Plane) -> Mapping[str, int] | None:
+        """Sizes of the inputs at which the last axes of the op's X are `plane`."""
+        return self._trials.sizes_for(self.region.x, self.region.lengths(plane))
 
     def at(self, plane: Plane) -> Run | None:
         """Y where the last axes of X are `plane`; None where no size of the inputs makes them so.
@@ -113,17 +126,18 @@ class Sweep:
         return self._known[plane]
 
     def _run(self, plane: Plane) -> Run | None:
-        sizes = self._trials.sizes_for(self.region.x, plane)
-        dims = self._trials.shape(self.region.x, sizes) if sizes else None
-        if sizes is None or dims is None:
+        sizes = self.sizes_for(plane)
+        own = self._trials.shape(self.region.x, sizes) if sizes else None
+        if sizes is None or own is None:
             return None
+        dims = self.region.op_x(own)
         try:
             values = self._trials.values(self._operands, sizes)
         except RunError:
             return Run(plane, dims, None)
         known = {t.name: value for t, value in zip(self._operands, values, strict=True)}
         pooled = range(self._rank - self.k, self._rank)
-        lead = {a for a in range(self._rank - self.k) if self._trials.is_open(self.region.x, a)}
+        lead = {axis for axis in range(self._rank - self.k) if self._follows_inputs(axis)}
         try:
             value = compute(self.region, dims, pooled, self._constants, known, must_carry=lead)
         except Impossible:
@@ -227,7 +241,8 @@ class Along:
         """
         # The nodes that compute of shapes are no part of what a sweep follows.
         nodes = tuple(n for n in region.nodes if n.outputs[0].name not in trials.sizes)
-        self._sweep = Sweep(dataclasses.replace(region, nodes=nodes), trials, constants)
+        k = None if region.layout is None else len(output_size)
+        self._sweep = Sweep(dataclasses.replace(region, nodes=nodes), trials, constants, k)
         self._output_size = output_size
         self.k = self._sweep.k
         planes = (run.plane for run in self._sweep.each_run() if run.value is not None)

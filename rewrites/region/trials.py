@@ -138,18 +138,17 @@ class Trials:
         lines = self._lines(tensor).items()
         return next((s for s, line in lines if line is not None and line.axis == axis), None)
 
-    def sizes_for(self, tensor: gs.Tensor, plane: Sequence[int]) -> dict[str, int] | None:
-        """Sizes of the inputs at which the last axes of `tensor` are `plane`; None: none found.
+    def sizes_for(self, tensor: gs.Tensor, lengths: Mapping[int, int]) -> dict[str, int] | None:
+        """Sizes of the inputs at which axes of `tensor` are so long; None: none found.
 
-        Symbols on which only the axes in front depend become `_LEADING_SIZE`.
+        Symbols on which only other axes depend become `_LEADING_SIZE`.
         """
         sizes = dict.fromkeys(self.symbols, _LEADING_SIZE)
-        rank = len(tensor.shape or ())
         for symbol, line in self._lines(tensor).items():
-            if line is not None and line.axis >= rank - len(plane):
-                sizes[symbol] = line.solve(plane[line.axis - rank])
+            if line is not None and line.axis in lengths:
+                sizes[symbol] = line.solve(lengths[line.axis])
         shape = self.shape(tensor, sizes)
-        fits = shape is not None and shape[-len(plane) :] == tuple(plane)
+        fits = shape is not None and all(shape[axis] == n for axis, n in lengths.items())
         return sizes if fits and min(sizes.values(), default=1) > 0 else None
 
     def _lines(self, tensor: gs.Tensor) -> dict[str, _Line | None]:

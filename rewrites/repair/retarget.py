@@ -153,7 +153,7 @@ def traced_sizes(planes: Sequence[Plane], trials: Trials) -> Sizes | None:
         rank = len(shape_of(plane.x) or ())
         length = {axis: kernel * number for axis, kernel, number in plane.axes}
         first = min(length)
-        wanted = [length.get(axis, _LENGTH) for axis in range(first, rank)]
+        wanted = {axis: length.get(axis, _LENGTH) for axis in range(first, rank)}
         sizes = trials.sizes_for(plane.x, wanted)
         if sizes is None:
             return None

@@ -168,8 +168,9 @@ class Before:
 
 def _right_sizes(constructs: Sequence[Construct], trials: Trials) -> Sizes | None:
     """Sizes of the inputs at which a graph that computes its windows was right."""
-    planes = ((c.x, c.repair.right[0]) for c in constructs if c.repair and c.repair.right)
-    return next((s for x, plane in planes if (s := trials.sizes_for(x, plane))), None)
+    right = ((c.found[0], c.repair.right[0]) for c in constructs if c.repair and c.repair.right)
+    planes = ((region.x, region.lengths(plane)) for region, plane in right)
+    return next((s for x, lengths in planes if (s := trials.sizes_for(x, lengths))), None)
 
 
 def _spread(sizes: Sequence[Sizes]) -> list[Sizes]:

@@ -287,10 +287,10 @@ class TracedSizes:
         except (RunError, NotUnderstood):
             return
         self._siblings.append(region.y.name)
-        rank = len(shape_of(region.x) or ())
+        rank = len(construct.op_shape)
         for index in range(along.k):
-            axis = rank - along.k + index
-            if symbol := self._symbol(region.x, axis):
+            axis = region.axis_of_x(rank - along.k + index)
+            if axis is not None and (symbol := self._symbol(region.x, axis)):
                 self._unknowns[symbol].costly.append(self._is_right(along, region.x, axis, index))
 
     def _values(self, symbol: str) -> list[int]:
