@@ -67,6 +67,8 @@ def plan(
     if bodies is None:
         return _as_standard_ops(construct, opset, strategy)
     try:
+        if construct.layout is not None:
+            raise lower.Unsupported("its pooled axes are not the last ones")
         return _as_custom_op(construct, opset, bodies)
     except lower.Unsupported as reason:
         standard = _as_standard_ops(construct, opset, strategy)

@@ -52,9 +52,14 @@ class Layout:
         return self.x == tuple(range(len(self.x)))
 
     def is_sensible(self, size: Size) -> bool:
-        """Whether a first axis of X that is no batch is pooled."""
-        lead = len(self.x) - len(size)
-        return 0 in self.x[:lead] or size[self.x.index(0) - lead] != KEEP
+        """Whether a first axis that is no batch is pooled, and more than what may be channels.
+
+        The mean over axis 1 of four or more is rather that of a norm.
+        """
+        plane = self.x[len(self.x) - len(size) :]
+        pooled = {axis: bins for axis, bins in zip(plane, size, strict=True) if bins != KEEP}
+        rank = sum(axis is not None for axis in self.x)
+        return (0 not in plane or 0 in pooled) and (rank < 4 or pooled != {1: 1})
 
     def region_x(self, x: Array) -> Array:
         """The region's X, made of the op's."""
