@@ -5,13 +5,16 @@ AveragePool, MaxPool, GlobalAveragePool, GlobalMaxPool, ReduceMean, ReduceMax, A
 
 from __future__ import annotations
 
+import dataclasses
+
 import onnx_graphsurgeon as gs
 
 from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool, AdaptivePool
-from onnxpool.ops.op import Shape
+from onnxpool.ops.op import KEEP, Shape
 from onnxpool.ops.windows import MOST_WINDOWS, Window, windows
 from onnxpool.rewrites.graph.tensors import is_float, shape_of
 from onnxpool.rewrites.lift.construct import Construct, Declined
+from onnxpool.rewrites.region.layout import readings
 from onnxpool.rewrites.region.region import Region
 from onnxpool.rewrites.region.size import is_unknown, output_size, size_of_dropped_axes
 
@@ -41,9 +44,32 @@ def judge(region: Region) -> Construct | Declined | None:
     if node.op in ("AveragePool", "MaxPool") and not _is_adaptive(node, x, y):
         return Declined(region, _why_not(node, x, y))
     size = output_size(x, y) or size_of_dropped_axes(x, y)
-    if x is None or size is None or (node.op.startswith("Reduce") and not _is_global(size, x)):
+    if node.op.startswith("Reduce") and (size is None or not _is_global(size, x or ())):
+        return _in_another_layout(node, region)
+    if x is None or size is None:
         return None
     return Construct(_POOLS[node.op](size), (region,), best=f"one {node.op} already")
+
+
+def _in_another_layout(node: gs.Node, region: Region) -> Construct | None:
+    """A reduction of several axes that are not the last ones."""
+    axes = _reduced_axes(node)
+    rank = len(shape_of(region.x) or ())
+    for layout, size in readings(shape_of(region.x), shape_of(region.y)):
+        lead = len(layout.x) - len(size)
+        pooled = {layout.x[lead + i]: bins for i, bins in enumerate(size) if bins != KEEP}
+        if len(pooled) > 1 and {axis % rank for axis in axes} == set(pooled):
+            there = dataclasses.replace(region, layout=layout)
+            return Construct(_POOLS[node.op](size), (there,), best=f"one {node.op} already")
+    return None
+
+
+def _reduced_axes(node: gs.Node) -> list[int]:
+    """The axes of a Reduce node; empty where they are not known."""
+    if "axes" in node.attrs:
+        return list(node.attrs["axes"])
+    constant = len(node.inputs) > 1 and isinstance(node.inputs[1], gs.Constant)
+    return [int(axis) for axis in node.inputs[1].values.reshape(-1)] if constant else []
 
 
 def is_pool(node: gs.Node) -> bool:

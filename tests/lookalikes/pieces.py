@@ -37,6 +37,38 @@ def plane_bins(rows: Sequence[Span], columns: Sequence[Span], op: str = "ReduceM
     return f"{first}\n{second}", a | b
 
 
+def volume_bins(
+    tables: Sequence[Sequence[Span]],
+    axes: Sequence[int],
+    op: str = "ReduceMean",
+    x: str = "X",
+    y: str = "Y",
+) -> Piece:
+    """A Slice and a reduction of several axes at once per window, and Concats along each of them.
+
+    Args:
+        tables: the windows of each of `axes`.
+    """
+    lines: list[str] = []
+    constants: dict[str, Any] = {f"{y}_axes": list(axes)}
+
+    def part(chosen: tuple[int, ...]) -> str:
+        depth, name = len(chosen), f"{y}_{'_'.join(map(str, chosen))}"
+        if depth < len(axes):
+            parts = ", ".join(part((*chosen, i)) for i in range(len(tables[depth])))
+            name = name if chosen else y
+            lines.append(f"{name} = Concat<axis={axes[depth]}>({parts})")
+            return name
+        spans = [table[i] for table, i in zip(tables, chosen, strict=True)]
+        constants[f"{name}_s"], constants[f"{name}_e"] = map(list, zip(*spans, strict=True))
+        lines.append(f"{name}_t = Slice({x}, {name}_s, {name}_e, {y}_axes)")
+        lines.append(f"{name} = {op}<axes={list(axes)}, keepdims=1>({name}_t)")
+        return name
+
+    part(())
+    return "\n".join(lines), constants
+
+
 def matrix(length: int, spans: Sequence[Span]) -> np.ndarray[Any, Any]:
     """Averaging weights (length, windows)."""
     weights = np.zeros((length, len(spans)), np.float32)
