@@ -1,0 +1,134 @@
+"""Latency and size of networks with their channels last, before and after `onnxpool rewrite`.
+
+    python benchmarks/layouts.py
+
+Each is exported by `torch.onnx.export(dynamo=True)` at a fixed size and run in ONNX Runtime, on one
+thread, both forms in turn; what is printed is the least processor time of a run, and the ratio.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+import torch.nn.functional as F  # noqa: N812 - as in the sources that are exported here
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import onnxpool
+
+ROUNDS = 40
+
+
+class PyramidTokens(nn.Module):
+    """Attention whose keys are tokens of a pyramid, as P2T has it, on (N, H, W, C)."""
+
+    def __init__(self, channels: int = 64) -> None:
+        super().__init__()
+        self.norm, self.keys = nn.LayerNorm(channels), nn.Linear(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        plane = self.norm(x).permute(0, 3, 1, 2)
+        levels = (F.adaptive_avg_pool2d(plane, n) for n in (1, 2, 3, 6))
+        tokens = torch.cat([level.flatten(2).transpose(1, 2) for level in levels], 1)
+        scores = x.flatten(1, 2) @ self.keys(tokens).transpose(1, 2)
+        attended: Tensor = scores.softmax(-1) @ tokens
+        return attended
+
+
+class Reduction(nn.Module):
+    """A plane of tokens pooled to 7x7 and back, as PVTv2 has it, on (N, H, W, C)."""
+
+    def __init__(self, channels: int = 64) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(channels, channels), nn.LayerNorm(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = F.adaptive_avg_pool2d(self.first(x).permute(0, 3, 1, 2), 7)
+        return F.gelu(self.last(pooled.permute(0, 2, 3, 1)))
+
+
+class Retrieval(nn.Module):
+    """A generalised mean with a learned exponent over (N, H, W, C), normalised."""
+
+    def __init__(self, channels: int = 384) -> None:
+        super().__init__()
+        self.norm, self.p = nn.LayerNorm(channels), nn.Parameter(torch.tensor(2.87))
+
+    def forward(self, x: Tensor) -> Tensor:
+        powers = self.norm(x).clamp(min=1e-6).pow(self.p)
+        return F.normalize(powers.mean((1, 2)).pow(1 / self.p))
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    name: str
+    build: Callable[[], nn.Module]
+    shape: tuple[int, ...]
+
+
+CASES = tuple(
+    Case(f"{build.__name__}, batch {n}", build, (n, *plane))
+    for build, plane in (
+        (PyramidTokens, (33, 33, 64)),
+        (Reduction, (58, 58, 64)),
+        (Retrieval, (14, 14, 384)),
+    )
+    for n in (1, 8)
+)
+
+
+def exported(case: Case) -> onnx.ModelProto:
+    torch.manual_seed(0)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        program = torch.onnx.export(
+            case.build().eval(), (torch.randn(case.shape),), dynamo=True, verbose=False
+        )
+    assert program is not None
+    return program.model_proto
+
+
+def latencies(models: list[onnx.ModelProto], shape: tuple[int, ...]) -> list[float]:
+    """The least processor time of a run of each, in milliseconds."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    sessions = [ort.InferenceSession(model.SerializeToString(), options) for model in models]
+    x = np.random.default_rng(0).standard_normal(shape, np.float32)
+    least = [float("inf")] * len(models)
+    for _ in range(ROUNDS):
+        for index, session in enumerate(sessions):
+            start = time.process_time()
+            session.run(None, {session.get_inputs()[0].name: x})
+            least[index] = min(least[index], 1e3 * (time.process_time() - start))
+    return least
+
+
+def main() -> None:
+    table = Table("network", "nodes", "before, ms", "after, ms", "times faster")
+    for case in CASES:
+        before = exported(case)
+        after = onnxpool.rewrite(before).model
+        slow, fast = latencies([before, after], case.shape)
+        nodes = f"{len(before.graph.node)} → {len(after.graph.node)}"
+        table.add_row(case.name, nodes, f"{slow:.2f}", f"{fast:.2f}", f"{slow / fast:.2f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
