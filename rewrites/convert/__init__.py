@@ -30,10 +30,10 @@ from onnxpool.rewrites.convert import (
     softmax,
     split,
 )
-from onnxpool.rewrites.convert.schemas import misfit
 from onnxpool.rewrites.graph.builder import Builder
 from onnxpool.rewrites.graph.constants import has_reference, is_standard
 from onnxpool.rewrites.graph.run import RunError
+from onnxpool.rewrites.graph.schemas import misfit
 from onnxpool.rewrites.graph.unsupported import Unsupported
 
 __all__ = ["FORMS", "Rewritten", "convert", "title"]
