@@ -25,7 +25,7 @@ import onnx_graphsurgeon as gs
 from onnxpool.ops import AdaptiveAveragePool
 from onnxpool.rewrites.graph.constants import is_constant
 from onnxpool.rewrites.graph.contents import Contents
-from onnxpool.rewrites.graph.tensors import is_float, is_integer, shape_of
+from onnxpool.rewrites.graph.tensors import is_byte, is_float, is_integer, shape_of
 from onnxpool.rewrites.graph.unread import output_names
 from onnxpool.rewrites.lift import (
     adaptive_average_pool,
@@ -186,7 +186,7 @@ class _Search:
 
     def _is_candidate(self, y: gs.Variable) -> bool:
         read = bool(y.outputs) or y.name in self.outputs
-        pooled = read and (is_float(y.dtype) or is_integer(y.dtype))
+        pooled = read and any(is_kind(y.dtype) for is_kind in (is_float, is_integer, is_byte))
         return (
             (pooled or any(map(_is_named, y.inputs)))
             and not is_constant(y, self.finder.constants)

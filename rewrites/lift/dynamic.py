@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 from onnxpool.ops.op import is_confirmed
 from onnxpool.rewrites.graph.run import RunError
-from onnxpool.rewrites.graph.tensors import is_integer, shape_of
+from onnxpool.rewrites.graph.tensors import is_float, shape_of
 from onnxpool.rewrites.lift.construct import Construct, Declined
 from onnxpool.rewrites.lift.needed_repair import Repair
 from onnxpool.rewrites.lift.rule import Meaning, Rule
@@ -58,7 +58,7 @@ def judge(
     Returns:
         A construct, with a `repair` where the region is not right at every size; or why not.
     """
-    if not region.roles & (Role.SUM | Role.MAX) or is_integer(region.y.dtype):
+    if not region.roles & (Role.SUM | Role.MAX) or not is_float(region.y.dtype):
         return None
     rule = next((rule for rule in rules if rule.applies(region)), None)
     if rule is None or not size_operands(region, trials) or _shapes_rule_out(region):

@@ -17,7 +17,7 @@ import onnx_graphsurgeon as gs
 
 from onnxpool.ops import GeMPool
 from onnxpool.ops.op import Array
-from onnxpool.rewrites.graph.tensors import numpy_type, shape_of
+from onnxpool.rewrites.graph.tensors import is_float, numpy_type, shape_of
 from onnxpool.rewrites.lift.construct import Construct
 from onnxpool.rewrites.lift.rule import Meaning, Rule
 from onnxpool.rewrites.region.computation import Constants, Dims
@@ -29,7 +29,7 @@ from onnxpool.rewrites.region.terms import Sums, Value
 
 
 def _applies(region: Region) -> bool:
-    return Role.POWER in region.roles and Role.SUM in region.roles
+    return Role.POWER in region.roles and Role.SUM in region.roles and is_float(region.y.dtype)
 
 
 def _output_size(region: Region) -> tuple[int, ...] | None:
