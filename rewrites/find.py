@@ -42,6 +42,7 @@ from onnxpool.rewrites.lift import (
 )
 from onnxpool.rewrites.lift.construct import Construct, Declined
 from onnxpool.rewrites.lift.rule import Meanings, judge
+from onnxpool.rewrites.region import casts
 from onnxpool.rewrites.region.computation import Constants
 from onnxpool.rewrites.region.region import Region, RegionFinder
 from onnxpool.rewrites.region.roles import Role
@@ -136,6 +137,8 @@ class _Search:
         for region in self.finder.regions(y):
             if best is not None and _pools_again(best.found[0], region):
                 break
+            if casts.changes_type(region) or casts.is_one_node(region):
+                continue
             verdict = self._verdict(region)
             if isinstance(verdict, Construct):
                 best = verdict
@@ -167,6 +170,8 @@ class _Search:
         for region in self.sized_finder.regions(y):
             if best is not None and _pools_again(best.found[0], region):
                 break
+            if casts.changes_type(region) or casts.is_one_node(region):
+                continue
             verdict = dynamic.judge(
                 region, self.trials, RULES, self.constants, thorough=not (nested or best)
             )

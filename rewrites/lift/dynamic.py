@@ -22,6 +22,7 @@ from onnxpool.rewrites.graph.tensors import is_float, shape_of
 from onnxpool.rewrites.lift.construct import Construct, Declined
 from onnxpool.rewrites.lift.needed_repair import Repair
 from onnxpool.rewrites.lift.rule import Meaning, Rule
+from onnxpool.rewrites.region.casts import rounding
 from onnxpool.rewrites.region.computation import Constants
 from onnxpool.rewrites.region.region import Region
 from onnxpool.rewrites.region.roles import Role
@@ -63,6 +64,8 @@ def judge(
     rule = next((rule for rule in rules if rule.applies(region)), None)
     if rule is None or not size_operands(region, trials) or _shapes_rule_out(region):
         return None
+    if reason := rounding(region):
+        return Declined(region, f"windows computed in the graph; {reason}")
     try:
         sweep = Sweep(region, trials, constants)
         if _has_no_size(region, trials, sweep):

@@ -42,10 +42,13 @@ def _sub(call: Call) -> Sequence[Value]:
     return maxima.shift_indices(call, -1) or sums.sub(call)
 
 
+_QUANTIZED = ("axis", "saturate", "block_size", "output_dtype", "precision")
 _REDUCE = ("axes", "keepdims", "noop_with_empty_axes")
 
 SEMANTICS: dict[str, Semantics] = {
     "Identity": _op(moves.identity, 25),
+    "QuantizeLinear": _op(moves.quantized, 25, *_QUANTIZED),
+    "DequantizeLinear": _op(moves.quantized, 25, *_QUANTIZED),
     "Transpose": _op(moves.transpose, 25, "perm"),
     "Reshape": _op(moves.reshape, 25, "allowzero", "shape"),
     "Squeeze": _op(moves.squeeze, 25, "axes"),
