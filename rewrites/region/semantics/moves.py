@@ -29,10 +29,6 @@ def identity(call: Call) -> Sequence[Value]:
     return [call.value()]
 
 
-def quantized(call: Call) -> Sequence[Value]:
-    raise NotUnderstood(f"it is quantized between its nodes ({call.op})")
-
-
 def transpose(call: Call) -> Sequence[Value]:
     x = call.value()
     perm = list(call.attributes.get("perm", range(x.ids.ndim)[::-1]))
