@@ -25,7 +25,7 @@ import onnx_graphsurgeon as gs
 from onnxpool.ops import AdaptiveAveragePool
 from onnxpool.rewrites.graph.constants import is_constant
 from onnxpool.rewrites.graph.contents import Contents
-from onnxpool.rewrites.graph.tensors import is_float, is_integer, shape_of
+from onnxpool.rewrites.graph.tensors import is_byte, is_float, is_integer, shape_of
 from onnxpool.rewrites.graph.unread import output_names
 from onnxpool.rewrites.lift import (
     adaptive_average_pool,
@@ -42,6 +42,7 @@ from onnxpool.rewrites.lift import (
 )
 from onnxpool.rewrites.lift.construct import Construct, Declined
 from onnxpool.rewrites.lift.rule import Meanings, judge
+from onnxpool.rewrites.region import casts
 from onnxpool.rewrites.region.computation import Constants
 from onnxpool.rewrites.region.region import Region, RegionFinder
 from onnxpool.rewrites.region.roles import Role
@@ -136,6 +137,8 @@ class _Search:
         for region in self.finder.regions(y):
             if best is not None and _pools_again(best.found[0], region):
                 break
+            if casts.changes_type(region) or casts.is_one_node(region):
+                continue
             verdict = self._verdict(region)
             if isinstance(verdict, Construct):
                 best = verdict
@@ -167,6 +170,8 @@ class _Search:
         for region in self.sized_finder.regions(y):
             if best is not None and _pools_again(best.found[0], region):
                 break
+            if casts.changes_type(region) or casts.is_one_node(region):
+                continue
             verdict = dynamic.judge(
                 region, self.trials, RULES, self.constants, thorough=not (nested or best)
             )
@@ -186,7 +191,7 @@ class _Search:
 
     def _is_candidate(self, y: gs.Variable) -> bool:
         read = bool(y.outputs) or y.name in self.outputs
-        pooled = read and (is_float(y.dtype) or is_integer(y.dtype))
+        pooled = read and any(is_kind(y.dtype) for is_kind in (is_float, is_integer, is_byte))
         return (
             (pooled or any(map(_is_named, y.inputs)))
             and not is_constant(y, self.finder.constants)

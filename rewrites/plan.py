@@ -12,7 +12,7 @@ import onnx_graphsurgeon as gs
 from onnxpool.ops import AdaptiveMaxPool, PyramidPool
 from onnxpool.ops.op import DOMAIN, Op
 from onnxpool.rewrites import lower
-from onnxpool.rewrites.graph.tensors import onnx_type
+from onnxpool.rewrites.graph.tensors import is_float, numpy_type, onnx_type
 from onnxpool.rewrites.lift.construct import Construct, around
 from onnxpool.rewrites.lower.function_body import Bodies, Signature
 
@@ -60,6 +60,9 @@ def plan(
         bodies: those of the model; one is added where it is missing.
         repair: whether to rewrite what is not right at every size.
     """
+    if construct.x.dtype is not None and not is_float(construct.x.dtype):
+        kind = numpy_type(construct.x.dtype)
+        return Plan(False, construct.best or f"pooling of {kind} stays in the form that it has")
     if construct.repair and not repair:
         return Plan(False, "not right at every size; rewrite without --no-repair to repair it")
     if construct.repair and construct.repair.waits_for:

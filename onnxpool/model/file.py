@@ -18,7 +18,7 @@ from onnxpool.model.external_data import DataFolder, is_external, locations, ten
 from onnxpool.model.graphs import import_scopes
 from onnxpool.model.output import Output, Progress, destination
 from onnxpool.model.scope import Scope
-from onnxpool.model.splice import splice
+from onnxpool.model.splice import keep, splice
 from onnxpool.ops import DOMAIN, VERSION
 
 _LARGEST = (1 << 31) - 1
@@ -171,7 +171,7 @@ class ModelFile:
             _IR_OF_FUNCTIONS if self.proto.functions else validity.IR_OF_PLAIN_INITIALIZERS,
         )
         older = opset < self.opset
-        self.proto.ir_version = needed if older else max(needed, self.proto.ir_version)
+        self._set_ir_version(needed if older else max(needed, self.proto.ir_version))
 
     def set_functions(self, functions: Sequence[onnx.FunctionProto]) -> None:
         """Carry these functions and no others; a reader of models without any gets a newer IR.
@@ -183,11 +183,18 @@ class ModelFile:
         del self.proto.functions[:]
         self.proto.functions.extend(kept)
         if kept:
-            self.proto.ir_version = max(self.proto.ir_version, _IR_OF_FUNCTIONS)
+            self._set_ir_version(max(self.proto.ir_version, _IR_OF_FUNCTIONS))
         # Once ONNX Runtime has put a function in place of its call, the model has what is in it.
         imports = self.proto.opset_import
         if any(f.domain == DOMAIN for f in kept) and all(i.domain != DOMAIN for i in imports):
             imports.append(onnx.helper.make_opsetid(DOMAIN, VERSION))
+
+    def _set_ir_version(self, ir_version: int) -> None:
+        """Initializers that had to be inputs as well were constants, and stay that."""
+        if self.proto.ir_version < validity.IR_OF_PLAIN_INITIALIZERS <= ir_version:
+            stored = {tensor.name for tensor in self.proto.graph.initializer}
+            keep(self.proto.graph.input, lambda value: value.name not in stored)
+        self.proto.ir_version = ir_version
 
     def save(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
         """Write the model to `path`, and its external data beside it; all of it or nothing.

@@ -17,12 +17,12 @@ from onnxpool.model.scope import Scope
 from onnxpool.model.size_names import in_words, size_names
 from onnxpool.pipeline.node_check import NodeProbe
 from onnxpool.pipeline.report import Change, Refusal
-from onnxpool.rewrites.convert import convert, title
+from onnxpool.rewrites.convert import MIN_READ, MIN_WRITTEN, convert, title
 from onnxpool.rewrites.graph.constants import is_standard
 from onnxpool.rewrites.graph.replace import obstacle, replace
 from onnxpool.rewrites.graph.run import RunError
 from onnxpool.rewrites.graph.unread import sweep, unread
-from onnxpool.rewrites.lower import MIN_OPSET, Unsupported
+from onnxpool.rewrites.lower import Unsupported
 from onnxpool.targets import Limit, Target
 
 
@@ -55,9 +55,10 @@ def wanted_opset(file: ModelFile, target: Target | None, opset: int | None) -> i
             f"opset {opset} is not for {target.name}, which takes at most {target.opset}; "
             "leave --opset out"
         )
-    if opset != file.opset and min(opset, file.opset) < MIN_OPSET:
+    if opset != file.opset and (file.opset < MIN_READ or opset < MIN_WRITTEN):
         raise ArgumentError(
-            f"opset {file.opset} cannot become {opset}: onnxpool converts from {MIN_OPSET} on; "
+            f"opset {file.opset} cannot become {opset}: onnxpool converts from {MIN_READ} on, to "
+            f"{MIN_WRITTEN} and more; "
             "use onnx.version_converter first"
         )
     return opset

@@ -20,6 +20,7 @@ import onnx_graphsurgeon as gs
 from onnxpool.rewrites.convert import (
     attributes,
     axes,
+    clip,
     constant,
     dropout,
     functions,
@@ -27,16 +28,22 @@ from onnxpool.rewrites.convert import (
     pad,
     resize,
     shape,
+    slice_,
     softmax,
     split,
+    top_k,
+    upsample,
 )
-from onnxpool.rewrites.convert.schemas import misfit
 from onnxpool.rewrites.graph.builder import Builder
 from onnxpool.rewrites.graph.constants import has_reference, is_standard
 from onnxpool.rewrites.graph.run import RunError
+from onnxpool.rewrites.graph.schemas import misfit
 from onnxpool.rewrites.graph.unsupported import Unsupported
 
-__all__ = ["FORMS", "Rewritten", "convert", "title"]
+__all__ = ["FORMS", "MIN_READ", "MIN_WRITTEN", "Rewritten", "convert", "title"]
+
+MIN_READ, MIN_WRITTEN = 7, 11
+"""The least opset that is converted, and the least that it is converted to."""
 
 Rewrite = Callable[[Builder, gs.Node, int], Sequence[gs.Tensor]]
 """(builder for the new opset, node, its own opset) -> its outputs; raises `Unsupported`."""
@@ -73,24 +80,32 @@ FORMS: dict[str, Form] = {
     "ReduceSum": Form((13,), axes.rewrite),
     "Squeeze": Form((13,), axes.rewrite),
     "Unsqueeze": Form((13,), axes.rewrite),
+    "Clip": Form((11,), clip.rewrite),
     "Constant": Form((12,), constant.rewrite),
     "Dropout": Form((12,), dropout.rewrite),
     "GridSample": Form((20,), grid_sample.rewrite),
     "Hardmax": Form((13,), softmax.rewrite),
     "LogSoftmax": Form((13,), softmax.rewrite),
     "Softmax": Form((13,), softmax.rewrite),
-    "Pad": Form((18,), pad.rewrite),
-    "Resize": Form((13, 18, 19), resize.rewrite),
+    "Pad": Form((11, 18), pad.rewrite),
+    "Resize": Form((11, 13, 18, 19), resize.rewrite),
     "Shape": Form((15,), shape.rewrite),
+    "Slice": Form((10,), slice_.rewrite),
     "Split": Form((13, 18), split.rewrite),
+    "TopK": Form((10,), top_k.rewrite),
+    "Upsample": Form((10,), upsample.rewrite),
     **{op: Form((first,), functions.rewrite) for op, first in functions.FIRST_OPSET.items()},
 }
-"""The ops whose form changed from opset 11 on in more than an attribute with a default."""
+"""The ops whose form changed from opset 7 on in more than an attribute with a default.
+
+Below opset 11 the old form is read, not written.
+"""
 
 _MEANING_CHANGED = {
     "DFT": 20,
     "GroupNormalization": 21,
     "RoiAlign": 16,
+    "Scan": 9,
 }
 """The opset at which equal words took another meaning; nodes are not taken across it."""
 
@@ -110,7 +125,8 @@ def convert(
 
     Args:
         graph: valid in opset `source`, with the shapes and dtypes that are known.
-        source, target: opsets from `MIN_OPSET` on.
+        source: an opset from 7 on.
+        target: one from `MIN_WRITTEN` on.
         about_to: called with each node before something else takes its place.
 
     Raises:

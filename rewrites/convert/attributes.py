@@ -11,8 +11,8 @@ from typing import Any
 import onnx
 import onnx_graphsurgeon as gs
 
-from onnxpool.rewrites.convert.schemas import schema_of
 from onnxpool.rewrites.graph.builder import Builder
+from onnxpool.rewrites.graph.schemas import schema_of
 
 _ONES_BY_DEFAULT = ("dilations",)
 """Lists whose default depends on the rank, so that the schema does not hold it."""

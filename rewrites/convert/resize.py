@@ -12,10 +12,12 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from onnxpool.ops.op import Array
+from onnxpool.rewrites.convert import upsample
 from onnxpool.rewrites.graph.builder import Builder
 from onnxpool.rewrites.graph.run import known_value
 from onnxpool.rewrites.graph.unsupported import Unsupported
 
+SAYS_HOW_IT_SAMPLES = 11
 INPUTS_MAY_BE_ABSENT = 13
 AXES = 18
 HALF_PIXEL_SYMMETRIC = 19
@@ -23,6 +25,8 @@ _SAYS_NOTHING = {"antialias": 0, "keep_aspect_ratio_policy": "stretch"}
 
 
 def rewrite(b: Builder, node: gs.Node, source: int) -> Sequence[gs.Tensor]:
+    if source < SAYS_HOW_IT_SAMPLES:
+        return upsample.rewrite(b, node, source)
     x, *rest = node.inputs
     roi, scales, sizes = (*rest, *[gs.Variable.empty()] * 3)[:3]
     attributes = dict(node.attrs)

@@ -11,7 +11,9 @@ from numpy.typing import DTypeLike
 
 from onnxpool.ops.op import Dim, Shape, is_confirmed
 from onnxpool.rewrites.graph.new_nodes import NewNodes
+from onnxpool.rewrites.graph.schemas import misfit
 from onnxpool.rewrites.graph.tensors import onnx_type, resized
+from onnxpool.rewrites.graph.unsupported import Unsupported
 
 AXES_ARE_AN_INPUT = {
     "ReduceL1": 18,
@@ -28,6 +30,13 @@ AXES_ARE_AN_INPUT = {
     "Unsqueeze": 13,
 }
 """The opset from which the axes of an op are an input; an attribute before."""
+
+BOUNDS_ARE_AN_INPUT = {"Slice": 10, "Clip": 11}
+"""The opset from which the bounds of an op are inputs; attributes before."""
+
+_FIRST_THAT_BROADCASTS = {"Max": 8, "Min": 8}
+_ALL_FORMS = 11
+"""The opset from which every op has the form that is written here."""
 
 
 class Builder(NewNodes):
@@ -91,14 +100,16 @@ class Builder(NewNodes):
         """`x` itself where the range is the whole axis."""
         if (start, end) == (0, x.shape[axis]):
             return x
-        bounds = [self.integers([value]) for value in (start, end, axis)]
-        return self.node("Slice", [x, *bounds], resized(x.shape, {axis: end - start}))
+        return self.block(x, {axis: start}, {axis: end})
 
     def block(self, x: gs.Tensor, starts: dict[int, int], ends: dict[int, int]) -> gs.Variable:
         """The part of `x` from `starts` to `ends`, both by axis."""
-        bounds = [self.integers(list(v)) for v in (starts.values(), ends.values(), starts)]
-        sizes = {axis: ends[axis] - start for axis, start in starts.items()}
-        return self.node("Slice", [x, *bounds], resized(x.shape, sizes))
+        bounds = [list(v) for v in (starts.values(), ends.values(), starts)]
+        shape = resized(x.shape, {axis: ends[axis] - start for axis, start in starts.items()})
+        if self.opset < BOUNDS_ARE_AN_INPUT["Slice"]:
+            named = dict(zip(("starts", "ends", "axes"), bounds, strict=True))
+            return self.node("Slice", [x], shape, **named)
+        return self.node("Slice", [x, *map(self.integers, bounds)], shape)
 
     def concat(self, parts: Sequence[gs.Tensor], axis: int) -> gs.Tensor:
         """The part itself where there is only one."""
@@ -161,13 +172,38 @@ class Builder(NewNodes):
         )
 
     def elementwise(self, op: str, *inputs: gs.Tensor) -> gs.Variable:
-        """A node whose output has the first input's shape; the others are broadcast to it."""
+        """A node whose output has the first input's shape; the others are broadcast to it.
+
+        Raises:
+            Unsupported: the op does not broadcast in this opset.
+        """
+        first = _FIRST_THAT_BROADCASTS.get(op, 0)
+        if self.opset < first and len({t.shape for t in inputs}) > 1:
+            raise Unsupported(
+                f"opset {self.opset} does not broadcast {op}; convert the model first"
+            )
         return self.node(op, inputs, inputs[0].shape)
 
     def at_least(self, x: gs.Tensor, minimum: float) -> gs.Variable:
-        # ONNX Runtime has no kernel for Clip-11 in float64.
-        op = "Max" if self.opset < 12 and x.dtype == np.float64 else "Clip"
-        return self.elementwise(op, x, self.scalar(minimum, x.dtype))
+        # ONNX Runtime has no kernel for Clip-11 in float64, and none for Clip-6 but in float32.
+        attributes = self.opset < BOUNDS_ARE_AN_INPUT["Clip"]
+        if self.opset < 12 and (x.dtype == np.float64 or (attributes and x.dtype != np.float32)):
+            return self.elementwise("Max", x, self.scalar(minimum, x.dtype))
+        if attributes:
+            return self.node("Clip", [x], x.shape, min=minimum)
+        return self.elementwise("Clip", x, self.scalar(minimum, x.dtype))
+
+    def check(self) -> None:
+        """Check that the opset has the new nodes, as they are.
+
+        Raises:
+            Unsupported: one is not valid in it.
+        """
+        if self.opset >= _ALL_FORMS:
+            return
+        for node in (*self._shared, *self._nodes):
+            if node.domain in (None, "", "ai.onnx") and (reason := misfit(node, self.opset)):
+                raise Unsupported(f"{reason}; convert the model first")
 
     def _with_axes(
         self, op: str, x: gs.Tensor, axes: Sequence[int], shape: Shape, **attributes: Any

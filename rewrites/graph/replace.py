@@ -26,6 +26,7 @@ def replace(graph: gs.Graph, node: gs.Node, opset: int, emit: Emit) -> list[gs.N
     builder = Builder(graph, node, opset)
     try:
         results = emit(builder, node)
+        builder.check()
     except Exception:
         builder.discard()
         raise
@@ -37,6 +38,7 @@ def obstacle(graph: gs.Graph, node: gs.Node, opset: int, emit: Emit) -> str | No
     builder = Builder(graph, node, opset)
     try:
         emit(builder, node)
+        builder.check()
     except (Unsupported, RunError) as reason:
         return str(reason)
     finally:

@@ -50,6 +50,11 @@ def shape_of(tensor: gs.Tensor) -> Shape | None:
     return tuple(d if isinstance(d, int) else (d or None) for d in tensor.shape)
 
 
+def is_byte(dtype: Any) -> bool:
+    """Whether a type is that of quantized values."""
+    return onnx_type(dtype) in (onnx.TensorProto.UINT8, onnx.TensorProto.INT8)
+
+
 def resized(shape: Shape, sizes: dict[int, int]) -> Shape:
     """`shape` with other sizes on some axes."""
     return tuple(sizes.get(axis, dim) for axis, dim in enumerate(shape))

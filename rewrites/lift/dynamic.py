@@ -18,10 +18,11 @@ from collections.abc import Sequence
 
 from onnxpool.ops.op import is_confirmed
 from onnxpool.rewrites.graph.run import RunError
-from onnxpool.rewrites.graph.tensors import is_integer, shape_of
+from onnxpool.rewrites.graph.tensors import is_float, shape_of
 from onnxpool.rewrites.lift.construct import Construct, Declined
 from onnxpool.rewrites.lift.needed_repair import Repair
 from onnxpool.rewrites.lift.rule import Meaning, Rule
+from onnxpool.rewrites.region.casts import rounding
 from onnxpool.rewrites.region.computation import Constants
 from onnxpool.rewrites.region.layout import layouts, may_pool
 from onnxpool.rewrites.region.region import Region
@@ -59,11 +60,13 @@ def judge(
     Returns:
         A construct, with a `repair` where the region is not right at every size; or why not.
     """
-    if not region.roles & (Role.SUM | Role.MAX) or is_integer(region.y.dtype):
+    if not region.roles & (Role.SUM | Role.MAX) or not is_float(region.y.dtype):
         return None
     rule = next((rule for rule in rules if rule.applies(region)), None)
     if rule is None or not size_operands(region, trials) or _shapes_rule_out(region):
         return None
+    if reason := rounding(region):
+        return Declined(region, f"windows computed in the graph; {reason}")
     verdict = _judge(region, None, trials, rule, constants, thorough)
     x, y = shape_of(region.x), shape_of(region.y)
     if isinstance(verdict, Construct) or x is None or y is None:

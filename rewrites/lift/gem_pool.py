@@ -17,9 +17,10 @@ import onnx_graphsurgeon as gs
 
 from onnxpool.ops import GeMPool
 from onnxpool.ops.op import Array
-from onnxpool.rewrites.graph.tensors import numpy_type, shape_of
+from onnxpool.rewrites.graph.tensors import is_float, numpy_type, shape_of
 from onnxpool.rewrites.lift.construct import Construct
 from onnxpool.rewrites.lift.rule import Meaning, Rule
+from onnxpool.rewrites.region.casts import has_casts
 from onnxpool.rewrites.region.computation import Constants, Dims
 from onnxpool.rewrites.region.proof import average_differs, misplaced, unit, windows_of
 from onnxpool.rewrites.region.region import Region
@@ -29,7 +30,7 @@ from onnxpool.rewrites.region.terms import Sums, Value
 
 
 def _applies(region: Region) -> bool:
-    return Role.POWER in region.roles and Role.SUM in region.roles
+    return Role.POWER in region.roles and Role.SUM in region.roles and is_float(region.y.dtype)
 
 
 def _output_size(region: Region) -> tuple[int, ...] | None:
@@ -62,6 +63,9 @@ def _explain(region: Region, value: Value, dims: Dims, size: tuple[int, ...]) ->
     p = _exponents(rows, value, len(dims) - len(size) - 1)
     if p is None:
         return "its exponents differ inside a channel"
+    rounded = p.astype(numpy_type(region.x.dtype)).astype(np.float64)
+    if has_casts(region) and np.any(rounded != p):
+        return f"its exponent {p[0]:.6g} is no number of its input's type"
     epsilon = None if np.isneginf(low[0]) else float(low[0])
     return Meaning(GeMPool(size, epsilon), p)
 

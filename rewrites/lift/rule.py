@@ -16,6 +16,7 @@ from onnxpool.rewrites.graph.contents import Contents
 from onnxpool.rewrites.graph.run import RunError
 from onnxpool.rewrites.graph.tensors import is_integer, onnx_type, shape_of
 from onnxpool.rewrites.lift.construct import Construct, Declined
+from onnxpool.rewrites.region.casts import rounding
 from onnxpool.rewrites.region.computation import Constants, Dims, NeedsSize, compute
 from onnxpool.rewrites.region.layout import readings
 from onnxpool.rewrites.region.lengths import integers_of, lengths, squares_and_strips
@@ -125,7 +126,7 @@ def _judge(
 ) -> Construct | Declined | None:
     shape = region.op_x(shape_of(region.x) or ())
     try:
-        found = meanings.of(rule, region, shape, size)
+        found = rounding(region) or meanings.of(rule, region, shape, size)
     except RunError as error:
         found = f"onnxruntime does not run it: {error}"
     if isinstance(found, str):

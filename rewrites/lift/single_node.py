@@ -12,7 +12,7 @@ import onnx_graphsurgeon as gs
 from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool, AdaptivePool
 from onnxpool.ops.op import KEEP, Shape
 from onnxpool.ops.windows import MOST_WINDOWS, Window, windows
-from onnxpool.rewrites.graph.tensors import is_float, shape_of
+from onnxpool.rewrites.graph.tensors import is_byte, is_float, shape_of
 from onnxpool.rewrites.lift.construct import Construct, Declined
 from onnxpool.rewrites.region.layout import readings
 from onnxpool.rewrites.region.region import Region
@@ -38,7 +38,7 @@ def applies(region: Region) -> bool:
 def judge(region: Region) -> Construct | Declined | None:
     """Judge a region of one pooling node, which is `best` as it is."""
     (node,) = region.nodes
-    if not is_float(region.y.dtype):
+    if not (is_float(region.y.dtype) or is_byte(region.y.dtype)):
         return None
     x, y = shape_of(region.x), shape_of(region.y)
     if node.op in ("AveragePool", "MaxPool") and not _is_adaptive(node, x, y):

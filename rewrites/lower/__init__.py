@@ -28,7 +28,7 @@ from onnxpool.rewrites.lower.pyramid_pool import lower_pyramid_pool
 __all__ = ["MIN_OPSET", "STRATEGIES", "Unsupported", "lower"]
 
 STRATEGIES = ("auto", "matmul", "slice", "pool")
-MIN_OPSET = 11
+MIN_OPSET = 7
 MIN_OPSET_BFLOAT16 = 13
 _LARGEST_MATRIX = 1 << 24
 """Elements of the averaging matrix of an axis."""
@@ -71,6 +71,7 @@ def lower(graph: gs.Graph, node: gs.Node, opset: int, strategy: str = "auto") ->
         _check_size(op, node.inputs[0].shape)
         outputs = builder.wanted_outputs()
         results, used = LOWERINGS[node.op](builder, op, list(node.inputs), outputs, strategy)
+        builder.check()
     except Exception:
         builder.discard()
         raise

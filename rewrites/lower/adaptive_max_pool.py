@@ -16,7 +16,7 @@ PyTorch lets a NaN win. ONNX Runtime's ReduceMax, MaxPool and ArgMax pass over N
 MaxPool gives the lowest finite float32 for a window that is -inf throughout.
 
 ONNX Runtime has no bfloat16 kernels: bfloat16 is compared in float32, which is exact. It has no
-float64 GlobalMaxPool: to one window, `pool` is `slice` there.
+float64 GlobalMaxPool, nor MaxPool before opset 8: there, `pool` is `slice`.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _static_maximum(
     axes = pooled_axes(x.shape, output_size)
     if strategy not in ("slice", "pool"):
         strategy = _fastest(x, output_size, axes)
-    if strategy == "pool" and x.dtype == np.float64 and to_one(axes):
+    if strategy == "pool" and x.dtype == np.float64 and (to_one(axes) or b.opset < 8):
         strategy = "slice"
     spelling = by_pools if strategy == "pool" else by_slices
     return spelling(b, x, output_size, MAX), strategy

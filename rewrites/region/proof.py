@@ -21,6 +21,7 @@ import numpy as np
 
 from onnxpool.ops.op import KEEP, Array
 from onnxpool.rewrites.graph.tensors import numpy_type
+from onnxpool.rewrites.region.casts import has_casts
 from onnxpool.rewrites.region.region import Region
 from onnxpool.rewrites.region.semantics.windows import adaptive, gathered
 from onnxpool.rewrites.region.terms import NOTHING, Candidates, Ids, Sums, Value
@@ -30,8 +31,10 @@ _ROUNDINGS = 4
 
 
 def unit(region: Region) -> float:
-    """The greatest relative error of rounding once to the dtype of X."""
-    eps = ml_dtypes.finfo(numpy_type(region.x.dtype)).eps  # type: ignore[no-untyped-call]
+    """The greatest relative error of rounding a constant once: to the dtype of X, or to float32
+    where the region computes in that."""
+    dtype = np.dtype(np.float32) if has_casts(region) else numpy_type(region.x.dtype)
+    eps = ml_dtypes.finfo(dtype).eps  # type: ignore[no-untyped-call]
     return float(eps) / 2
 
 

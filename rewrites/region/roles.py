@@ -14,7 +14,7 @@ import numpy as np
 import onnx_graphsurgeon as gs
 
 from onnxpool.rewrites.graph.constants import has_reference, head, is_standard
-from onnxpool.rewrites.graph.tensors import is_integer
+from onnxpool.rewrites.graph.tensors import is_float, is_integer
 
 
 class Role(enum.Flag):
@@ -50,6 +50,8 @@ _MOVES = frozenset(
         "Tile",
         "Pad",
         "Shape",
+        "QuantizeLinear",
+        "DequantizeLinear",
     ]
 )
 _WEIGHTED = frozenset(("MatMul", "Gemm", "Conv", "Einsum"))
@@ -82,6 +84,8 @@ def role(node: gs.Node, varies: Callable[[gs.Tensor], bool]) -> Role | None:
         return None
     if node.op in _ALWAYS:
         return _ALWAYS[node.op]
+    if node.op == "Cast" and all(is_float(t.dtype) for t in (*node.inputs, *node.outputs)):
+        return Role.MOVE
     integers = (node.outputs[0], *(node.inputs[index] for index in varying))
     if node.op in _INTEGER_ARITHMETIC and all(is_integer(tensor.dtype) for tensor in integers):
         return Role.MOVE

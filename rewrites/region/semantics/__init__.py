@@ -42,6 +42,7 @@ def _sub(call: Call) -> Sequence[Value]:
     return maxima.shift_indices(call, -1) or sums.sub(call)
 
 
+_QUANTIZING = ("QuantizeLinear", "DequantizeLinear")
 _REDUCE = ("axes", "keepdims", "noop_with_empty_axes")
 
 SEMANTICS: dict[str, Semantics] = {
@@ -102,6 +103,8 @@ def semantics_of(op: str, attributes: Sequence[str], opset: int) -> Semantics:
     Raises:
         NotUnderstood: its op, one of its attributes or its revision is not in the table.
     """
+    if op in _QUANTIZING:
+        raise NotUnderstood(f"it is quantized between its nodes ({op})")
     found = SEMANTICS.get(op)
     if found is None:
         raise NotUnderstood(f"{op}, of which it is not known what it does to single elements")

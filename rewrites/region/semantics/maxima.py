@@ -10,7 +10,7 @@ import numpy as np
 from onnx import TensorProto
 
 from onnxpool.ops.op import Array
-from onnxpool.rewrites.graph.tensors import onnx_type
+from onnxpool.rewrites.graph.tensors import is_float, onnx_type
 from onnxpool.rewrites.region.combine import broadcast, candidates
 from onnxpool.rewrites.region.semantics.call import Call
 from onnxpool.rewrites.region.semantics.moves import constant_beside
@@ -201,11 +201,15 @@ def modulo(call: Call) -> Sequence[Value]:
 
 
 def cast(call: Call) -> Sequence[Value]:
-    """Of indices, to a type that holds them all."""
-    x = call.value()
+    """Of indices, to a type that holds them all; of others, to floating point.
+
+    Whether an op may round where it does is judged of the whole region (see casts.py).
+    """
+    x, to = call.value(), onnx_type(call.attributes.get("to"))
     if not _is_index(x):
-        raise NotUnderstood("a Cast, which rounds")
-    to = onnx_type(call.attributes.get("to"))
+        if not is_float(to):
+            raise NotUnderstood("a Cast to integers, which rounds")
+        return [x]
     if to == TensorProto.INT64:
         return [x]
     if to != TensorProto.INT32:

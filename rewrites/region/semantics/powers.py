@@ -16,6 +16,8 @@ from onnxpool.rewrites.region.semantics.sums import added, constant_rows, groupe
 from onnxpool.rewrites.region.semantics.windows import gathered, sliding
 from onnxpool.rewrites.region.terms import NOTHING, Logarithms, NotUnderstood, Value
 
+_GREATEST = float(np.finfo(np.float32).max)
+
 
 def mul(call: Call) -> Sequence[Value]:
     values = [operand for operand in call.inputs if isinstance(operand, Value)]
@@ -82,6 +84,8 @@ def clip(call: Call) -> Sequence[Value]:
     bounds = []
     for name, index, none in (("min", 1, -math.inf), ("max", 2, math.inf)):
         found = call.attributes.get(name, call.optional(index))
+        if call.opset < 11 and found is not None and abs(found) >= _GREATEST:
+            found = None  # The default of the attribute.
         bounds.append(np.asarray(none if found is None else found, np.float64))
     return [clamped(call.value(), *bounds)]
 

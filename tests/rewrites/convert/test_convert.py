@@ -92,6 +92,26 @@ MODELS = {
     "LayerNormalization": model_of(
         "LayerNormalization", X, {"scale": random(6, 5), "bias": random(5)}, 17, axis=2
     ),
+    "Slice 9": model_of("Slice", X, {}, 9, starts=[1, -3], ends=[9, -1], axes=[2, 3]),
+    "Slice 7 every axis": model_of("Slice", X, {}, 7, starts=[0, 1], ends=[2, 3]),
+    "Clip 10": model_of("Clip", X, {}, 10, min=0.2, max=0.7),
+    "Clip 7 from below": model_of("Clip", X, {}, 7, min=0.3),
+    "Pad 10": model_of("Pad", X, {}, 10, pads=[0, 0, 1, 2, 0, 0, 0, 1], value=0.5),
+    "Pad 9 edge": model_of("Pad", X, {}, 9, mode="edge", pads=[0, 0, 1, 2, 0, 0, 0, 1]),
+    "Upsample 7": model_of("Upsample", X, {}, 7, scales=[1.0, 1.0, 2.0, 1.5]),
+    "Upsample 9 linear": model_of(
+        "Upsample", X, {"scales": floats(1, 1, 2, 1.5)}, 9, mode="linear"
+    ),
+    "Resize 10": model_of("Resize", X, {"scales": floats(1, 1, 2, 3)}, 10),
+    "Resize 10 linear": model_of("Resize", X, {"scales": floats(1, 1, 0.5, 2)}, 10, mode="linear"),
+    "TopK 9": model_of("TopK", X, {}, 9, outputs=["Y", "Z"], axis=2, k=3),
+    "Squeeze 9": model_of("Squeeze", {"X": (1, 4, 1, 5)}, {}, 9, axes=[0]),
+    "BatchNormalization 7": model_of(
+        "BatchNormalization",
+        X,
+        {name: random(4) for name in ("scale", "bias", "mean", "variance")},
+        7,
+    ),
     "RMSNormalization": model_of("RMSNormalization", X, {"scale": random(5)}, 23),
 }
 TARGETS = (11, 13, 15, 17, 18, 20, 21)
@@ -162,6 +182,7 @@ def test_what_is_valid_in_both_opsets_is_not_touched() -> None:
         (model_of("Split", {"X": (2, "C")}, {}, 18, outputs=["Y", "Z"], axis=1, num_outputs=2), 17,
          "on axis 1 is not known"),
         (model_of("GreaterOrEqual", X, {"b": floats(1)}, 12), 11, "NaN"),
+        (model_of("Resize", X, {"s": floats(1, 1, 0.5, 0.5)}, 10), 17, "it may shrink"),
     ],
 )  # fmt: skip
 def test_what_has_no_form_in_that_opset_is_refused(

@@ -45,7 +45,9 @@ def graph_of(
 
 
 def ir_version(opset: int) -> int:
-    return int(onnx.helper.find_min_ir_version_for([onnx.helper.make_opsetid("", opset)], True))
+    """At least the first in which initializers are no inputs."""
+    imports = [onnx.helper.make_opsetid("", opset)]
+    return max(int(onnx.helper.find_min_ir_version_for(imports, True)), 4)
 
 
 def lowered(

@@ -30,7 +30,7 @@ from onnxpool.ops.op import Array
 from onnxpool.ops.windows import windows
 from onnxpool.rewrites.graph.tensors import numpy_type
 from onnxpool.rewrites.graph.verify import verify
-from onnxpool.rewrites.lower import MIN_OPSET, STRATEGIES, Unsupported, lower
+from onnxpool.rewrites.lower import STRATEGIES, Unsupported, lower
 from tests.cases import Case, Draw, minus_infinity, negative, normal, positive, ties
 from tests.rewrites.lower.lowered import (
     BFLOAT16,
@@ -41,6 +41,8 @@ from tests.rewrites.lower.lowered import (
 )
 from tests.rewrites.lower.test_strategies import assert_equals_reference, bounds
 
+FIRST_OPSET = 11
+"""The first with Range."""
 SYMBOLS = ("N", "C", "D", "H", "W")
 Plane = tuple[int, ...]
 
@@ -215,7 +217,7 @@ def takes(opset: int, dtype: str) -> bool:
     return dtype != "bfloat16" or opset >= 13
 
 
-@pytest.mark.parametrize("opset", range(MIN_OPSET, NEWEST + 1))
+@pytest.mark.parametrize("opset", range(FIRST_OPSET, NEWEST + 1))
 def test_every_opset(opset: int) -> None:
     for lowered, cases in each_configuration(opset, np.float32):
         for case in cases:
@@ -227,13 +229,18 @@ def test_every_opset(opset: int) -> None:
                 assert_equals_reference(case, found, np.float32)
 
 
-@pytest.mark.parametrize("opset", [MIN_OPSET, 13, 18, NEWEST_OF_ONNX_RUNTIME])
+@pytest.mark.parametrize("opset", [FIRST_OPSET, 13, 18, NEWEST_OF_ONNX_RUNTIME])
 @pytest.mark.parametrize("dtype", [dtype for dtype in DTYPES if dtype != "float32"])
 def test_every_dtype(dtype: str, opset: int) -> None:
     if takes(opset, dtype):
         for lowered, cases in each_configuration(opset, DTYPES[dtype]):
             for case in cases:
                 lowered.check(case, numpy_type(DTYPES[dtype]))
+
+
+def test_an_opset_without_range_is_refused() -> None:
+    with pytest.raises(Unsupported, match="opset 10 has no Range; it starts at opset 11"):
+        Lowered(AdaptiveAveragePool((3, 4)), ("N", "C", "H", "W"), opset=10)
 
 
 @pytest.mark.parametrize("draw", [ties, negative, minus_infinity])

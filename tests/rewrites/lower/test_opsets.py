@@ -58,7 +58,28 @@ DTYPES = {
 def models(opset: int, dtype: Any) -> Iterator[tuple[Case, onnx.ModelProto]]:
     for case in CASES:
         for strategy in STRATEGIES:
-            yield case, lowered(case, strategy, opset, dtype)[0]
+            if not is_too_old(opset, case, dtype):
+                yield case, lowered(case, strategy, opset, dtype)[0]
+
+
+def is_too_old(opset: int, case: Case, dtype: Any) -> bool:
+    """Whether there is no form: GatherElements starts at opset 11, Max broadcasts from 8 on."""
+    indices = isinstance(case.op, AdaptiveMaxPool) and case.outputs == 2
+    indices = indices and KEEP in getattr(case.op, "output_size", ())
+    by_max = isinstance(case.op, GeMPool) and (
+        dtype == np.float64 or (dtype == np.float16 and max(case.p) > 5)
+    )
+    return (opset < 11 and indices) or (opset < 8 and by_max)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize("opset", [7, 8, 10])
+def test_what_an_old_opset_has_no_form_for_is_refused(opset: int, dtype: Any) -> None:
+    refused = [case for case in CASES if is_too_old(opset, case, dtype)]
+    assert refused
+    for case in refused:
+        with pytest.raises(Unsupported, match="convert the model first"):
+            lowered(case, "auto", opset, dtype)
 
 
 def takes(opset: int, dtype: str) -> bool:
@@ -78,7 +99,7 @@ def test_valid_in_every_opset_and_dtype(opset: int, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("opset", [11, 12, 13, 17, 18, 22, NEWEST_OF_ONNX_RUNTIME])
+@pytest.mark.parametrize("opset", [7, 8, 9, 10, 11, 12, 13, 17, 18, 22, NEWEST_OF_ONNX_RUNTIME])
 def test_right_in_onnx_runtime(opset: int, dtype: str) -> None:
     if not takes(opset, dtype):
         return
