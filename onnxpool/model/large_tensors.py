@@ -15,7 +15,7 @@ import uuid
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import onnx
 from onnx import TensorProto
@@ -34,6 +34,14 @@ Piece = bytes | Range
 """Of what is written: bytes, or where they lie in the file that was read."""
 
 
+class _Left(NamedTuple):
+    """A tensor in the file, its values there, and what is in memory of it."""
+
+    message: Range
+    raw: Range
+    rest: bytes
+
+
 class LargeTensors:
     """The file of a model, and which of its bytes are not in memory.
 
@@ -47,7 +55,7 @@ class LargeTensors:
         weakref.finalize(self, os.close, descriptor)
         self._found = self._state()
         self._mark = f"{LEFT}{uuid.uuid4().hex}"
-        self._tensors: dict[int, tuple[Range, bytes]] = {}
+        self._tensors: dict[int, _Left] = {}
         self.size = self._found[0]
 
     def model_without(self) -> bytes:
@@ -92,7 +100,7 @@ class LargeTensors:
         for key, value in (("location", self._mark), ("offset", str(raw[0].start))):
             tensor.external_data.add(key=key, value=value)
         left = bytes(tensor.SerializeToString())
-        self._tensors[raw[0].start] = message, left
+        self._tensors[raw[0].start] = _Left(message, raw[0], left)
         return left
 
     def fits(self, model: onnx.ModelProto) -> bool:
@@ -101,7 +109,7 @@ class LargeTensors:
         A message that comes in two parts is one when it is parsed.
         """
         left = [t.SerializeToString() for t in tensors_of_model(model) if is_left(t)]
-        return sorted(left) == sorted(content for _, content in self._tensors.values())
+        return sorted(left) == sorted(each.rest for each in self._tensors.values())
 
     def holds(self, tensor: TensorProto) -> bool:
         """Whether the values of a tensor that says so are here."""
@@ -114,7 +122,9 @@ class LargeTensors:
             FileChanged: the file ends before.
         """
         whole = TensorProto()
-        whole.ParseFromString(self.read(self._tensors[_offset(tensor)][0]))
+        whole.ParseFromString(self.read(self._tensors[_offset(tensor)].message))
+        if whole.name != tensor.name:  # else one without a name would get an empty one
+            whole.name = tensor.name
         return whole
 
     def pieces(self, model: onnx.ModelProto) -> list[Piece]:
@@ -143,10 +153,12 @@ class LargeTensors:
 
     def _whole(self, content: bytes) -> list[Piece]:
         tensor = TensorProto.FromString(content)
-        message, left = self._tensors[_offset(tensor)]
-        if content != left:
-            raise ValueError(f"a pass changed tensor {tensor.name!r}, which came with the model")
-        return [message]
+        left = self._tensors[_offset(tensor)]
+        if content == left.rest:
+            return [left.message]
+        for field in ("data_location", "external_data"):
+            tensor.ClearField(field)
+        return [tensor.SerializeToString(), wire.head(wire.RAW_DATA, left.raw.length), left.raw]
 
     def chunks(self, pieces: list[Piece]) -> Iterator[bytes]:
         """The bytes of the pieces, a few at a time.

@@ -97,6 +97,19 @@ def test_what_is_written_is_what_the_whole_model_gives(path: Path, tmp_path: Pat
     assert onnx.load(tmp_path / "False.onnx").doc_string == "changed"
 
 
+def test_a_tensor_that_gets_another_name_keeps_its_values(path: Path, tmp_path: Path) -> None:
+    written = {}
+    for whole in (True, False):
+        file = ModelFile.load(path, whole=whole)
+        (tensor,) = (t for t in file.proto.graph.initializer if t.name == "w")
+        tensor.name = "another"
+        file.mark_changed()
+        written[whole] = onnx.load_from_string(file.serialize())
+        file.fill()
+        assert file.proto == written[whole]
+    assert written[True] == written[False]
+
+
 def test_a_rewrite_gives_the_same(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "LARGEST", 0)
     result = onnxpool.rewrite(path)
