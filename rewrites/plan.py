@@ -112,6 +112,8 @@ def _as_standard_ops(construct: Construct, opset: int, strategy: str) -> Plan:
         return Plan(False, construct.best)
     if (why_not := _one_node(construct)) and not construct.is_wrong:
         return Plan(False, why_not)
+    if not construct.op_shape:
+        return Plan(False, f"the rank of its input {construct.x.name!r} is not known")
     strategy = _strategy(construct, strategy)
     graph = _graph_of(construct, opset)
     try:

@@ -52,7 +52,7 @@ def rewrite(
     no_repair: opt.NoRepair = False,
     check: opt.Check = "regions",
     reference: opt.ValidatedAgainst = None,
-    weights: opt.Weights = None,
+    weights: opt.WeightsOfResult = None,
     seed: opt.Seed = 0,
     fail_on: opt.FailOn = "error",
     jobs: opt.Jobs = None,
@@ -72,13 +72,20 @@ def rewrite(
         raise ArgumentError(f"where should {paths[0]} go? Give IN and OUT")
     *sources, out = paths
     many = places.are_many(sources)
-    if reference is None and weights is not None:
-        raise ArgumentError("--weights are those of --reference, which is not there")
+    way, state_dict = work.weights(weights or ())
+    if reference is None and state_dict is not None:
+        raise ArgumentError(
+            f"--weights {state_dict} is a file for --reference, which is not there; what becomes "
+            "of external weights is one of copy, link, reference"
+        )
+    if way is not None and out == places.STREAM:
+        raise ArgumentError(f"--weights {way} wants a file as OUT; on standard output they stay")
     if reference is not None and many:
         raise ArgumentError("--reference goes with one model; call rewrite for each")
     act = functools.partial(
         work.rewrite,
         make_folder=many,
+        way=way or "copy",
         to=to,
         strategy=strategy,
         target=target,
@@ -104,7 +111,7 @@ def rewrite(
         )
     stderr_only = out == places.STREAM
     if reference is not None:
-        act = functools.partial(act, **_referring(reference, weights, seed, stderr_only))
+        act = functools.partial(act, **_referring(reference, state_dict, seed, stderr_only))
     with terminal.copying() as progress:
         act = functools.partial(act, progress=progress)
         outcome = work.Work(act, fail_on, 3, writes=True)(pairs[0])

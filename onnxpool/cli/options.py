@@ -183,6 +183,19 @@ Weights = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="A state dict for the source: .pt, .pth or .safetensors."),
 ]
+WeightsOfResult = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--weights",
+        metavar="copy|link|reference",
+        help="What becomes of weights in files of their own, where OUT is in another folder: copy "
+        "(the default; shares blocks where the file system can, and copies nothing that is there), "
+        "link (a second name of the file, which ONNX Runtime reads and onnx.load refuses), or "
+        "reference (they stay, below the folder of OUT). A FILE instead, or as well, is a state "
+        "dict for the source of --reference.",
+        show_default=False,
+    ),
+]
 Seed = Annotated[
     int,
     typer.Option(

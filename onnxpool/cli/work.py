@@ -5,19 +5,20 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from onnxpool.cli.call import call
 from onnxpool.cli.defect import describe, lines_of_traceback
 from onnxpool.cli.outcome import FailOn, Outcome, Result, is_as_bad
 from onnxpool.cli.places import STREAM, Pair
 from onnxpool.cli.streams import Stream
-from onnxpool.errors import ModelError, OnnxpoolError, OutputError
+from onnxpool.errors import ArgumentError, ModelError, OnnxpoolError, OutputError
 
 if TYPE_CHECKING:
     from onnxpool.model.output import Progress
+    from onnxpool.model.placement import Way
     from onnxpool.pipeline.report import Report
     from onnxpool.pipeline.rewrite import Result as Rewritten
 
@@ -69,6 +70,7 @@ def rewrite(
     out: Path,
     *,
     make_folder: bool = False,
+    way: Way = "copy",
     compare: Callable[[Rewritten], None] | None = None,
     progress: Progress | None = None,
     **options: Any,
@@ -77,6 +79,7 @@ def rewrite(
 
     Args:
         make_folder: whether to make the folder of `out`.
+        way: how external data comes to `out`.
         compare: called before it is written; raises where it should not be.
         options: of `onnxpool.rewrite`.
     """
@@ -86,6 +89,7 @@ def rewrite(
     if compare is not None:
         compare(result)
     report = dataclasses.replace(result.report, model=str(source))
+    copied = report.unchanged
     if out == STREAM:
         _print(result.serialize())
         if result.data_folder:
@@ -94,9 +98,27 @@ def rewrite(
     else:
         if make_folder:
             _make_folder(out.parent)
-        result.save(out, progress)
+        copied = result.save(out, progress, way)
     call.written = str(out)
-    return ("copied" if report.unchanged else "written"), report
+    return ("copied" if copied else "written"), report
+
+
+def weights(given: Sequence[str]) -> tuple[Way | None, Path | None]:
+    """What `--weights` says: what becomes of external data, and a state dict for the source.
+
+    Raises:
+        ArgumentError: it says one of them twice.
+    """
+    from onnxpool.model.placement import Way
+
+    ways = [each for each in get_args(Way) if each in given]
+    files = [each for each in given if each not in ways]
+    if len(given) > len(ways) + len(files[:1]) or len(ways) > 1:
+        raise ArgumentError(
+            f"--weights {' and '.join(given)}: give one of {', '.join(get_args(Way))}, and one "
+            "file at most"
+        )
+    return next(iter(ways), None), Path(files[0]) if files else None
 
 
 def inspect(source: Path, _out: Path, **options: Any) -> tuple[Result, Report]:

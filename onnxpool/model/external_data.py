@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -14,6 +15,9 @@ from onnx import AttributeProto, TensorProto
 
 from onnxpool.errors import ExternalDataError
 from onnxpool.ops.op import Array
+
+if TYPE_CHECKING:
+    from onnxpool.model.large_tensors import LargeTensors
 
 _PACKED_BITS = {
     "int2": 2,
@@ -27,9 +31,19 @@ _PACKED_BITS = {
 """NumPy gives each element a byte of its own; stored, these have none between them."""
 
 
+LEFT = "\0onnxpool: in the file of the model "
+"""How the location begins of a tensor in the file of its model; no file's name holds a NUL."""
+
+
 def is_external(tensor: TensorProto) -> bool:
     """Whether the values of `tensor` are in a file of their own."""
     return bool(tensor.data_location == TensorProto.EXTERNAL)
+
+
+def is_left(tensor: TensorProto) -> bool:
+    """Whether the values of `tensor` were left in the file of its model (see large_tensors.py)."""
+    locations = (e.value for e in tensor.external_data if e.key == "location")
+    return any(isinstance(value, str) and value.startswith(LEFT) for value in locations)
 
 
 def tensors_of_model(model: onnx.ModelProto) -> Iterator[TensorProto]:
@@ -105,7 +119,8 @@ def _natural(tensor: TensorProto, key: str, text: str) -> int:
 
 def locations(model: onnx.ModelProto) -> tuple[str, ...]:
     """The external files that `model` refers to, as it names them, in order of first use."""
-    used = (Reference.of(t).location for t in tensors_of_model(model) if is_external(t))
+    external = (t for t in tensors_of_model(model) if is_external(t) and not is_left(t))
+    used = (Reference.of(tensor).location for tensor in external)
     return tuple(dict.fromkeys(used))
 
 
@@ -115,9 +130,11 @@ class DataFolder:
 
     Attributes:
         model: the path of the model as the user gave it; it need not exist.
+        left: the large tensors that were left in the file of the model.
     """
 
     model: Path
+    left: LargeTensors | None = None
 
     def find(self, location: str) -> Path:
         """Return the file at `location`.
@@ -175,6 +192,8 @@ class DataFolder:
         """
         sizes: dict[str, int] = {}
         for tensor in filter(is_external, tensors):
+            if self._is_left(tensor):
+                continue
             location = Reference.of(tensor).location
             if location not in sizes:
                 sizes[location] = self.find(location).stat().st_size
@@ -186,16 +205,19 @@ class DataFolder:
         Raises:
             ExternalDataError: as `check`.
         """
+        if self.left is not None and self._is_left(tensor):
+            with _one_line(self.model):
+                return onnx.numpy_helper.to_array(self.left.values(tensor))
         path = self.find(Reference.of(tensor).location)
         start, length = self._range(tensor, path.stat().st_size)
-        try:
-            with path.open("rb") as file:
-                file.seek(start)
-                data = file.read(length)
-        except OSError as error:
-            raise ExternalDataError(f"{path} cannot be read: {error.strerror}") from error
+        with _one_line(path), path.open("rb") as file:
+            file.seek(start)
+            data = file.read(length)
         embedded = TensorProto(dims=tensor.dims, data_type=tensor.data_type, raw_data=data)
         return onnx.numpy_helper.to_array(embedded)
+
+    def _is_left(self, tensor: TensorProto) -> bool:
+        return self.left is not None and self.left.holds(tensor)
 
     def _range(self, tensor: TensorProto, file_size: int) -> tuple[int, int]:
         """Offset and length of the values of `tensor` in a file of `file_size` bytes."""
@@ -212,6 +234,14 @@ class DataFolder:
                 f"{tensor.name!r} ends at byte {reference.offset + wanted}, the file at {file_size}"
             )
         return reference.offset, wanted
+
+
+@contextlib.contextmanager
+def _one_line(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ExternalDataError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def nbytes(tensor: TensorProto) -> int:

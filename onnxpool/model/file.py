@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-import filecmp
 import os
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, get_args
 
 import onnx
 from google.protobuf.message import DecodeError, EncodeError
 
-from onnxpool.errors import ExternalDataError, ModelError, OutputError
-from onnxpool.model import validity
-from onnxpool.model.external_data import DataFolder, is_external, locations, tensors_of_model
+from onnxpool.errors import ExternalDataError, ModelError, OutputError, check_choice
+from onnxpool.model import placement, validity
+from onnxpool.model.external_data import (
+    DataFolder,
+    is_external,
+    is_left,
+    locations,
+    tensors_of_model,
+)
+from onnxpool.model.file_content import FileChanged
 from onnxpool.model.graphs import import_scopes
+from onnxpool.model.large_tensors import LARGE_FILE, LargeTensors, length
 from onnxpool.model.output import Output, Progress, destination
+from onnxpool.model.placement import Way
 from onnxpool.model.scope import Scope
 from onnxpool.model.splice import keep, splice
+from onnxpool.model.wire import Malformed, Range
 from onnxpool.ops import DOMAIN, VERSION
 
 _LARGEST = (1 << 31) - 1
@@ -36,15 +45,23 @@ class ModelFile:
     """
 
     def __init__(
-        self, proto: onnx.ModelProto, path: Path, original: bytes | None, *, opaque: bool = False
+        self,
+        proto: onnx.ModelProto,
+        path: Path,
+        original: bytes | LargeTensors | None,
+        left: LargeTensors | None = None,
+        *,
+        opaque: bool = False,
     ) -> None:
         """Use `ModelFile.of`, `load` or `from_proto`.
 
         Args:
+            original: the file that `proto` is, as long as it is unchanged.
+            left: what of it is not in `proto`.
             opaque: only to be copied: it is not checked and has no scopes.
         """
         self.proto = proto
-        self.folder = DataFolder(path)
+        self.folder = DataFolder(path, left)
         self._original = original
         if not opaque:
             self.check()
@@ -52,14 +69,22 @@ class ModelFile:
         self.scopes = () if opaque else import_scopes(proto, self.folder)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> ModelFile:
+    def load(cls, path: str | os.PathLike[str], *, whole: bool = True) -> ModelFile:
         """Read the model at `path`; external weights are checked to be there, not read.
+
+        Args:
+            whole: else the large tensors of a large file are left in it (see large_tensors.py),
+                until `fill`.
 
         Raises:
             ModelError: there is no such file, or it is not a valid model.
             ExternalDataError: external data is missing, too short or outside of the folder.
         """
         path = Path(path)
+        if not whole and (left := _large(path)):
+            proto = _without_large(left, path)
+            if proto is not None:
+                return cls(proto, path, left, left)
         return cls.from_bytes(_read(path), path)
 
     @classmethod
@@ -90,11 +115,19 @@ class ModelFile:
         return cls(copy, (folder or Path()) / "model", None)
 
     @classmethod
-    def of(cls, model: ModelFile | onnx.ModelProto | bytes | str | os.PathLike[str]) -> ModelFile:
+    def of(
+        cls,
+        model: ModelFile | onnx.ModelProto | bytes | str | os.PathLike[str],
+        *,
+        whole: bool = True,
+    ) -> ModelFile:
         """The model at a path, serialized, a copy of one in memory, or what is loaded already.
 
         External data of a serialized model is looked for in the working directory, as ONNX Runtime
         does.
+
+        Args:
+            whole: as `load` takes it.
 
         Raises:
             ModelError: it is not a valid model, or there is no such file.
@@ -104,7 +137,9 @@ class ModelFile:
             return model
         if isinstance(model, bytes):
             return cls.from_bytes(model, Path("model"))
-        return cls.from_proto(model) if isinstance(model, onnx.ModelProto) else cls.load(model)
+        if isinstance(model, onnx.ModelProto):
+            return cls.from_proto(model)
+        return cls.load(model, whole=whole)
 
     @classmethod
     def to_copy(cls, model: onnx.ModelProto | bytes | str | os.PathLike[str]) -> ModelFile:
@@ -121,7 +156,23 @@ class ModelFile:
 
     def reimported(self) -> ModelFile:
         """The same model with new graphs, made from what `proto` holds now."""
-        return ModelFile(self.proto, self.path, self._original)
+        return ModelFile(self.proto, self.path, self._original, self.folder.left)
+
+    def fill(self) -> None:
+        """Read what was left in the file: `proto` is the whole model then.
+
+        Raises:
+            ModelError: the file is not what it was.
+        """
+        left = self.folder.left
+        if left is None:
+            return
+        try:
+            for tensor in filter(is_left, tensors_of_model(self.proto)):
+                tensor.CopyFrom(left.values(tensor))
+        except OSError as error:
+            raise ModelError(f"{self.path} cannot be read: {error.strerror}") from error
+        self.folder = DataFolder(self.path)
 
     @property
     def path(self) -> Path:
@@ -196,21 +247,45 @@ class ModelFile:
             keep(self.proto.graph.input, lambda value: value.name not in stored)
         self.proto.ir_version = ir_version
 
-    def save(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
-        """Write the model to `path`, and its external data beside it; all of it or nothing.
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        progress: Progress | None = None,
+        weights: Way = "copy",
+    ) -> bool:
+        """Write the model to `path`, and bring its external data there; all of it or nothing.
 
         A model that was not changed is written as the bytes that it was read from.
 
+        Args:
+            weights: how the data comes into another folder (see placement.py).
+
+        Returns:
+            Whether what is written are the bytes that it was read from.
+
         Raises:
-            OutputError: `path` cannot be written, or a data file of another model is in the way.
+            OutputError: `path` cannot be written, a data file of another model is in the way, or
+                the data cannot come there so.
+            ArgumentError: there is no such way.
         """
+        check_choice("weights", weights, get_args(Way))
         target = Path(path)
         real = destination(target)
         with Output() as output:
-            for source, copy in self._data_to_copy(target, real):
-                output.copy(source, copy, progress)
-            output.write(self.serialize(), real)
+            proto = self.proto
+            if weights == "reference":
+                proto = placement.referring(proto, self.folder, target)
+            else:
+                used = _locations_at(target) if locations(proto) else ()
+                for source, copy in placement.to_bring(proto, self.folder, target, used):
+                    if weights == "link":
+                        output.link(source, copy, target.parent)
+                    else:
+                        output.copy(source, copy, progress)
+            unchanged = self.is_unchanged and proto is self.proto
+            output.write(self._chunks(proto, self._original if unchanged else None), real)
             output.publish()
+        return unchanged
 
     @property
     def is_unchanged(self) -> bool:
@@ -221,64 +296,61 @@ class ModelFile:
         """The model as a file holds it; its external data is not in there.
 
         Raises:
-            OutputError: it is larger than a file can hold.
+            OutputError: it is larger than a file can hold, or the file that it came from is not
+                what it was.
         """
-        if self._original is not None:
-            return self._original
         try:
-            return bytes(self.proto.SerializeToString())
-        except (EncodeError, ValueError) as error:
-            raise OutputError(
-                "the model is larger than a file can hold (2 GiB); save its weights as external "
-                "data first"
-            ) from error
+            return b"".join(self._chunks(self.proto, self._original))
+        except FileChanged as error:
+            raise OutputError(f"{error.strerror}") from error
 
-    def _data_to_copy(self, target: Path, real: Path) -> Iterator[tuple[Path, Path]]:
-        """The data files that are not at `target` yet, and where they go.
+    def _chunks(
+        self, proto: onnx.ModelProto, original: bytes | LargeTensors | None
+    ) -> Iterator[bytes]:
+        """What a file holds of `proto`, or of the original where that is the same."""
+        left = self.folder.left
+        if isinstance(original, bytes):
+            yield original
+        elif original is not None:
+            yield from original.chunks([Range(0, original.size)])
+        elif left is not None:
+            pieces = left.pieces(proto)
+            if sum(map(length, pieces)) > _LARGEST:
+                raise _too_large_to_write()
+            yield from left.chunks(pieces)
+        else:
+            try:
+                yield bytes(proto.SerializeToString())
+            except (EncodeError, ValueError) as error:
+                raise _too_large_to_write() from error
 
-        Args:
-            target: the name of the result, in whose folder its data is looked for.
-            real: the file itself; another one where the name is a link.
-        """
-        places = self._data_places(target)
-        if not places or self._is_at(target):
-            return
-        if real.parent != Path(os.path.realpath(target.parent)):
-            raise OutputError(
-                f"{target} is a link to {real}, and the weights of the result would have to be "
-                "in both folders; name the file itself, or remove the link"
-            )
-        out, used = DataFolder(target), _locations_at(target)
-        for copy, location in places.items():
-            source = self.folder.find(location)
-            if not os.path.lexists(copy):
-                yield source, copy
-            elif copy.exists() and out.holds(copy) and _same_content(source, copy):
-                continue
-            elif location in used:
-                if not copy.is_symlink():
-                    destination(copy)
-                yield source, copy
-            else:
-                raise OutputError(
-                    f"{copy} exists and {target} does not use it; the weights of the result go "
-                    "there, so choose another folder or move that file away"
-                )
 
-    def _data_places(self, target: Path) -> dict[Path, str]:
-        """Where the data files of a result at `target` would be, and how the model names them."""
-        out = DataFolder(target)
-        places = {out.place(location): location for location in locations(self.proto)}
-        for copy, location in places.items():
-            source = self.folder.find(location)
-            if copy == target or (target.exists() and source.samefile(target)):
-                raise OutputError(f"{target} holds the weights of the model; choose another name")
-        return places
+def _too_large_to_write() -> OutputError:
+    return OutputError(
+        "the model is larger than a file can hold (2 GiB); save its weights as external data first"
+    )
 
-    def _is_at(self, target: Path) -> bool:
-        """Whether the model came from `target`, by that very name or one in the same folder."""
-        same = target.exists() and self.path.exists() and target.samefile(self.path)
-        return same and target.parent.samefile(self.path.parent)
+
+def _large(path: Path) -> LargeTensors | None:
+    """A file that is large, to be read in part; None for any other, and where that cannot be."""
+    if not hasattr(os, "pread"):
+        return None
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode) or not LARGE_FILE <= found.st_size <= _LARGEST:
+            return None
+        return LargeTensors(path, os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError:
+        return None
+
+
+def _without_large(left: LargeTensors, path: Path) -> onnx.ModelProto | None:
+    """The model without its large tensors; None where it is not read so."""
+    try:
+        proto = _parse(path, left.model_without())
+    except (Malformed, ModelError, OSError, ValueError):
+        return None
+    return proto if left.fits(proto) else None
 
 
 def _read(path: Path) -> bytes:
@@ -319,10 +391,6 @@ def read_stream(stream: BinaryIO, path: Path) -> bytes:
 
 def _too_large(path: Path) -> ModelError:
     return ModelError(f"{path} is larger than an ONNX file can be (2 GiB)")
-
-
-def _same_content(source: Path, copy: Path) -> bool:
-    return source.samefile(copy) or filecmp.cmp(source, copy, shallow=False)
 
 
 def _locations_at(path: Path) -> tuple[str, ...]:

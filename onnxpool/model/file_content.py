@@ -42,8 +42,8 @@ def copy(source: Path, writer: BinaryIO, told: Told) -> None:
     """
     with source.open("rb") as reader:
         before = os.fstat(reader.fileno())
+        done = 0
         if not _share(reader, writer):
-            done = 0
             for start, end in _data(reader.fileno(), before.st_size):
                 for first in range(start, end, _CHUNK):
                     reader.seek(first)
@@ -52,7 +52,8 @@ def copy(source: Path, writer: BinaryIO, told: Told) -> None:
                     done = min(first + _CHUNK, end)
                     told(done, before.st_size)
             writer.truncate(before.st_size)
-        told(before.st_size, before.st_size)
+        if done < before.st_size:
+            told(before.st_size, before.st_size)
         writer.flush()
         after = os.fstat(reader.fileno())
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):

@@ -14,7 +14,7 @@ import shutil
 import stat
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -110,9 +110,11 @@ class Output:
             with contextlib.suppress(OSError):
                 path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
 
-    def write(self, data: bytes, target: Path) -> None:
+    def write(self, data: bytes | Iterable[bytes], target: Path) -> None:
         with _one_line(target):
-            self._temporary(target).file.write(data)
+            file = self._temporary(target).file
+            for chunk in [data] if isinstance(data, bytes) else data:
+                file.write(chunk)
 
     def copy(self, source: Path, target: Path, progress: Progress | None) -> None:
         with _one_line(target):
@@ -124,16 +126,16 @@ class Output:
                 lambda done, size: progress(target.name, done, size) if progress else None,
             )
 
-    def link(self, source: Path, target: Path) -> None:
+    def link(self, source: Path, target: Path, home: Path) -> None:
         """Give the file `source` a second name.
 
-        Where it cannot have one, `target` becomes a symbolic link, if that stays in the folder: no
-        runtime follows one that leaves it.
+        Where it cannot have one, `target` becomes a symbolic link, if that stays in `home`, the
+        folder of the model: no runtime follows one that leaves it.
         """
         with _one_line(target):
             self._make_folder(target.parent)
             folder = self._folders.enter_context(temporary_folder(target))
-            self._files.append(_Link(source, target, folder))
+            self._files.append(_Link(source, target, home, folder))
 
     def _make_folder(self, path: Path) -> None:
         for folder in reversed([f for f in (path, *path.parents) if not f.exists()]):
@@ -189,11 +191,11 @@ class _Pending(Protocol):
 class _Link:
     """A second name of a file, in a folder of ours."""
 
-    def __init__(self, source: Path, target: Path, folder: Path) -> None:
+    def __init__(self, source: Path, target: Path, home: Path, folder: Path) -> None:
         self.target = target
         self.replaces = _entry(target)
         self._path = folder / "link"
-        real, home = (Path(os.path.realpath(path)) for path in (source, target.parent))
+        real, home, place = (Path(os.path.realpath(p)) for p in (source, home, target.parent))
         try:
             # Of the file itself: what is a name of a link differs from system to system.
             self._path.hardlink_to(real)
@@ -203,7 +205,7 @@ class _Link:
                     f"{source} cannot have the name {target} too ({error.strerror}), and no "
                     "runtime follows a symbolic link out of the folder; take --weights copy"
                 ) from error
-            self._path.symlink_to(real.relative_to(home))
+            self._path.symlink_to(os.path.relpath(real, place))
 
     def complete(self) -> None:
         pass

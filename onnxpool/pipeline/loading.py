@@ -37,6 +37,7 @@ def check_loading(
             f"not loaded by ONNX Runtime before it was written: {size >> 20} MB of weights, more "
             f"than {LARGEST >> 20}"
         ]
+    after.fill()
     folder = after.path.parent
     has_kernels = any(map(is_body, after.proto.functions)) and not kernels_missing()
     try:
@@ -53,8 +54,8 @@ def check_loading(
 
 
 def _weights(model: onnx.ModelProto) -> int:
-    external = sum(nbytes(t) for t in tensors_of_model(model) if is_external(t))
-    return int(model.ByteSize()) + external
+    elsewhere = sum(nbytes(t) for t in tensors_of_model(model) if is_external(t))
+    return int(model.ByteSize()) + elsewhere
 
 
 def _refusal(model: str | os.PathLike[str] | bytes | onnx.ModelProto, folder: Path) -> str:

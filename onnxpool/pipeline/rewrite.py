@@ -28,6 +28,7 @@ from onnxpool.model.external_data import locations
 from onnxpool.model.file import ModelFile
 from onnxpool.model.functions import drop_uncalled, uses_dialect
 from onnxpool.model.output import Progress
+from onnxpool.model.placement import Way
 from onnxpool.ops import InvalidOp, register_schemas
 from onnxpool.pipeline import conform, freeze_inputs, frozen_sizes, report
 from onnxpool.pipeline import input_shapes as input_shapes_
@@ -72,21 +73,38 @@ class Result:
     @property
     def model(self) -> onnx.ModelProto:
         """The model; its external tensors refer to files in the folder of the input."""
+        self._file.fill()
         return self._file.proto
 
     def validate(self, reference: Any, **options: Any) -> Validation:
         """Compare the model with its source, before it is written: `onnxpool.validate`."""
         from onnxpool.validation.compare import validate
 
+        self._file.fill()
         return validate(self._file.reimported(), reference, **options)
 
-    def save(self, path: str | os.PathLike[str], progress: Progress | None = None) -> None:
-        """Write the model, and its external data beside it; all of it or nothing.
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        progress: Progress | None = None,
+        weights: Way = "copy",
+    ) -> bool:
+        """Write the model, and bring its external data to it; all of it or nothing.
+
+        Args:
+            progress: called while a file is copied.
+            weights: what becomes of external data, where `path` is in another folder. "copy": it
+                is copied, by sharing its blocks where the file system can; what is there already
+                is not. "link": its file gets a second name. "reference": it stays where it is,
+                which has to be below the folder of `path`.
+
+        Returns:
+            Whether the file holds the bytes that the model was read from.
 
         Raises:
-            OutputError: `path` cannot be written.
+            OutputError: `path` cannot be written, or the weights cannot come there so.
         """
-        self._file.save(path, progress)
+        return self._file.save(path, progress, weights)
 
     def serialize(self) -> bytes:
         """The model as a file holds it; its external data is not in there.
@@ -99,7 +117,7 @@ class Result:
     @property
     def data_folder(self) -> Path | None:
         """Where the external data of the model is; None where it has none."""
-        return self._file.path.parent if locations(self.model) else None
+        return self._file.path.parent if locations(self._file.proto) else None
 
 
 def inspect(
@@ -312,6 +330,7 @@ def _rewrite(
     notes = _finish(file, bodies, had_dialect=had_dialect, fixed=fixed) if changed else []
     if changed and check == "full":
         steps.at("checking the whole model")
+        file.fill()
         check_whole_model(onnx.load_from_string(model) if isinstance(model, bytes) else model, file)
     if changed and probe:
         steps.at("loading the result")
@@ -445,7 +464,7 @@ def _add_bodies(file: ModelFile, bodies: Bodies) -> list[str]:
 def _load(model: Model) -> ModelFile:
     register_schemas()
     steps.at("reading the model")
-    file = ModelFile.of(model)
+    file = ModelFile.of(model, whole=False)
     steps.at("inferring shapes")
     shapes.infer(file)
     return file

@@ -191,7 +191,7 @@ def _shell(tensor: TensorProto) -> TensorProto:
 
 def _with_weights(model: onnx.ModelProto, file: ModelFile) -> ModelFile:
     """A model file of a copy that reads its initializers where `file` has them."""
-    copy = ModelFile(model, file.path, None)
+    copy = ModelFile(model, file.path, None, file.folder.left)
     stored = {c.name: c for c in file.main.stored.values()}
     for constant in copy.main.stored.values():
         if constant.name in stored:

@@ -10,6 +10,7 @@ from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter, constant_to_
 
 from onnxpool.ops.op import DOMAIN, VERSION
 from onnxpool.rewrites.graph.constants import runs_as_constant
+from onnxpool.rewrites.graph.session import RunError
 from onnxpool.rewrites.graph.tensors import onnx_type
 
 _HALVES = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
@@ -32,12 +33,15 @@ def cut(
         promote: compute float16 and bfloat16 in float32, which shows what the nodes compute
             without the rounding, and runs where half-precision kernels are missing.
         bodies: functions of the dialect, for the nodes that call them.
+
+    Raises:
+        RunError: a node has an attribute that says nothing.
     """
     given = {tensor.name for tensor in inputs}
     nodes = producers(outputs, given)
     read = {t.name: t for t in (*outputs, *(t for node in nodes for t in node.inputs))}
     graph = onnx.helper.make_graph(
-        [OnnxExporter.export_node(loaded(node)) for node in nodes],
+        list(map(exported, nodes)),
         "region",
         [_value_info(t) for t in inputs],
         [_value_info(t, with_shape=False) for t in outputs],
@@ -103,6 +107,19 @@ def needs_constants_alone(tensor: gs.Tensor) -> bool:
     return True
 
 
+def exported(node: gs.Node) -> onnx.NodeProto:
+    """A node as a proto of its own, with the values that it refers to.
+
+    Raises:
+        RunError: it has an attribute that says nothing.
+    """
+    try:
+        proto: onnx.NodeProto = OnnxExporter.export_node(loaded(node))
+    except (ValueError, TypeError) as error:
+        raise RunError(f"{node.op} node {node.name!r} cannot be written: {error}") from error
+    return proto
+
+
 def loaded(node: gs.Node) -> gs.Node:
     """Read what the node refers to: the exporter would pass on references to external data."""
     for value in node.attrs.values():
@@ -112,6 +129,8 @@ def loaded(node: gs.Node) -> gs.Node:
 
 
 def _value_info(tensor: gs.Tensor, with_shape: bool = True) -> onnx.ValueInfoProto:
+    if not with_shape and tensor.dtype is None:
+        return onnx.ValueInfoProto(name=tensor.name)  # ONNX Runtime infers it.
     shape = tensor.shape if with_shape else None
     return onnx.helper.make_tensor_value_info(tensor.name, onnx_type(tensor.dtype), shape)
 

@@ -21,7 +21,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
-from onnx_graphsurgeon.exporters.onnx_exporter import OnnxExporter
 from onnx_graphsurgeon.ir.tensor import SparseValues
 
 from onnxpool.errors import LibraryError
@@ -30,7 +29,7 @@ from onnxpool.ops.op import DOMAIN, Array
 from onnxpool.rewrites.graph import cost, limits, small_values
 from onnxpool.rewrites.graph.constants import runs_as_constant
 from onnxpool.rewrites.graph.cost import Cost
-from onnxpool.rewrites.graph.cut import cut, loaded, needs_constants_alone, producers
+from onnxpool.rewrites.graph.cut import cut, exported, needs_constants_alone, producers
 from onnxpool.rewrites.graph.session import (
     EXTERNAL_DATA_FOLDER,
     RunError,
@@ -229,7 +228,7 @@ def run_node(node: gs.Node, inputs: Sequence[Array | None], opset: int) -> tuple
     """
     _refuse_unbounded([node])
     names = ["" if value is None else f"i{index}" for index, value in enumerate(inputs)]
-    copy = OnnxExporter.export_node(loaded(node))
+    copy = exported(node)
     del copy.input[:]
     copy.input.extend(names)
     given = {name: value for name, value in zip(names, inputs, strict=True) if value is not None}

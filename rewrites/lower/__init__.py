@@ -99,6 +99,8 @@ def _check_size(op: Op, x: Sequence[Dim]) -> None:
     """Refuse what takes more nodes, or larger matrices, than a file may ask for."""
     for size in op.sizes() if isinstance(op, PyramidPool) else [getattr(op, "output_size", ())]:
         for length, bins in zip(x[len(x) - len(size) :], size, strict=True):
+            if length == 0 and bins > 0:
+                raise Unsupported("an axis of X has no elements, and no windows over them")
             if bins > MOST_WINDOWS and bins != length:
                 raise Unsupported(
                     f"too large to try: {bins:,} windows on an axis, at most {MOST_WINDOWS:,}"

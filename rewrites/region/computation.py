@@ -98,6 +98,8 @@ class _Computation:
         shape = [1 if axis in carried else int(n or 0) for axis, n in enumerate(dims)]
         count = int(np.prod(shape, dtype=object))
         check_size(count)
+        if not count:
+            raise NotUnderstood("of a tensor without elements")
         ids = np.arange(count).reshape(shape)
         x = Value(Sums.of_input(count), ids, {a: (a,) for a in sizes}, sizes)
         if region.layout is not None:

@@ -116,15 +116,14 @@ class Walk:
             return unknown
         proto = self._contents.proto(number)
         types, values = {}, {}
-        for name, tensor, shape, operand in zip(
-            proto.input, node.inputs, inputs, operands, strict=True
-        ):
-            if name:
-                dtype = onnx_type(tensor.dtype) if operand is None else _type_of(operand)
-                types[name] = onnx.helper.make_tensor_type_proto(dtype, shape)
-                if operand is not None:
-                    values[name] = onnx.numpy_helper.from_array(operand, name)
+        given = zip(proto.input, node.inputs, inputs, operands, strict=True)
         try:
+            for name, tensor, shape, operand in given:
+                if name:
+                    dtype = onnx_type(tensor.dtype) if operand is None else _type_of(operand)
+                    types[name] = onnx.helper.make_tensor_type_proto(dtype, shape)
+                    if operand is not None:
+                        values[name] = onnx.numpy_helper.from_array(operand, name)
             found = onnx.shape_inference.infer_node_outputs(
                 schema, proto, types, values, opset_imports=self._imports
             )

@@ -168,6 +168,8 @@ def gather_nd(call: Call) -> Sequence[Value]:
     x, indices = call.value(), call.constant(1)
     batch = int(call.attributes.get("batch_dims", 0))
     depth = indices.shape[-1]
+    if not 0 <= batch <= batch + depth <= x.ids.ndim:
+        raise Impossible("GatherND of more axes than its data has")
     x.need_all(range(batch + depth))
     if indices.shape[:batch] != x.ids.shape[:batch]:
         raise NotUnderstood("GatherND of other batches than its data has")

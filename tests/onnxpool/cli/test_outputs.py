@@ -249,3 +249,59 @@ def test_a_killed_run_is_cleaned_up_by_the_next(shell: Shell, tmp_path: Path) ->
     assert left[0].exists()
     assert shell("rewrite", PYRAMID, out / "other.onnx").returncode == 0
     assert files(out) == ["other.onnx"]
+
+
+def with_weights(folder: Path) -> None:
+    """A model whose weight lies beside it."""
+    folder.mkdir()
+    model = onnx.parser.parse_model(
+        '<ir_version: 9, opset_import: ["" : 17]> g (float[1] x) => (float[1] y) { y = Mul(x, w) }'
+    )
+    weight = onnx.TensorProto(name="w", data_type=1, dims=[1], data_location="EXTERNAL")
+    weight.external_data.add(key="location", value="w.bin")
+    model.graph.initializer.append(weight)
+    (folder / "in.onnx").write_bytes(model.SerializeToString())
+    (folder / "w.bin").write_bytes(b"\0\0\x80\x3f")
+
+
+@pytest.mark.parametrize(("way", "names"), [("copy", 1), ("link", 2)])
+def test_weights_follow_in_a_way_that_is_asked_for(
+    shell: Shell, tmp_path: Path, way: str, names: int
+) -> None:
+    with_weights(tmp_path / "in")
+    for many in (("in/in.onnx", "out.onnx"), ("in", "out")):
+        assert shell("rewrite", *many, "--weights", way).returncode == 0
+    for copy in (tmp_path / "w.bin", tmp_path / "out" / "w.bin"):
+        assert copy.read_bytes() == b"\0\0\x80\x3f"
+        assert copy.stat().st_nlink == (1 if names == 1 else 3)
+
+
+def test_weights_that_stay(shell: Shell, tmp_path: Path) -> None:
+    with_weights(tmp_path / "in")
+    result = shell("rewrite", "in/in.onnx", "out.onnx", "--weights", "reference", "--json", "r")
+    assert result.returncode == 0
+    assert b"is a copy" not in result.stdout
+    assert '"result": "written"' in (tmp_path / "r").read_text()
+    assert files(tmp_path) == ["in", "out.onnx", "r"]
+    assert shell("inspect", "out.onnx").returncode == 0
+    (tmp_path / "other").mkdir()
+    refused = shell("rewrite", "in/in.onnx", "other/out.onnx", "--weights", "reference")
+    check_one_line(refused, 2, "in/w.bin is not below the folder of other/out.onnx")
+    assert files(tmp_path / "other") == []
+
+
+@pytest.mark.parametrize(
+    ("given", "part"),
+    [
+        (("copy", "link"), "give one of copy, link, reference"),
+        (("a.pt", "b.pt"), "one file at most"),
+        (("a.pt",), "a file for --reference"),
+    ],
+)
+def test_weights_are_said_once(
+    shell: Shell, tmp_path: Path, given: tuple[str, ...], part: str
+) -> None:
+    options = [word for each in given for word in ("--weights", each)]
+    check_one_line(shell("rewrite", PYRAMID, "out.onnx", *options), 2, part)
+    check_one_line(shell("rewrite", PYRAMID, "-", "--weights", "copy"), 2, "on standard output")
+    assert files(tmp_path) == []
