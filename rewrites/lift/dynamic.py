@@ -79,29 +79,35 @@ def judge(
 def _shapes_rule_out(region: Region) -> bool:
     """Whether the shapes that the file declares are those of no X and Y, at no size.
 
-    Y has the axes of X, or its batch and channels; and some length that X has not.
+    Y has the axes of X, or its batch and channels alone; and some length that X has not, but for
+    windows that an exporter froze: they may be worth a word.
     """
     x, y = shape_of(region.x), shape_of(region.y)
-    if x is None or y is None or _is_frozen_by_an_exporter(region):
+    if x is None or y is None:
         return False
+    if len(x) != len(y):
+        others = (dims for dims in zip(x, y, strict=False) if dims[0] != dims[1])
+        numbers = any(isinstance(a, int) and isinstance(b, int) for a, b in others)
+        return len(y) not in (1, 2) or numbers
     known = all(isinstance(dim, int) or is_confirmed(dim) for dim in x)
-    return len(y) not in (1, 2, len(x)) or (known and x == y)
+    return known and x == y and not _is_frozen_by_an_exporter(region)
 
 
 def _has_no_size(region: Region, trials: Trials, sweep: Sweep) -> bool:
     """Whether shapes alone, at a few sizes far apart, say that Y is no X pooled to a fixed size.
 
-    Windows that an exporter froze are followed all the same: they may be worth a word.
+    Windows that an exporter froze are followed all the same, if Y has the axes of X.
     """
-    if any(node.op == "GatherND" for node in region.nodes):
-        return False
     shapes = []
     for length in _FAR_APART:
         sizes = trials.sizes_for(region.x, sweep.plane(length))
         if sizes is not None:
             shapes.append((trials.shape(region.x, sizes), trials.shape(region.y, sizes)))
     known = [(x, y) for x, y in shapes if x is not None and y is not None]
-    return len(known) == len(_FAR_APART) and open_size(sweep.k, known) is None
+    if len(known) < len(_FAR_APART) or open_size(sweep.k, known) is not None:
+        return False
+    alike = all(len(x) == len(y) for x, y in known)
+    return not (alike and _is_frozen_by_an_exporter(region))
 
 
 def _judged(
