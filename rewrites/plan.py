@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import Counter
 
 import numpy as np
@@ -22,6 +23,8 @@ _COST_NOTHING = frozenset(
 """To leave these out alone is no reason to touch a graph."""
 
 
+_MOST_POSITIONS = 1 << 22
+"""Of a plane of fixed size."""
 _POOLING = frozenset(
     ["AveragePool", "GlobalAveragePool", "GlobalMaxPool", "MaxPool", "ReduceMax", "ReduceMean"]
 )
@@ -58,6 +61,8 @@ def plan(
         bodies: those of the model; one is added where it is missing.
         repair: whether to rewrite what is not right at every size.
     """
+    if too_large := _too_large(construct):
+        return Plan(False, too_large)
     if construct.repair and not repair:
         return Plan(False, "not right at every size; rewrite without --no-repair to repair it")
     if construct.repair and construct.repair.waits_for:
@@ -69,6 +74,17 @@ def plan(
     except lower.Unsupported as reason:
         standard = _as_standard_ops(construct, opset, strategy)
         return dataclasses.replace(standard, detail=f"{standard.detail}; no custom op: {reason}")
+
+
+def _too_large(construct: Construct) -> str:
+    """Why what takes its place could not be checked."""
+    sizes = construct.op.sizes() if isinstance(construct.op, PyramidPool) else ()
+    size = sizes[0] if sizes else getattr(construct.op, "output_size", ())
+    plane = [dim for dim in (shape_of(construct.x) or ())[-len(size) :] if isinstance(dim, int)]
+    count = math.prod(plane)
+    if construct.best or count <= _MOST_POSITIONS:
+        return ""
+    return f"too large to try: a plane of {count:,} positions, at most {_MOST_POSITIONS:,}"
 
 
 def _as_custom_op(construct: Construct, opset: int, bodies: Bodies) -> Plan:

@@ -61,7 +61,7 @@ def judge(
     if not region.roles & (Role.SUM | Role.MAX) or is_integer(region.y.dtype):
         return None
     rule = next((rule for rule in rules if rule.applies(region)), None)
-    if rule is None or not size_operands(region, trials) or _shapes_rule_out(region):
+    if rule is None or _shapes_rule_out(region) or not size_operands(region, trials):
         return None
     try:
         sweep = Sweep(region, trials, constants)
