@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections import Counter
 
 import numpy as np
@@ -24,6 +25,8 @@ _COST_NOTHING = frozenset(
 _MOVE_NOTHING = frozenset(("Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"))
 _FASTER_POWERS = ("exp-log", "products")
 
+_MOST_POSITIONS = 1 << 22
+"""Of a plane of fixed size."""
 _POOLING = frozenset(
     ["AveragePool", "GlobalAveragePool", "GlobalMaxPool", "MaxPool", "ReduceMax", "ReduceMean"]
 )
@@ -63,6 +66,8 @@ def plan(
     if construct.x.dtype is not None and not is_float(construct.x.dtype):
         kind = numpy_type(construct.x.dtype)
         return Plan(False, construct.best or f"pooling of {kind} stays in the form that it has")
+    if too_large := _too_large(construct):
+        return Plan(False, too_large)
     if construct.repair and not repair:
         return Plan(False, "not right at every size; rewrite without --no-repair to repair it")
     if construct.repair and construct.repair.waits_for:
@@ -76,6 +81,17 @@ def plan(
     except lower.Unsupported as reason:
         standard = _as_standard_ops(construct, opset, strategy)
         return dataclasses.replace(standard, detail=f"{standard.detail}; no custom op: {reason}")
+
+
+def _too_large(construct: Construct) -> str:
+    """Why what takes its place could not be checked."""
+    sizes = construct.op.sizes() if isinstance(construct.op, PyramidPool) else ()
+    size = sizes[0] if sizes else getattr(construct.op, "output_size", ())
+    plane = [dim for dim in construct.op_shape[-len(size) :] if isinstance(dim, int)]
+    count = math.prod(plane)
+    if construct.best or count <= _MOST_POSITIONS:
+        return ""
+    return f"too large to try: a plane of {count:,} positions, at most {_MOST_POSITIONS:,}"
 
 
 def _as_custom_op(construct: Construct, opset: int, bodies: Bodies) -> Plan:

@@ -134,7 +134,7 @@ class Contents:
         if math.prod(tensor.shape) > _LARGEST:
             return None
         try:
-            values = np.ascontiguousarray(tensor.values)
+            values = np.asarray(tensor.values)
         except ModelError:
             return None
         digest = hashlib.sha256(values.tobytes()).digest()

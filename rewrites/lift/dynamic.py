@@ -63,7 +63,7 @@ def judge(
     if not region.roles & (Role.SUM | Role.MAX) or not is_float(region.y.dtype):
         return None
     rule = next((rule for rule in rules if rule.applies(region)), None)
-    if rule is None or not size_operands(region, trials) or _shapes_rule_out(region):
+    if rule is None or _shapes_rule_out(region) or not size_operands(region, trials):
         return None
     if reason := rounding(region):
         return Declined(region, f"windows computed in the graph; {reason}")
@@ -105,23 +105,27 @@ def _judge(
 def _shapes_rule_out(region: Region) -> bool:
     """Whether the shapes that the file declares are those of no X and Y, at no size.
 
-    Y has the axes of X, or its batch and channels; and some length that X has not.
+    Y has the axes of X, or its batch and channels alone; and some length that X has not, but for
+    windows that an exporter froze: they may be worth a word.
     """
     x, y = shape_of(region.x), shape_of(region.y)
-    if x is None or y is None or _is_frozen_by_an_exporter(region):
+    if x is None or y is None:
         return False
+    if len(x) != len(y):
+        others = (dims for dims in zip(x, y, strict=False) if dims[0] != dims[1])
+        numbers = any(isinstance(a, int) and isinstance(b, int) for a, b in others)
+        laid_out = (may_pool(layout, axes, x, y) for layout, axes, _ in layouts(len(x), len(y)))
+        return len(y) not in (1, 2) or (numbers and not any(laid_out))
     known = all(isinstance(dim, int) or is_confirmed(dim) for dim in x)
-    return len(y) not in (1, 2, len(x)) or (known and x == y)
+    return known and x == y and not _is_frozen_by_an_exporter(region)
 
 
 def _has_no_size(region: Region, trials: Trials, sweep: Sweep) -> bool:
     """Whether shapes alone, at a few sizes far apart, say that Y is no X pooled to a fixed size.
 
-    Windows that an exporter froze are followed all the same: they may be worth a word.
+    Windows that an exporter froze are followed all the same, if Y has the axes of X.
     """
     layout = region.layout
-    if layout is None and any(node.op == "GatherND" for node in region.nodes):
-        return False
     shapes = []
     for length in _FAR_APART:
         sizes = sweep.sizes_for(sweep.plane(length))
@@ -134,7 +138,10 @@ def _has_no_size(region: Region, trials: Trials, sweep: Sweep) -> bool:
         known = [(layout.of_x(x), layout.of_y(y)) for x, y in known]
         size = open_size(sweep.k, known)
         return size is None or not layout.is_sensible(size)
-    return len(known) == len(_FAR_APART) and open_size(sweep.k, known) is None
+    if len(known) < len(_FAR_APART) or open_size(sweep.k, known) is not None:
+        return False
+    alike = all(len(x) == len(y) for x, y in known)
+    return not (alike and _is_frozen_by_an_exporter(region))
 
 
 def _judged(

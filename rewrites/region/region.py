@@ -10,6 +10,7 @@ import dataclasses
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import onnx_graphsurgeon as gs
 
@@ -21,6 +22,10 @@ from onnxpool.rewrites.region.roles import Role, role
 
 _MOST_NODES = 20_000
 """The exporter unrolls a window of 23x23 positions to 1,100 nodes."""
+_STEPS, _STEPS_PER_NODE = 400_000, 40
+"""Of all walks through a graph; real ones take 10 or less for each node."""
+_MOST_NODES_THEN = 64
+"""When these are taken: only what is small is still found."""
 _NO_PRODUCER = -1
 _REDUCING = (Role.SUM | Role.MAX | Role.INDEX).value
 _MOST_BETWEEN = 24
@@ -28,7 +33,24 @@ _MOST_BETWEEN = 24
 some for each branch and for each node behind them. It bounds the search for what is not there."""
 
 
-@dataclasses.dataclass(frozen=True)
+class _Walked(Sequence[gs.Node]):
+    """The nodes of a walk so far, which goes on, in graph order: the last one comes first."""
+
+    def __init__(self, walk: list[gs.Node]) -> None:
+        self._walk = walk
+        self._count = len(walk)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._walk[: self._count][::-1][index]
+
+    def __iter__(self) -> Iterator[gs.Node]:
+        yield from reversed(self._walk[: self._count])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Region:
     """What computes `y` from `x`: nodes in graph order, without those that compute constants.
 
@@ -40,7 +62,7 @@ class Region:
 
     x: gs.Variable
     y: gs.Variable
-    nodes: tuple[gs.Node, ...]
+    nodes: Sequence[gs.Node]
     roles: Role
     pool: NamedPool | None = None
     layout: Layout | None = None
@@ -93,6 +115,7 @@ class RegionFinder:
             tensor.name: index for index, node in enumerate(graph.nodes) for tensor in node.outputs
         }
         self._nodes = list(graph.nodes)
+        self._steps_left = _STEPS + _STEPS_PER_NODE * len(self._nodes)
         self._pools = pools or {}
         self._roles: dict[int, int | None] = {}
 
@@ -100,12 +123,12 @@ class RegionFinder:
         """The regions that end in `y`, the smallest first; each contains the one before."""
         frontier = [(-self.position(y), y.name)]
         tensors = {y.name: y}
-        # The latest node comes first, so these are in the reverse order of the graph.
         nodes: list[gs.Node] = []
         roles = 0
         pool: NamedPool | None = None
         widest, reduced_at = 1, 0
-        while frontier and len(nodes) < _MOST_NODES:
+        while frontier and len(nodes) < (_MOST_NODES if self._steps_left > 0 else _MOST_NODES_THEN):
+            self._steps_left -= 1
             latest = -frontier[0][0]
             if latest == _NO_PRODUCER or (found := self._role(latest)) is None:
                 return
@@ -126,7 +149,7 @@ class RegionFinder:
                 return
             if len(frontier) == 1:
                 x = tensors[frontier[0][1]]
-                yield Region(x, y, tuple(reversed(nodes)), Role(roles), pool)
+                yield Region(x, y, _Walked(nodes), Role(roles), pool)
 
     def position(self, tensor: gs.Tensor) -> int:
         """The place in the graph of the node that computes a tensor."""
