@@ -6,7 +6,7 @@ from torch import nn
 
 from tests.nets.net import Net
 
-TRACED_AT_224 = (
+FROM_224 = (
     (224, 224),
     (256, 256),
     (192, 192),
@@ -66,6 +66,6 @@ def _classifier(features: int) -> nn.Sequential:
 
 
 NETS = (
-    Net("AlexNet", alexnet, TRACED_AT_224, packages=("torchvision",)),
-    Net("VGG-11", vgg, TRACED_AT_224, packages=("torchvision",)),
+    Net("AlexNet", alexnet, FROM_224, packages=("torchvision",)),
+    Net("VGG-11", vgg, FROM_224, packages=("torchvision",)),
 )

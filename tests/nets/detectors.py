@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from tests.nets.net import TIMES_32, Net
 
@@ -113,7 +113,9 @@ class YuNet(nn.Module):
         for i in (2, 1, 0):
             feats[i] = self.laterals[i](feats[i])
             if i > 0:
-                feats[i - 1] = feats[i - 1] + F.interpolate(feats[i], feats[i - 1].shape[2:])
+                feats[i - 1] = feats[i - 1] + functional.interpolate(
+                    feats[i], feats[i - 1].shape[2:]
+                )
         out = []
         for i, f in enumerate(feats):
             both = torch.cat([self.cls[i](f).sigmoid(), self.box[i](f)], 1)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from tests.nets.packages import make_importable
+
 Size = tuple[int, ...]
 """Height and width of an image, or the length of a text."""
 
@@ -38,6 +40,7 @@ class Net:
         return self.name
 
     def module(self) -> nn.Module:
+        make_importable()
         torch.manual_seed(0)
         module = self.build().eval()
         module.apply(_keep_variance)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from tests.nets.backbone import Backbone
 from tests.nets.net import Net
@@ -21,7 +21,7 @@ class GeM(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         powers = x.clamp(min=self.eps).pow(self.p)
-        return F.avg_pool2d(powers, (x.size(-2), x.size(-1))).pow(1.0 / self.p)
+        return functional.avg_pool2d(powers, (x.size(-2), x.size(-1))).pow(1.0 / self.p)
 
 
 class L2Norm(nn.Module):
@@ -51,7 +51,7 @@ class Landmarks(nn.Module):
         self.pool = GeM()
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.normalize(self.pool(self.features(x)).flatten(1), p=2.0, dim=1)
+        return functional.normalize(self.pool(self.features(x)).flatten(1), p=2.0, dim=1)
 
 
 class PCB(nn.Module):
@@ -65,7 +65,7 @@ class PCB(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         parts = self.reduce(self.parts_avgpool(self.features(x)))
-        return F.normalize(parts, p=2.0, dim=1).view(parts.size(0), -1)
+        return functional.normalize(parts, p=2.0, dim=1).view(parts.size(0), -1)
 
 
 PERSONS = ((96, 32), (64, 32), (128, 64), (144, 48), (192, 64), (100, 50), (80, 40), (96, 64))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from tests.nets.backbone import Backbone
 from tests.nets.net import TIMES_32, Net
 
 SMP = ("segmentation_models_pytorch",)
-TRACED_AT_72 = ((72, 72), (48, 48), (96, 96), (64, 80), (128, 96), (104, 88), (144, 72), (40, 56))
-TRACED_AT_192 = ((192, 192), *(size for size in TIMES_32 if size != (128, 128)))
-TRACED_AT_96 = ((96, 96), *(size for size in TRACED_AT_72 if size != (96, 96)))
+FROM_72 = ((72, 72), (48, 48), (96, 96), (64, 80), (128, 96), (104, 88), (144, 72), (40, 56))
+FROM_192 = ((192, 192), *(size for size in TIMES_32 if size != (128, 128)))
+FROM_96 = ((96, 96), *(size for size in FROM_72 if size != (96, 96)))
 
 
 def psp_net() -> nn.Module:
@@ -53,7 +53,9 @@ class Pyramid(nn.Module):
         size = x.size()
         out = [x]
         for level in self.features:
-            out.append(F.interpolate(level(x), size[2:], mode="bilinear", align_corners=True))
+            out.append(
+                functional.interpolate(level(x), size[2:], mode="bilinear", align_corners=True)
+            )
         return torch.cat(out, 1)
 
 
@@ -69,7 +71,7 @@ class Semseg(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         size = x.size()
         x = self.cls(self.ppm(self.layers(x)))
-        return F.interpolate(x, size=size[2:], mode="bilinear", align_corners=True)
+        return functional.interpolate(x, size=size[2:], mode="bilinear", align_corners=True)
 
 
 class FastSCNN(nn.Module):
@@ -102,7 +104,7 @@ class FastSCNN(nn.Module):
         return avgpool(x)
 
     def upsample(self, x: Tensor, size: torch.Size) -> Tensor:
-        return F.interpolate(x, size, mode="bilinear", align_corners=True)
+        return functional.interpolate(x, size, mode="bilinear", align_corners=True)
 
     def pyramid(self, x: Tensor) -> Tensor:
         size = x.size()[2:]
@@ -116,18 +118,29 @@ class FastSCNN(nn.Module):
         size = x.size()[2:]
         higher = self.learning_to_downsample(x)
         lower = self.pyramid(self.extractor(higher))
-        lower = F.interpolate(lower, size=higher.size()[2:], mode="bilinear", align_corners=True)
-        x = self.classifier(F.relu(self.lower(lower) + self.higher(higher)))
-        return F.interpolate(x, size, mode="bilinear", align_corners=True)
+        lower = functional.interpolate(
+            lower, size=higher.size()[2:], mode="bilinear", align_corners=True
+        )
+        x = self.classifier(functional.relu(self.lower(lower) + self.higher(higher)))
+        return functional.interpolate(x, size, mode="bilinear", align_corners=True)
 
 
-FAST = ((192, 192), (96, 96), (256, 192), (128, 160), (320, 192), (224, 256), (384, 384), (200, 136))
+FAST = (
+    (192, 192),
+    (96, 96),
+    (256, 192),
+    (128, 160),
+    (320, 192),
+    (224, 256),
+    (384, 384),
+    (200, 136),
+)
 
 NETS = (
-    Net("PSPNet of smp traced at 72", psp_net, TRACED_AT_72, packages=SMP),
-    Net("PSPNet of smp traced at 96", psp_net, TRACED_AT_96, packages=SMP),
-    Net("PSPNet of semseg traced at 72", Semseg, TRACED_AT_72),
-    Net("UPerNet of smp", smp_upernet, TRACED_AT_192, packages=SMP),
+    Net("PSPNet of smp traced at 72", psp_net, FROM_72, packages=SMP),
+    Net("PSPNet of smp traced at 96", psp_net, FROM_96, packages=SMP),
+    Net("PSPNet of semseg traced at 72", Semseg, FROM_72),
+    Net("UPerNet of smp", smp_upernet, FROM_192, packages=SMP),
     Net("DeepLabV3+ of smp", deeplab, TIMES_32, packages=SMP),
     Net("Fast-SCNN", FastSCNN, FAST),
 )

@@ -24,7 +24,10 @@ def whisper() -> nn.Module:
 
 
 def text(size: Size) -> dict[str, Tensor]:
-    return {"input_ids": _words(*size), "attention_mask": torch.ones(BATCH, *size, dtype=torch.int64)}
+    return {
+        "input_ids": _words(*size),
+        "attention_mask": torch.ones(BATCH, *size, dtype=torch.int64),
+    }
 
 
 def sound(size: Size) -> dict[str, Tensor]:

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from tests.nets.net import AROUND_64, Net
 
-TRACED_AT_224 = ((224, 224), (256, 256), (192, 256), (224, 160), (320, 224), (288, 352), (448, 448))
-TRACED_AT_96x128 = ((96, 128), *(size for size in AROUND_64 if size != (128, 96)))
+FROM_224 = ((224, 224), (256, 256), (192, 256), (224, 160), (320, 224), (288, 352), (448, 448))
+FROM_96X128 = ((96, 128), *(size for size in AROUND_64 if size != (128, 96)))
 
 
 class Logits(nn.Module):
@@ -57,7 +57,11 @@ def upernet() -> nn.Module:
     return Logits(transformers.UperNetForSemanticSegmentation(config))
 
 
-PVT: dict[str, Any] = {"depths": (1, 1, 1, 1), "mlp_ratios": (2, 2, 2, 2), "num_heads": (1, 1, 2, 2)}
+PVT: dict[str, Any] = {
+    "depths": (1, 1, 1, 1),
+    "mlp_ratios": (2, 2, 2, 2),
+    "num_heads": (1, 1, 2, 2),
+}
 
 
 def pvt_of_transformers() -> nn.Module:
@@ -94,9 +98,9 @@ def efficientvit() -> nn.Module:
 
 NETS = (
     Net("Beit, segmentation, traced at its own size", beit, AROUND_64, packages=("transformers",)),
-    Net("Beit, segmentation, traced at 96x128", beit, TRACED_AT_96x128, packages=("transformers",)),
+    Net("Beit, segmentation, traced at 96x128", beit, FROM_96X128, packages=("transformers",)),
     Net("UPerNet of transformers", upernet, AROUND_64, packages=("transformers",)),
-    Net("PVTv2-linear of transformers", pvt_of_transformers, TRACED_AT_224, packages=("transformers",)),
-    Net("PVTv2-linear of timm", pvt_of_timm, TRACED_AT_224, packages=("timm",)),
+    Net("PVTv2-linear of transformers", pvt_of_transformers, FROM_224, packages=("transformers",)),
+    Net("PVTv2-linear of timm", pvt_of_timm, FROM_224, packages=("timm",)),
     Net("EfficientViT of timm", efficientvit, AROUND_64, packages=("timm",)),
 )
