@@ -176,14 +176,15 @@ class Sweep:
         Sums that were unrolled for short windows leave a part of long ones out. Along the other
         axes that is a factor of all weights.
         """
-        plane = (*around[:axis], length, *around[axis + 1 :])
-        run = self.at(plane)
+        # One size of an input may decide several axes: then they are as long as one another.
+        planes = ((*around[:axis], length, *around[axis + 1 :]), self.plane(length))
+        run = next(filter(None, map(self.at, planes)), None)
         if run is None or run.value is None or not isinstance(run.value.rows, Sums):
             return False
         rows, shape = run.value.each(), run.value.ids.shape
         if len(shape) != self._rank or shape[axis - self.k] != bins or not rows.is_linear.all():
             return False
-        weights = _marginal(rows, plane, axis).reshape(*shape, length)
+        weights = _marginal(rows, run.plane, axis).reshape(*shape, length)
         wanted = np.zeros((bins, length))
         for row, window in zip(wanted, windows(length, bins), strict=True):
             row[window.start : window.end] = 1 / window.length

@@ -40,7 +40,7 @@ class TooLarge(NotUnderstood):
 
 
 class Impossible(NotUnderstood):
-    """A node cannot run at these sizes."""
+    """A node cannot run at these sizes, or has nothing there of which it could make a number."""
 
 
 class NotCarried(Exception):

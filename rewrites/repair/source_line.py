@@ -3,6 +3,7 @@
     F.adaptive_avg_pool2d(x, 6)                     to a size: a number, or an attribute
     F.adaptive_max_pool2d(x, (h // 4, w // 4))      to a share of a length
     F.adaptive_avg_pool2d(x, size)                  to whatever `size` is
+    F.interpolate(x, size, mode="area")             to whatever `size` is
     F.avg_pool2d(x, x.shape[2:])                    windows as long as the plane: to 1
     F.avg_pool2d(x, 2), F.avg_pool2d(x, self.k)     ordinary windows
 
@@ -114,6 +115,8 @@ def _numbers_gone_through(tree: ast.Module) -> frozenset[str]:
 
 def _word(call: ast.Call, mode: str, numbers: frozenset[str]) -> Word | None:
     name = _name(call.func)
+    if name == "interpolate" and mode == "avg":
+        return _area(call, numbers)
     function, module = _CALL.match(name), _MODULE.match(name)
     match = function or module
     if match is None or match["mode"].lower() != mode:
@@ -124,6 +127,15 @@ def _word(call: ast.Call, mode: str, numbers: frozenset[str]) -> Word | None:
     if size is None:
         return Word(Says.ADAPTIVE if match["adaptive"] else Says.NOTHING, (), arguments)
     return _adaptive(size, arguments, numbers) if match["adaptive"] else _ordinary(size, arguments)
+
+
+def _area(call: ast.Call, numbers: frozenset[str]) -> Word | None:
+    """torch's area interpolation, which calls adaptive average pooling."""
+    mode = _argument(call, 3, "mode")
+    if not isinstance(mode, ast.Constant) or mode.value != "area":
+        return None
+    size = _argument(call, 1, "size")
+    return Word(Says.ADAPTIVE) if size is None else _adaptive(size, 2, numbers)
 
 
 def _name(function: ast.expr) -> str:

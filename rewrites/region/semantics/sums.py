@@ -67,7 +67,7 @@ def grouped(x: Value, axes: Sequence[int]) -> Array:
     lead = [x.ids.shape[axis] for axis in kept]
     count = math.prod(x.ids.shape[axis] for axis in axes)
     if not count:
-        raise NotUnderstood("a reduction of no elements")
+        raise Impossible("a reduction of no elements")
     return x.ids.transpose([*kept, *axes]).reshape([*lead, count])
 
 

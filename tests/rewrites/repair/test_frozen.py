@@ -95,6 +95,25 @@ def test_the_traced_size_is_solved_from_the_rest_of_a_pyramid() -> None:
     assert not is_right(module, model, traced)
 
 
+@pytest.mark.parametrize("traced", [(2, 4, 6, 8), (2, 4, 8, 12)])
+def test_windows_that_were_equal_along_one_axis_are_restored(traced: Shape) -> None:
+    """There the exporter takes H // 6 elements from each start on: none of a map of 4."""
+    module, model = load("to 6", traced)
+    few = (4, *LENGTHS)
+    assert is_right(module, onnxpool.rewrite(model).model, traced, few)
+    assert not is_right(module, model, traced, few)
+
+
+def test_a_traced_size_is_no_contradiction_where_one_size_decides_both_axes() -> None:
+    traced = (2, 16, 16, 16)
+    _, model = load("pyramid", traced)
+    height, width = model.graph.input[0].type.tensor_type.shape.dim[2:]
+    width.dim_param = height.dim_param
+    del model.graph.value_info[:]
+    findings = onnxpool.inspect(model, traced_sizes={"x": traced}).findings
+    assert {finding.level for finding in findings} == {"error"}
+
+
 def test_without_metadata_a_pyramid_is_repaired_as_a_whole_or_not_at_all() -> None:
     """What pools the same tensor is no evidence; and a level alone turns failures into errors."""
     traced = (2, 16, 16, 16)

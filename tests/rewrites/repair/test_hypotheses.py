@@ -264,6 +264,27 @@ def test_windows_of_one_element_are_those_of_the_traced_size() -> None:
     assert outputs_are_right(module, result.model)
 
 
+class Area(nn.Module):
+    """Adaptive pooling under the name of an interpolation, as smp's PSPNet has it for exporters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bins = 3
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.interpolate(x, size=(self.bins, self.bins), mode="area")
+
+
+def test_area_interpolation_is_adaptive_pooling() -> None:
+    traced = (2, 4, 24, 24)
+    module, model = load(Area, traced)
+    (finding,) = pools(onnxpool.inspect(model))
+    assert finding.level == "error"
+    assert 'mode="area"' in finding.detail
+    result = onnxpool.rewrite(model, traced_sizes={"x": traced})
+    assert right_at(result.model, module, shapes()) == shapes()
+
+
 @pytest.mark.parametrize(
     ("line", "says"),
     [
@@ -276,6 +297,9 @@ def test_windows_of_one_element_are_those_of_the_traced_size() -> None:
         ("y = F.adaptive_avg_pool2d(x, y.shape[2:])", Says.ADAPTIVE),
         ("y = F.adaptive_avg_pool2d(", Says.ADAPTIVE),
         ("y = F.adaptive_avg_pool2d(x, output_size=(h // 2, w // 2))", Says.SHARE),
+        ("y = F.interpolate(x, size=(self.bins, self.bins), mode='area')", Says.FIXED),
+        ("y = F.interpolate(x, (h // 2, w // 2), None, 'area')", Says.SHARE),
+        ("y = F.interpolate(x, scale_factor=0.5, mode='area')", Says.ADAPTIVE),
         ("y = F.avg_pool2d(x, x.size()[2:])", Says.WHOLE),
         ("y = F.avg_pool2d(x, kernel_size=(x.shape[2], x.shape[3]))", Says.WHOLE),
         ("y = F.avg_pool2d(x, x.shape[-1] // 4)", Says.NOTHING),
@@ -286,3 +310,8 @@ def test_windows_of_one_element_are_those_of_the_traced_size() -> None:
 def test_what_a_source_line_says(line: str, says: Says) -> None:
     assert [word.says for word in words(line, "avg")] == [says]
     assert words(line, "max") == []
+
+
+def test_other_interpolation_is_no_pooling() -> None:
+    assert words("y = F.interpolate(x, size=(4, 4), mode='bilinear')", "avg") == []
+    assert words("y = F.interpolate(x, (4, 4))", "avg") == []
