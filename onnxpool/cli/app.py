@@ -230,6 +230,28 @@ def compare(
 
 
 @app.command(cls=Command)
+def diff(
+    a: opt.DiffedModel,
+    b: opt.DiffedWith,
+    exit_code: opt.ExitCode = False,
+    json_file: opt.Json = None,
+    _quiet: opt.Quiet = None,
+    _debug: opt.Debug = False,
+) -> int:
+    """Say in words in what two models differ as they are written: nodes, ops, shapes, constants."""
+    from onnxpool.cli import display_diff, outcome
+    from onnxpool.model.diff import diff
+
+    call.model = str(a)
+    places.check([a, b], (), json_file, make_folders=False)
+    with terminal.following():
+        found = diff(a, b)
+    display_diff.show(found, terminal.console(json_file))
+    terminal.write_json({**outcome.stamp(), **found.to_json()}, json_file)
+    return int(exit_code and not found.same)
+
+
+@app.command(cls=Command)
 def bench(
     models: opt.TimedModels,
     shapes: opt.TimedShapes = None,

@@ -63,6 +63,15 @@ ComparedWith = Annotated[
         help="Another. It is the reference; a source is always that of an .onnx file.",
     ),
 ]
+DiffedModel = Annotated[
+    Path, typer.Argument(metavar="A", help="An .onnx file.", show_default=False)
+]
+DiffedWith = Annotated[
+    Path, typer.Argument(metavar="B", help="What became of it.", show_default=False)
+]
+ExitCode = Annotated[
+    bool, typer.Option("--exit-code", help="Exit with 1 if they differ, as git diff does.")
+]
 Source = Annotated[
     str,
     typer.Argument(
