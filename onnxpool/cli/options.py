@@ -202,6 +202,18 @@ Json = Annotated[
     Path | None,
     typer.Option("--json", metavar="FILE", help="Write the report as JSON too; - prints it."),
 ]
+Sarif = Annotated[
+    Path | None,
+    typer.Option("--sarif", metavar="FILE", help="Write SARIF too, for code scanning."),
+]
+JUnit = Annotated[
+    Path | None,
+    typer.Option(
+        "--junit",
+        metavar="FILE",
+        help="Write JUnit's XML too; a case fails where --fail-on makes the call fail.",
+    ),
+]
 FailOn = Annotated[
     Literal["note", "warning", "error", "never"],
     typer.Option(
