@@ -6,16 +6,15 @@ What they compute is another question: `onnxpool.compare`.
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import onnx
 import onnx_graphsurgeon as gs
 from onnx import NodeProto
 
-from onnxpool.model import shapes
+from onnxpool.model import kinds, shapes
 from onnxpool.model.bodies import with_bodies
 from onnxpool.model.file import ModelFile
 from onnxpool.model.match import Graph, Match, attributes, match
@@ -23,7 +22,8 @@ from onnxpool.model.scope import Scope
 from onnxpool.model.size_names import in_words, size_names
 from onnxpool.rewrites.graph.tensors import onnx_type, shape_of
 
-Model = str | os.PathLike[str] | bytes | onnx.ModelProto | ModelFile
+if TYPE_CHECKING:
+    from onnxpool.model.kinds import Model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,20 +105,23 @@ class Diff:
         return {**dataclasses.asdict(self), "same": self.same}
 
 
-def diff(a: Model, b: Model) -> Diff:
+def diff(a: Model | ModelFile, b: Model | ModelFile) -> Diff:
     """Say in what two models differ; both are loaded, neither is run.
+
+    Args:
+        a, b: each a path, bytes, a ModelProto, an ONNXProgram of torch or an onnx_ir.Model.
 
     Raises:
         OnnxpoolError: one of them cannot be read.
     """
-    before, after = ModelFile.of(a), ModelFile.of(b)
+    before, after = (ModelFile.of(kinds.plain(model)) for model in (a, b))
     for file in (before, after):
         shapes.infer(file)
     scopes = list(_same_scopes(before.scopes, after.scopes))
     counts = [Counter(_ops(file.scopes)) for file in (before, after)]
     return Diff(
-        a=_name(a),
-        b=_name(b),
+        a=kinds.name_of(a),
+        b=kinds.name_of(b),
         model=tuple(_model_facts(before, after)),
         ops={
             op: (counts[0][op], counts[1][op])
@@ -132,12 +135,6 @@ def diff(a: Model, b: Model) -> Diff:
         shapes=tuple(each for pair in scopes for each in pair.shapes()),
         constants=tuple(each for pair in scopes for each in pair.constants()),
     )
-
-
-def _name(model: Model) -> str:
-    if isinstance(model, ModelFile):
-        return str(model.path)
-    return "the model" if isinstance(model, bytes | onnx.ModelProto) else os.fspath(model)
 
 
 def _ops(scopes: Sequence[Scope]) -> Iterator[str]:
