@@ -455,7 +455,7 @@ def _status_of(validation: Validation, fail_on: FailOn) -> int:
     if call.quiet and status:
         from onnxpool.cli import display
 
-        display.show_verdict(validation, terminal.console(stderr=True))
+        display.show_verdict(validation, terminal.console(stderr=True, always=True))
     return status
 
 
@@ -528,8 +528,9 @@ def _tell(
         if outcome.result == "failed":
             terminal.complain(outcome.error)
         elif outcome.report is not None and call.quiet and outcome.exit_status:
-            display.show_wrong(outcome.report, terminal.console(stderr=True))
-            display.show_end(outcome, fail_on, terminal.console(stderr=True))
+            loud = terminal.console(stderr=True, always=True)
+            display.show_wrong(outcome.report, loud)
+            display.show_end(outcome, fail_on, loud)
         else:
             display.show_end(outcome, fail_on, console)
     return worst([outcome.exit_status for outcome in outcomes])

@@ -198,6 +198,18 @@ def test_quiet_prints_nothing_and_still_writes(shell: Shell, tmp_path: Path) -> 
     assert b"nowhere.onnx: no such file" in wrong.stderr
 
 
+def test_quiet_holds_where_the_model_goes_to_standard_output(shell: Shell) -> None:
+    done = shell("rewrite", PYRAMID, "-", "-q")
+    assert done.stderr == b""
+    assert "MatMul" in {node.op_type for node in onnx.load_from_string(done.stdout).graph.node}
+
+
+def test_quiet_says_what_is_wrong(shell: Shell) -> None:
+    done = shell("compare", PYRAMID, f"{PYRAMID.parent}/pyramid.py:ppm", "--seed", "1", "-q")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.startswith(b"wrong at 1 of 1 size: 1x16x33x33\nfirst difference: ")
+
+
 def test_verbose_tells_each_step_and_its_time(shell: Shell) -> None:
     done = shell("rewrite", PYRAMID, "out.onnx", "-v")
     steps = re.findall(r"^ *\d+\.\d\d s  (.+)$", done.stderr.decode(), re.MULTILINE)
