@@ -8,6 +8,7 @@ onnxpool.ops.register(session_options)                                       # f
 onnxpool.bench(["in.onnx", "out.onnx"]).comparisons                          # latency, in turns
 onnxpool.validate("out.onnx", "model.py:build").passed                       # or another .onnx
 onnxpool.compare("a.onnx", "b.onnx").first_difference                        # any two
+onnxpool.diff("a.onnx", "b.onnx").replaced                                   # as they are written
 result = onnxpool.export(module, args, "out.onnx", dynamic_shapes="auto")    # needs PyTorch
 """
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from onnxpool import ops
     from onnxpool.benchmark import Bench, bench
     from onnxpool.exporters import export
+    from onnxpool.model.diff import Diff, diff
     from onnxpool.pipeline.rewrite import Result, inspect, rewrite
     from onnxpool.runtime import session
     from onnxpool.validation.compare import Validation, compare, validate
@@ -27,11 +29,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "Bench",
+    "Diff",
     "Result",
     "Validation",
     "__version__",
     "bench",
     "compare",
+    "diff",
     "export",
     "inspect",
     "ops",
@@ -42,10 +46,12 @@ __all__ = [
 
 _HOMES = {
     "Bench": "onnxpool.benchmark",
+    "Diff": "onnxpool.model.diff",
     "Result": "onnxpool.pipeline.rewrite",
     "Validation": "onnxpool.validation.compare",
     "bench": "onnxpool.benchmark",
     "compare": "onnxpool.validation.compare",
+    "diff": "onnxpool.model.diff",
     "export": "onnxpool.exporters",
     "inspect": "onnxpool.pipeline.rewrite",
     "rewrite": "onnxpool.pipeline.rewrite",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -131,12 +131,14 @@ def inspect(
     jobs: opt.Jobs = None,
     time_limit: opt.TimeLimit = None,
     memory_limit: opt.MemoryLimit = None,
+    sarif: opt.Sarif = None,
+    junit: opt.JUnit = None,
     json_file: opt.Json = None,
     _quiet: opt.Quiet = None,
     _debug: opt.Debug = False,
 ) -> int:
     """Say what pooling is in a model, in which form, and what `rewrite` would make of it."""
-    from onnxpool.cli import work
+    from onnxpool.cli import gate, work
     from onnxpool.pipeline.frozen_sizes import parse_output_sizes, parse_traced_sizes
 
     act = functools.partial(
@@ -151,13 +153,16 @@ def inspect(
         memory_limit=_bytes(memory_limit),
     )
     pairs = [(path, Path()) for path in places.models(paths)]
-    places.check((path for path, _ in pairs), (), json_file, make_folders=False)
+    files = gate.Files(sarif, junit, fail_on)
+    places.check((path for path, _ in pairs), files.places, json_file, make_folders=False)
     job = work.Work(act, fail_on, 1, writes=False)
     if places.are_many(paths):
-        return _serve_many(job, pairs, fail_on, json_file, jobs=jobs, time_limit=time_limit)
+        return _serve_many(
+            job, pairs, fail_on, json_file, jobs=jobs, time_limit=time_limit, also=files.write
+        )
     with terminal.following():
         outcome = job(pairs[0])
-    return _tell([outcome], fail_on, json_file)
+    return _tell([outcome], fail_on, json_file, also=files.write)
 
 
 @app.command(cls=Command)
@@ -234,6 +239,28 @@ def compare(
     display.show_worst_outputs(comparison, console)
     terminal.write_json({**outcome.stamp(), **comparison.to_json()}, json_file)
     return _status_of(comparison, fail_on)
+
+
+@app.command(cls=Command)
+def diff(
+    a: opt.DiffedModel,
+    b: opt.DiffedWith,
+    exit_code: opt.ExitCode = False,
+    json_file: opt.Json = None,
+    _quiet: opt.Quiet = None,
+    _debug: opt.Debug = False,
+) -> int:
+    """Say in words in what two models differ as they are written: nodes, ops, shapes, constants."""
+    from onnxpool.cli import display_diff, outcome
+    from onnxpool.model.diff import diff
+
+    call.model = str(a)
+    places.check([a, b], (), json_file, make_folders=False)
+    with terminal.following():
+        found = diff(a, b)
+    display_diff.show(found, terminal.console(json_file))
+    terminal.write_json({**outcome.stamp(), **found.to_json()}, json_file)
+    return int(exit_code and not found.same)
 
 
 @app.command(cls=Command)
@@ -431,7 +458,12 @@ def _status_of(validation: Validation, fail_on: FailOn) -> int:
     """1 where a size is wrong; with --fail-on note also where one could not be compared."""
     noted = any(size.outcome == "not accepted" for size in validation.sizes)
     bad = not validation.passed or (fail_on == "note" and noted)
-    return int(bad and fail_on != "never")
+    status = int(bad and fail_on != "never")
+    if call.quiet and status:
+        from onnxpool.cli import display
+
+        display.show_verdict(validation, terminal.console(stderr=True, always=True))
+    return status
 
 
 def _bytes(gigabytes: float | None) -> int | None:
@@ -447,6 +479,7 @@ def _serve_many(
     jobs: int | None,
     time_limit: float | None,
     resume: bool = False,
+    also: Callable[[Sequence[Outcome]], None] = lambda _: None,
 ) -> int:
     """Do the same with many models; an interrupt ends it, and what is done stays."""
     from onnxpool.cli import batch
@@ -466,7 +499,7 @@ def _serve_many(
             call.ending = True
             status = 130 if isinstance(error, KeyboardInterrupt) else 143
     outcomes = [done.get(pair) or batch.interrupted(pair) for pair in pairs]
-    told = _tell(outcomes, fail_on, json_file)
+    told = _tell(outcomes, fail_on, json_file, also=also)
     if status:
         terminal.complain(f"interrupted; {len(done)} of {len(pairs)} models are done")
     return status or told
@@ -478,8 +511,13 @@ def _tell(
     json_file: Path | None,
     *,
     stderr: bool = False,
+    also: Callable[[Sequence[Outcome]], None] = lambda _: None,
 ) -> int:
-    """Print what became of the models of a call; returns its exit status."""
+    """Print what became of the models of a call; returns its exit status.
+
+    Args:
+        also: what else to do with it, once the JSON is written.
+    """
     from onnxpool.cli import display
     from onnxpool.cli.outcome import worst
 
@@ -492,9 +530,14 @@ def _tell(
     if len(outcomes) > 1:
         display.show_outcomes(outcomes, console)
     terminal.write_json([outcome.to_json() for outcome in outcomes], json_file)
+    also(outcomes)
     for outcome in outcomes:
         if outcome.result == "failed":
             terminal.complain(outcome.error)
+        elif outcome.report is not None and call.quiet and outcome.exit_status:
+            loud = terminal.console(stderr=True, always=True)
+            display.show_wrong(outcome.report, loud)
+            display.show_end(outcome, fail_on, loud)
         else:
             display.show_end(outcome, fail_on, console)
     return worst([outcome.exit_status for outcome in outcomes])

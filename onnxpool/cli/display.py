@@ -46,14 +46,19 @@ def show(report: Report, console: Console) -> None:
         say(console, "no pooling found")
     for line in (*_sizes_fixed(report), *_changes(report)):
         say(console, escape(line))
+    show_wrong(report, console)
+    for note in report.notes:
+        say(console, f"note: {escape(note)}")
+    say(console, _closing(report))
+
+
+def show_wrong(report: Report, console: Console) -> None:
+    """Print a line for each thing that a target refuses, and that is or was wrong."""
     for refusal in report.refusals:
         say(console, _refusal(refusal, report.target))
     for finding in report.findings:
         if line := _wrong(finding):
             say(console, line)
-    for note in report.notes:
-        say(console, f"note: {escape(note)}")
-    say(console, _closing(report))
 
 
 def _sizes_fixed(report: Report) -> Iterable[str]:
@@ -256,6 +261,11 @@ def show_validation(validation: Validation, console: Console) -> None:
     kernels = "; with the custom-op library" * validation.kernels
     say(console, f"{names}  {escape(validation.rule)}; errors against {against}{kernels}")
     _show_sizes(validation, console)
+    show_verdict(validation, console)
+
+
+def show_verdict(validation: Validation, console: Console) -> None:
+    """Print at which sizes it is right or wrong, and where it goes wrong."""
     say(console, escape(_verdict(validation)))
     if validation.first_difference:
         say(console, f"first difference: {escape(validation.first_difference)}")

@@ -63,6 +63,15 @@ ComparedWith = Annotated[
         help="Another. It is the reference; a source is always that of an .onnx file.",
     ),
 ]
+DiffedModel = Annotated[
+    Path, typer.Argument(metavar="A", help="An .onnx file.", show_default=False)
+]
+DiffedWith = Annotated[
+    Path, typer.Argument(metavar="B", help="What became of it.", show_default=False)
+]
+ExitCode = Annotated[
+    bool, typer.Option("--exit-code", help="Exit with 1 if they differ, as git diff does.")
+]
 Source = Annotated[
     str,
     typer.Argument(
@@ -205,6 +214,18 @@ Seed = Annotated[
 Json = Annotated[
     Path | None,
     typer.Option("--json", metavar="FILE", help="Write the report as JSON too; - prints it."),
+]
+Sarif = Annotated[
+    Path | None,
+    typer.Option("--sarif", metavar="FILE", help="Write SARIF too, for code scanning."),
+]
+JUnit = Annotated[
+    Path | None,
+    typer.Option(
+        "--junit",
+        metavar="FILE",
+        help="Write JUnit's XML too; a case fails where --fail-on makes the call fail.",
+    ),
 ]
 FailOn = Annotated[
     Literal["note", "warning", "error", "never"],

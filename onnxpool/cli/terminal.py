@@ -31,11 +31,17 @@ _BYTES = 1 << 20
 """Nothing that is counted one by one is as many."""
 
 
-def console(json_file: Path | None = None, *, stderr: bool = False) -> Console:
-    """Where human output goes: not between the JSON, nor, with `stderr`, into a model."""
+def console(
+    json_file: Path | None = None, *, stderr: bool = False, always: bool = False
+) -> Console:
+    """Where human output goes: not between the JSON, nor, with `stderr`, into a model.
+
+    Args:
+        always: print with --quiet, too.
+    """
     from rich.console import Console
 
-    quiet = call.quiet and not stderr
+    quiet = call.quiet and not always
     return Console(stderr=stderr or str(json_file) == "-", emoji=False, quiet=quiet)
 
 
@@ -70,10 +76,11 @@ def following() -> Iterator[None]:
         return
     with contextlib.ExitStack() as display:
         watches: list[steps.Watch] = []
+        screen = console(stderr=True)
         if sys.stderr.isatty():
-            watches.append(display.enter_context(_line()))
+            watches.append(display.enter_context(_line(screen)))
         if call.verbose:
-            watches.append(display.enter_context(_log()))
+            watches.append(display.enter_context(_log(screen)))
 
         def show(what: str, done: int, total: int) -> None:
             for watch in watches:
@@ -98,7 +105,7 @@ def copying() -> Iterator[Copy]:
 
 
 @contextlib.contextmanager
-def _line() -> Iterator[steps.Watch]:
+def _line(screen: Console) -> Iterator[steps.Watch]:
     """One line on stderr that leaves nothing behind: the step, how far it is, and the time."""
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -109,7 +116,7 @@ def _line() -> Iterator[steps.Watch]:
         TextColumn("{task.fields[share]}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=screen, transient=True) as progress:
         task = progress.add_task("starting", total=None, share="")
 
         def show(what: str, done: int, total: int) -> None:
@@ -122,7 +129,7 @@ def _line() -> Iterator[steps.Watch]:
 
 
 @contextlib.contextmanager
-def _log() -> Iterator[steps.Watch]:
+def _log(screen: Console) -> Iterator[steps.Watch]:
     """A line on stderr for every step that has ended, with its seconds."""
     at, since = "", time.monotonic()
 
@@ -131,11 +138,13 @@ def _log() -> Iterator[steps.Watch]:
         if what == at:
             return
         if at:
-            console(stderr=True).print(f"{time.monotonic() - since:6.2f} s  {at}", markup=False)
+            screen.print(f"{time.monotonic() - since:6.2f} s  {at}", markup=False)
         at, since = what, time.monotonic()
 
-    yield show
-    show("")
+    try:
+        yield show
+    finally:
+        show("")
 
 
 def _share(done: int, total: int) -> str:

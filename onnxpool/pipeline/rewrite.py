@@ -22,11 +22,12 @@ import onnx
 
 from onnxpool import steps
 from onnxpool.errors import ArgumentError, ModelError, NoOpsetError, check_choice
-from onnxpool.model import declared_shapes, shapes
+from onnxpool.model import declared_shapes, kinds, shapes
 from onnxpool.model.bodies import with_bodies
 from onnxpool.model.external_data import locations
 from onnxpool.model.file import ModelFile
 from onnxpool.model.functions import drop_uncalled, uses_dialect
+from onnxpool.model.kinds import Plain
 from onnxpool.model.output import Progress
 from onnxpool.model.placement import Way
 from onnxpool.ops import InvalidOp, register_schemas
@@ -50,13 +51,13 @@ from onnxpool.targets import Target
 if TYPE_CHECKING:
     from torch import nn
 
+    from onnxpool.model.kinds import Model
     from onnxpool.validation.compare import Validation
     from onnxpool.validation.source import Source
 
     SourceArgument = str | os.PathLike[str] | nn.Module | Source
 
 Check = Literal["regions", "full", "none"]
-Model = str | os.PathLike[str] | bytes | onnx.ModelProto
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,12 +70,23 @@ class Result:
 
     report: Report
     _file: ModelFile
+    _given: Any = None
 
     @property
     def model(self) -> onnx.ModelProto:
         """The model; its external tensors refer to files in the folder of the input."""
         self._file.fill()
         return self._file.proto
+
+    def as_given(self) -> Any:
+        """The model in the kind that `rewrite` was given: bytes, a ModelProto, an ONNXProgram of
+        torch or an onnx_ir.Model; a ModelProto where that was a path.
+
+        Raises:
+            OutputError: bytes were given, and the result is larger than a file can hold.
+        """
+        data = self.serialize() if isinstance(self._given, bytes) else None
+        return kinds.like(self._given, self.model, data, self.data_folder)
 
     def validate(self, reference: Any, **options: Any) -> Validation:
         """Compare the model with its source, before it is written: `onnxpool.validate`."""
@@ -136,7 +148,7 @@ def inspect(
     """Find the pooling of a model, change nothing.
 
     Args:
-        model: a path, a model, or a serialized one.
+        model: a path, bytes, a ModelProto, an ONNXProgram of torch or an onnx_ir.Model.
         to: what `rewrite` would make of it: "standard" or "custom-op".
         strategy: how `rewrite` would lower it: one of "auto", "matmul", "slice", "pool".
         target: name of a runtime; the report says what it would not take of the model.
@@ -146,17 +158,18 @@ def inspect(
     Raises:
         OnnxpoolError: the model or an argument cannot be used.
     """
+    plain = kinds.plain(model)
     with limits.within(time_limit, memory_limit):
         try:
             return _inspect(
-                model, to, strategy, target, freeze_inputs, repair, output_sizes, traced_sizes
+                plain, to, strategy, target, freeze_inputs, repair, output_sizes, traced_sizes
             )
         except NoOpsetError as reason:
-            return _copy(model, reason).report
+            return _copy(plain, reason).report
 
 
 def _inspect(
-    model: Model,
+    model: Plain,
     to: str,
     strategy: str,
     target: str | None,
@@ -207,7 +220,8 @@ def rewrite(
     """Rewrite the pooling of a model as standard ONNX ops, or as custom ops.
 
     Args:
-        model: a path, a model, which is not changed, or a serialized one.
+        model: a path, bytes, a ModelProto, an ONNXProgram of torch or an onnx_ir.Model, which is
+            not changed; `Result.as_given` gives the same kind back.
         to: "standard", or "custom-op": ops of domain onnxpool, each with a function body, which
             ONNX Runtime runs where the library of kernels is not registered (`onnxpool.session`).
         strategy: "auto" takes the fastest form (see rewrites/lower); "matmul", "slice" and "pool"
@@ -241,10 +255,11 @@ def rewrite(
         SourceError: the source cannot be loaded or run, or is not that of the model.
         OnnxpoolError: the model or an argument cannot be used.
     """
+    plain = kinds.plain(model)
     with limits.within(time_limit, memory_limit):
         try:
-            return _rewrite(
-                model,
+            made = _rewrite(
+                plain,
                 to,
                 strategy,
                 target,
@@ -262,11 +277,12 @@ def rewrite(
         except NoOpsetError as reason:
             if target or opset or input_shapes or freeze_inputs or output_sizes or reference:
                 raise
-            return _copy(model, reason)
+            made = _copy(plain, reason)
+    return dataclasses.replace(made, _given=model)
 
 
 def _rewrite(
-    model: Model,
+    model: Plain,
     to: str,
     strategy: str,
     target: str | None,
@@ -358,7 +374,7 @@ def _rewrite(
     return Result(made, file)
 
 
-def _copy(model: Model, reason: NoOpsetError) -> Result:
+def _copy(model: Plain, reason: NoOpsetError) -> Result:
     """The model as it came: what its ops do is not known."""
     file = ModelFile.to_copy(model)
     summary = _summary(file.proto)
@@ -404,7 +420,7 @@ def _settled(
 
 
 def _repaired(
-    model: Model, file: ModelFile, **options: Any
+    model: Plain, file: ModelFile, **options: Any
 ) -> tuple[ModelFile, tuple[Finding, ...]]:
     """Repair what is not right at every size while sizes are open: later that does not show.
 
@@ -461,7 +477,7 @@ def _add_bodies(file: ModelFile, bodies: Bodies) -> list[str]:
     return notes
 
 
-def _load(model: Model) -> ModelFile:
+def _load(model: Plain) -> ModelFile:
     register_schemas()
     steps.at("reading the model")
     file = ModelFile.of(model, whole=False)
@@ -479,7 +495,7 @@ def _verify(file: ModelFile) -> None:
             raise ModelError(f"{file.path} is not a valid model: {scope.name}, {error}") from error
 
 
-def _name(model: Model) -> str:
+def _name(model: Plain) -> str:
     return "" if isinstance(model, bytes | onnx.ModelProto) else os.fspath(model)
 
 

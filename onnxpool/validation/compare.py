@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
-import onnx
 
 from onnxpool.errors import ArgumentError, SourceError
 from onnxpool.inputs.sizes import Axes, PooledAxis, Shapes, Size, given, near, sweep
 from onnxpool.inputs.values import distributions, draw
+from onnxpool.model import kinds
 from onnxpool.model.file import ModelFile
 from onnxpool.model.shapes import infer
 from onnxpool.ops.op import Array
@@ -32,10 +32,12 @@ from onnxpool.validation.traced_size import candidates
 if TYPE_CHECKING:
     from torch import nn
 
-    SourceArgument = str | os.PathLike[str] | Source | nn.Module
-    ReferenceArgument = SourceArgument | onnx.ModelProto
+    from onnxpool.model.kinds import Model as AnyModel
 
-Model = str | os.PathLike[str] | bytes | onnx.ModelProto | ModelFile
+    Model = AnyModel | ModelFile
+    SourceArgument = str | os.PathLike[str] | Source | nn.Module
+    ReferenceArgument = SourceArgument | Model
+
 Progress = Callable[[int, int], None]
 """Called with the number of sizes done, and of all sizes."""
 Outcome = Literal["right", "wrong", "fails", "not accepted"]
@@ -145,9 +147,9 @@ def validate(
     """Compare a model with its source on seeded inputs; the model runs in ONNX Runtime.
 
     Args:
-        model: a path or a model.
+        model: a path, bytes, a ModelProto, an ONNXProgram of torch or an onnx_ir.Model.
         reference: "file.py:name", "pkg.mod:name", a .pt2 file, an nn.Module or a loaded Source; or
-            another .onnx file or model.
+            another .onnx file or model, as `model` is given.
         shapes: one for each input, as often as wanted; None sweeps the sizes that are not fixed.
         weights: a state dict to load into the source.
         seed: of the inputs, and of torch before the source is built.
@@ -162,7 +164,7 @@ def validate(
         ArgumentError: a shape or the other model does not fit the model.
         OnnxpoolError: a model cannot be loaded or run.
     """
-    tested = OnnxModel(_name(model), ModelFile.of(model), library=library)
+    tested = _onnx_model(model, library)
     compared = _reference(reference, tested, weights, seed)
     return _compare(tested, compared, shapes, seed, tolerance, progress)
 
@@ -193,8 +195,8 @@ def compare(
     first, second = (b, a) if _is_source(a) and not _is_source(b) else (a, b)
     if not _is_source(first):
         return validate(
-            cast(Model, first),
-            cast("ReferenceArgument", second),
+            cast("Model", first),
+            second,
             shapes=shapes,
             weights=weights,
             seed=seed,
@@ -385,7 +387,12 @@ def _is_source(model: Any) -> bool:
     """Whether it is a PyTorch source, or the name of one."""
     if isinstance(model, str | os.PathLike):
         return is_source(os.fspath(model))
-    return not isinstance(model, bytes | onnx.ModelProto | ModelFile)
+    return not kinds.is_onnx(model)
+
+
+def _onnx_model(model: Model, library: bool = True) -> OnnxModel:
+    file = ModelFile.of(kinds.plain(model))
+    return OnnxModel(kinds.name_of(model), file, library=library)
 
 
 def _reference(
@@ -397,7 +404,7 @@ def _reference(
     if not _is_source(reference):
         if weights is not None:
             raise ArgumentError("weights are loaded into a PyTorch source, and not into an .onnx")
-        other = OnnxModel(_name(reference), ModelFile.of(reference))
+        other = _onnx_model(reference)
         other.takes(model)
         return other
     return TorchSource(as_source(reference, weights, seed), model.inputs)
@@ -457,12 +464,6 @@ def _plane(shape: Sequence[int]) -> int:
     """The elements that a pool of an input may sum: all positions of one channel."""
     axes = {0: (), 1: shape, 2: shape[1:], 3: shape[1:]}.get(len(shape), shape[2:])
     return math.prod(axes)
-
-
-def _name(model: Model) -> str:
-    if isinstance(model, ModelFile):
-        return str(model.path)
-    return "the model" if isinstance(model, bytes | onnx.ModelProto) else os.fspath(model)
 
 
 def _finite(value: Any) -> Any:

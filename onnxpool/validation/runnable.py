@@ -10,7 +10,7 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -39,22 +39,6 @@ _SAME_HALF = 3e-2
 
 class DoesNotRun(Exception):
     """An input that a model or a source does not accept; the message is one line."""
-
-
-class Reference(Protocol):
-    """What a model is compared with."""
-
-    name: str
-
-    def run(self, inputs: Sequence[Array]) -> list[Array]:
-        """The outputs in the dtype of the inputs.
-
-        Raises:
-            DoesNotRun: the inputs are not accepted.
-        """
-
-    def run_exactly(self, inputs: Sequence[Array]) -> list[Array] | None:
-        """The outputs computed in float64; None where that cannot be done."""
 
 
 class OnnxModel:
@@ -90,6 +74,11 @@ class OnnxModel:
             raise ModelError(f"{name} is refused by ONNX Runtime: {error}") from error
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
+        """The outputs in the dtype of the inputs.
+
+        Raises:
+            DoesNotRun: the inputs are not accepted.
+        """
         named = {i.name: value for i, value in zip(self.inputs, inputs, strict=True)}
         try:
             return list(self._runner(named))
@@ -97,6 +86,7 @@ class OnnxModel:
             raise DoesNotRun(str(error)) from error
 
     def run_exactly(self, inputs: Sequence[Array]) -> list[Array] | None:
+        """The outputs computed in float64; None, because that cannot be done."""
         return None
 
     @functools.cached_property
@@ -169,6 +159,7 @@ class TorchSource:
         _check_arguments(source, len(inputs))
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
+        """As `OnnxModel.run`."""
         import torch
 
         try:
@@ -178,6 +169,7 @@ class TorchSource:
             raise DoesNotRun(one_line(error)) from error
 
     def run_exactly(self, inputs: Sequence[Array]) -> list[Array] | None:
+        """The outputs computed in float64; None where that cannot be done."""
         import torch
 
         if self._exact_module is None:

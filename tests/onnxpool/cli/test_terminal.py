@@ -65,14 +65,15 @@ def test_usage_lines_say_what_goes_where(shell: Shell) -> None:
 
 
 def test_python_m_is_the_command(tmp_path: Path) -> None:
+    # Several models, because their processes start from the module that was called.
     done = subprocess.run(
-        [sys.executable, "-m", "onnxpool", "-h"],
+        [sys.executable, "-m", "onnxpool", "inspect", PYRAMID, PYRAMID.with_name("gem.onnx")],
         check=True,
         capture_output=True,
         env=environment(),
         cwd=tmp_path,
     )
-    assert b"Usage: onnxpool " in done.stdout
+    assert done.stdout.count(b"inspected") == 2
 
 
 def test_version_names_what_runs_models(shell: Shell) -> None:
@@ -195,6 +196,18 @@ def test_quiet_prints_nothing_and_still_writes(shell: Shell, tmp_path: Path) -> 
     wrong = shell("inspect", "nowhere.onnx", "--quiet")
     assert (wrong.returncode, wrong.stdout) == (2, b"")
     assert b"nowhere.onnx: no such file" in wrong.stderr
+
+
+def test_quiet_holds_where_the_model_goes_to_standard_output(shell: Shell) -> None:
+    done = shell("rewrite", PYRAMID, "-", "-q")
+    assert done.stderr == b""
+    assert "MatMul" in {node.op_type for node in onnx.load_from_string(done.stdout).graph.node}
+
+
+def test_quiet_says_what_is_wrong(shell: Shell) -> None:
+    done = shell("compare", PYRAMID, f"{PYRAMID.parent}/pyramid.py:ppm", "--seed", "1", "-q")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert done.stderr.startswith(b"wrong at 1 of 1 size: 1x16x33x33\nfirst difference: ")
 
 
 def test_verbose_tells_each_step_and_its_time(shell: Shell) -> None:
