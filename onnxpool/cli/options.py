@@ -116,6 +116,15 @@ TracedSizes = Annotated[
         help="The shape of an input when the model was traced: it settles all frozen windows.",
     ),
 ]
+Restore = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--restore",
+        metavar="NODE=6x6",
+        help="Write adaptive pooling for a strided pool that stands in its place, where the source "
+        "or the training pooled adaptively; '*' stands for all that inspect warns of.",
+    ),
+]
 NoRepair = Annotated[
     bool,
     typer.Option(

@@ -30,7 +30,7 @@ from onnxpool.ops import InvalidOp, register_schemas
 from onnxpool.pipeline import conform, frozen_sizes, report
 from onnxpool.pipeline import input_shapes as input_shapes_
 from onnxpool.pipeline.check import check_whole_model
-from onnxpool.pipeline.frozen_sizes import OutputSizes, TracedSizes
+from onnxpool.pipeline.frozen_sizes import OutputSizes, Restore, TracedSizes
 from onnxpool.pipeline.input_shapes import InputShapes
 from onnxpool.pipeline.loading import check_loading
 from onnxpool.pipeline.report import Finding, Report, Summary
@@ -165,6 +165,7 @@ def rewrite(
     repair: bool = True,
     output_sizes: OutputSizes | None = None,
     traced_sizes: TracedSizes | None = None,
+    restore: Restore | None = None,
     reference: SourceArgument | None = None,
     weights: str | os.PathLike[str] | None = None,
     seed: int = 0,
@@ -190,6 +191,8 @@ def rewrite(
         output_sizes: per name of a node whose windows were frozen at the traced size, or "*", the
             output size of its source: a number per pooled axis or one for all, -1 keeps an axis.
         traced_sizes: per name of an input, its shape when the model was traced.
+        restore: per name of a strided pool that stands in the place of an adaptive one, the output
+            size of that; "*" with an empty one: all that the report warns of.
         reference: the PyTorch source of the model: "file.py:name", "pkg.mod:name", a .pt2 file or
             an nn.Module. It is run at several sizes, and what it pools to is what frozen windows
             become, the user's own words apart. The result is not compared with it: see
@@ -218,6 +221,7 @@ def rewrite(
             repair,
             output_sizes,
             traced_sizes,
+            restore,
             reference,
             weights,
             seed,
@@ -235,6 +239,7 @@ def _rewrite(
     repair: bool,
     output_sizes: OutputSizes | None,
     traced_sizes: TracedSizes | None,
+    restore: Restore | None,
     reference: SourceArgument | None,
     weights: str | os.PathLike[str] | None,
     seed: int,
@@ -261,7 +266,7 @@ def _rewrite(
 
     had_dialect = uses_dialect(file.proto)
     bodies = Bodies(file.proto.functions, opset if opset != file.opset else None)
-    told = frozen_sizes.told(file, output_sizes, traced_sizes)
+    told = frozen_sizes.told(file, output_sizes, traced_sizes, restore)
     told, left_open = _settled(file, told, source, seed)
     poolings = survey(file, goal, told, bodies, probe=probe)
     for pooling in poolings:
