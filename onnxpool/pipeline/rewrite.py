@@ -325,7 +325,7 @@ def _source(
     if isinstance(reference, str | os.PathLike) and not is_source(os.fspath(reference)):
         raise ArgumentError(
             f"{os.fspath(reference)} names no PyTorch source to take sizes from; a rewritten model "
-            "is compared with another .onnx by onnxpool validate"
+            "is compared with another .onnx, or an .npz file, by onnxpool validate"
         )
     return as_source(reference, weights, seed)
 

@@ -24,6 +24,7 @@ from onnxpool.ops.op import Array
 from onnxpool.rewrites.find import find
 from onnxpool.validation import first_difference
 from onnxpool.validation.accuracy import Accuracy, Rule, compare
+from onnxpool.validation.pairs import Pair, is_pairs, load_pairs
 from onnxpool.validation.runnable import DoesNotRun, OnnxModel, Reference, TorchSource
 from onnxpool.validation.source import Source, as_source, is_source
 from onnxpool.validation.traced_size import candidates
@@ -128,8 +129,8 @@ def validate(
 
     Args:
         model: a path or a model.
-        reference: "file.py:name", "pkg.mod:name", a .pt2 file, an nn.Module or a loaded Source; or
-            another .onnx file or model.
+        reference: "file.py:name", "pkg.mod:name", a .pt2 file, an nn.Module or a loaded Source;
+            another .onnx file or model; or an .npz file of inputs and outputs (see pairs.py).
         shapes: one for each input, as often as wanted; None sweeps the sizes that are not fixed.
         weights: a state dict to load into the source.
         seed: of the inputs, and of torch before the source is built.
@@ -147,6 +148,11 @@ def validate(
     if tolerance is not None and not tolerance >= 0:
         raise ArgumentError(f"the tolerance is {tolerance}, wanted a number of at least 0")
     tested = OnnxModel(_name(model), ModelFile.of(model), library=library)
+    if is_pairs(reference):
+        if shapes or weights is not None:
+            raise ArgumentError("an .npz file has sizes and values of its own; leave out the rest")
+        assert isinstance(reference, str | os.PathLike)
+        return _against_pairs(tested, reference, seed, tolerance, progress)
     compared = _reference(reference, tested, weights, seed)
     names = distributions(tested.inputs)
     sizes = given(tested.inputs, shapes) if shapes else _sweep(tested, compared, seed)
@@ -170,6 +176,57 @@ def validate(
         first_difference=comparison.first_difference(results),
         kernels=tested.has_kernels,
     )
+
+
+def _against_pairs(
+    model: OnnxModel,
+    path: str | os.PathLike[str],
+    seed: int,
+    tolerance: float | None,
+    progress: Progress | None,
+) -> Validation:
+    pairs = load_pairs(path, model.inputs, model.outputs)
+    results = []
+    for done, pair in enumerate(pairs):
+        if progress:
+            progress(done, len(pairs))
+        results.append(_at_pair(model, pair, tolerance))
+    failing = next((r for r in results if r.failed), None)
+    return Validation(
+        model=model.name,
+        reference=os.fspath(path),
+        rule=_rule(model, results[0].shapes, tolerance).in_words(),
+        seed=seed,
+        in_float64=False,
+        distributions=("given",),
+        sizes=tuple(results),
+        first_difference=f"{failing.label}: {failing.detail}" if failing else "",
+        kernels=model.has_kernels,
+    )
+
+
+def _at_pair(model: OnnxModel, pair: Pair, tolerance: float | None) -> SizeResult:
+    shapes = tuple(values.shape for values in pair.inputs)
+    result = SizeResult(shapes, f"pair {pair.number}", "right")
+    try:
+        found = dict(zip(model.outputs, model.run(pair.inputs), strict=True))
+    except DoesNotRun as error:
+        return dataclasses.replace(result, outcome="fails", detail=str(error))
+    rule = _rule(model, shapes, tolerance)
+    accuracies = tuple(
+        compare(name, "given", found[name], wanted, None, rule)
+        for name, wanted in pair.outputs.items()
+    )
+    result = dataclasses.replace(result, accuracies=accuracies)
+    worst = result.worst
+    if worst is None or worst.passed:
+        return result
+    return dataclasses.replace(result, outcome="wrong", detail=worst.failure)
+
+
+def _rule(model: OnnxModel, shapes: Shapes, tolerance: float | None) -> Rule:
+    sums = max((_plane(shape) for shape in shapes), default=1)
+    return Rule(sums, sums + _weighted_sums(model.file.proto), tolerance)
 
 
 @dataclasses.dataclass
@@ -212,8 +269,7 @@ class Comparison:
         return dataclasses.replace(result, outcome="wrong", detail=worst.failure)
 
     def rule(self, size: Size) -> Rule:
-        sums = max((_plane(shape) for shape in size.shapes), default=1)
-        return Rule(sums, sums + _weighted_sums(self.model.file.proto), self.tolerance)
+        return _rule(self.model, size.shapes, self.tolerance)
 
     def first_difference(self, results: Sequence[SizeResult]) -> str:
         """Where the smallest size that is wrong goes wrong."""
