@@ -12,7 +12,8 @@ region/region.py) these rules are tried in order:
     unknown_size            looks like pooling, sizes not fixed: declined
 Then `frozen.settle` judges the pools that an exporter froze (repair/frozen.py),
 `adaptive_max_pool.pair` joins values with indices and `pyramid_pool.join` pools of one tensor,
-and `floor_stride.explain` says which strided pools stand in the place of adaptive ones.
+`imitation.explain` says which strided pools stand in the place of adaptive ones, and `restore`
+makes these of them where the user says so.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ from onnxpool.rewrites.lift import (
     dialect_node,
     dynamic,
     exporters_node,
-    floor_stride,
     gem_pool,
+    imitation,
     onnxruntime_pool,
     pyramid_pool,
     single_node,
@@ -49,6 +50,7 @@ from onnxpool.rewrites.region.roles import Role
 from onnxpool.rewrites.region.trials import Trials
 from onnxpool.rewrites.repair import frozen
 from onnxpool.rewrites.repair.hints import Hints
+from onnxpool.rewrites.repair.restore import restore
 
 RULES = (adaptive_average_pool.RULE, adaptive_max_pool.RULE, gem_pool.RULE)
 
@@ -74,8 +76,7 @@ def find(
         WrongHint: what the user said does not fit the graph.
     """
     hints = hints or Hints()
-    constructs, declined = _Search(graph, opset, hints, for_kernel).run()
-    return constructs, floor_stride.explain(declined, hints.origins)
+    return _Search(graph, opset, hints, for_kernel).run()
 
 
 @dataclasses.dataclass
@@ -122,9 +123,14 @@ class _Search:
             self.graph, constructs, declined, self.trials, self.hints, self.opset
         )
         declined = [d for d in declined if not _is_explained(d, constructs)]
+        hints = self.hints
+        declined = imitation.explain(
+            declined[::-1], constructs[::-1], hints.origins, hints.producer, self.graph.nodes
+        )
+        constructs, declined = restore(self.graph, constructs, declined, self.hints)
         paired = adaptive_max_pool.pair(constructs)
         joined = pyramid_pool.join(paired, for_kernel=self.for_kernel)
-        return sorted(joined, key=lambda c: self.finder.position(c.found[0].y)), declined[::-1]
+        return sorted(joined, key=lambda c: self.finder.position(c.found[0].y)), declined
 
     def _judge(self, y: gs.Variable, nested: bool) -> Construct | Declined | None:
         """The verdict on the largest region that ends in `y` and pools no axis twice."""

@@ -49,6 +49,7 @@ def rewrite(
     freeze_inputs: opt.FreezeInputs = None,
     output_sizes: opt.OutputSizes = None,
     traced_sizes: opt.TracedSizes = None,
+    restore: opt.Restore = None,
     no_repair: opt.NoRepair = False,
     check: opt.Check = "regions",
     reference: opt.ValidatedAgainst = None,
@@ -65,7 +66,11 @@ def rewrite(
 ) -> int:
     """Find the pooling of a model and write it as standard ONNX ops, or as custom ops."""
     from onnxpool.cli import work
-    from onnxpool.pipeline.frozen_sizes import parse_output_sizes, parse_traced_sizes
+    from onnxpool.pipeline.frozen_sizes import (
+        parse_output_sizes,
+        parse_restore,
+        parse_traced_sizes,
+    )
     from onnxpool.pipeline.input_shapes import parse_all
 
     if len(paths) < 2:
@@ -95,6 +100,7 @@ def rewrite(
         repair=not no_repair,
         output_sizes=parse_output_sizes(output_sizes or ()),
         traced_sizes=parse_traced_sizes(traced_sizes or ()),
+        restore=parse_restore(restore or ()),
         check=check,
         time_limit=time_limit,
         memory_limit=_bytes(memory_limit),

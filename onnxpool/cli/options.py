@@ -45,8 +45,9 @@ Reference = Annotated[
     str,
     typer.Argument(
         metavar="REFERENCE",
-        help="Its PyTorch source (file.py:name, pkg.mod:name, or a .pt2 file), or an .onnx "
-        "file. name is an nn.Module class, an instance, or a function that builds one.",
+        help="Its PyTorch source (file.py:name, pkg.mod:name, or a .pt2 file), an .onnx file, or "
+        "an .npz file of inputs and outputs named 0/x, 0/y, 1/x, … name is an nn.Module class, an "
+        "instance, or a function that builds one.",
     ),
 ]
 ComparedModel = Annotated[
@@ -164,6 +165,15 @@ TracedSizes = Annotated[
         help="The shape of an input when the model was traced: it settles all frozen windows.",
     ),
 ]
+Restore = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--restore",
+        metavar="NODE=6x6",
+        help="Write adaptive pooling for a strided pool that stands in its place, where the source "
+        "or the training pooled adaptively; '*' stands for all that inspect warns of.",
+    ),
+]
 NoRepair = Annotated[
     bool,
     typer.Option(
@@ -185,7 +195,7 @@ ValidatedAgainst = Annotated[
         metavar="FILE.py:NAME",
         help="The PyTorch source of the model. It is run at several sizes, and what it pools to is "
         "what frozen pools become. Then the result is validated against it (or against another "
-        ".onnx), as `onnxpool validate` does, and written only if it is right.",
+        ".onnx, or an .npz file), as `onnxpool validate` does, and written only if it is right.",
     ),
 ]
 Weights = Annotated[

@@ -34,7 +34,7 @@ from onnxpool.ops import InvalidOp, register_schemas
 from onnxpool.pipeline import conform, freeze_inputs, frozen_sizes, report
 from onnxpool.pipeline import input_shapes as input_shapes_
 from onnxpool.pipeline.check import check_whole_model
-from onnxpool.pipeline.frozen_sizes import OutputSizes, TracedSizes
+from onnxpool.pipeline.frozen_sizes import OutputSizes, Restore, TracedSizes
 from onnxpool.pipeline.input_shapes import InputShapes
 from onnxpool.pipeline.loading import check_loading
 from onnxpool.pipeline.report import Finding, Report, Summary
@@ -210,6 +210,7 @@ def rewrite(
     repair: bool = True,
     output_sizes: OutputSizes | None = None,
     traced_sizes: TracedSizes | None = None,
+    restore: Restore | None = None,
     reference: SourceArgument | None = None,
     weights: str | os.PathLike[str] | None = None,
     seed: int = 0,
@@ -238,6 +239,8 @@ def rewrite(
         output_sizes: per name of a node whose windows were frozen at the traced size, or "*", the
             output size of its source: a number per pooled axis or one for all, -1 keeps an axis.
         traced_sizes: per name of an input, its shape when the model was traced.
+        restore: per name of a strided pool that stands in the place of an adaptive one, the output
+            size of that; "*" with an empty one: all that the report warns of.
         reference: the PyTorch source of the model: "file.py:name", "pkg.mod:name", a .pt2 file or
             an nn.Module. It is run at several sizes, and what it pools to is what frozen windows
             become, the user's own words apart. The result is not compared with it: see
@@ -269,13 +272,15 @@ def rewrite(
                 repair,
                 output_sizes,
                 traced_sizes,
+                restore,
                 reference,
                 weights,
                 seed,
                 check,
             )
         except NoOpsetError as reason:
-            if target or opset or input_shapes or freeze_inputs or output_sizes or reference:
+            wanted = (target, opset, input_shapes, freeze_inputs, output_sizes, restore, reference)
+            if any(wanted):
                 raise
             made = _copy(plain, reason)
     return dataclasses.replace(made, _given=model)
@@ -292,6 +297,7 @@ def _rewrite(
     repair: bool,
     output_sizes: OutputSizes | None,
     traced_sizes: TracedSizes | None,
+    restore: Restore | None,
     reference: SourceArgument | None,
     weights: str | os.PathLike[str] | None,
     seed: int,
@@ -320,7 +326,7 @@ def _rewrite(
     fixed = file is not open_file
     folded = open_ops - Counter(_summary(file.proto).ops)
 
-    told = frozen_sizes.told(file, output_sizes, traced_sizes)
+    told = frozen_sizes.told(file, output_sizes, traced_sizes, restore)
     seen = see_through(file, goal, told)
     file = seen.file
     had_dialect = uses_dialect(file.proto)
@@ -401,7 +407,7 @@ def _source(
     if isinstance(reference, str | os.PathLike) and not is_source(os.fspath(reference)):
         raise ArgumentError(
             f"{os.fspath(reference)} names no PyTorch source to take sizes from; a rewritten model "
-            "is compared with another .onnx by onnxpool validate"
+            "is compared with another .onnx, or an .npz file, by onnxpool validate"
         )
     return as_source(reference, weights, seed)
 

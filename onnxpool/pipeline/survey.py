@@ -17,6 +17,7 @@ from onnxpool.pipeline.check import Probe, too_large
 from onnxpool.pipeline.report import Finding
 from onnxpool.rewrites import lower
 from onnxpool.rewrites.find import find
+from onnxpool.rewrites.graph.tensors import shape_of
 from onnxpool.rewrites.graph.verify import verify
 from onnxpool.rewrites.lift.construct import Construct, Declined, replace
 from onnxpool.rewrites.lower.function_body import Bodies, is_body
@@ -104,6 +105,8 @@ class Pooling:
     def rewrite(self) -> None:
         """Lift what is to change into the dialect, and lower what becomes standard ops."""
         graph, opset = self.scope.graph, self.scope.opset
+        for each in self._changing():
+            _set_restored_shape(each.construct)
         lifted = [
             (each.construct, replace(graph, each.construct, opset), each.plan)
             for each in self._changing()
@@ -161,15 +164,32 @@ def survey(
     return surveyed
 
 
+def _set_restored_shape(construct: Construct) -> None:
+    """Say the shape of Y that an adaptive pool makes where another had one of its own."""
+    if construct.repair is None or not construct.repair.restored:
+        return
+    shapes = construct.op.output_shapes(shape_of(construct.x) or (), len(construct.regions))
+    for region, shape in zip(construct.regions, shapes, strict=True):
+        if region is not None:
+            region.y.shape = list(shape)
+
+
 def _before(scope: Scope, found: Sequence[Planned]) -> Before | None:
-    repaired = [p.construct for p in found if p.plan.better and p.construct.repair]
+    repaired = [
+        p.construct
+        for p in found
+        if p.plan.better and p.construct.repair and not p.construct.repair.restored
+    ]
     return Before(scope.graph, repaired, scope.opset) if repaired else None
 
 
 def _with_claim(finding: Finding, tried: Tried) -> Finding:
-    if finding.repair is None or finding.action != "rewritten":
+    repair = finding.repair
+    if repair is None or finding.action != "rewritten":
         return finding
-    now = tried.in_words(finding.repair.certain)
+    if repair.restored:
+        return finding
+    now = tried.in_words(repair.certain)
     return dataclasses.replace(finding, now=now, doubtful=bool(tried.trouble))
 
 
@@ -205,6 +225,8 @@ def _checked(each: Planned, scope: Scope, bodies: Sequence[onnx.FunctionProto]) 
     if not each.plan.better:
         return each.finding
     done = dataclasses.replace(each.finding, action="rewritten")
+    if each.construct.repair and each.construct.repair.restored:
+        done = dataclasses.replace(done, now="its windows are adaptive now")
     if each.probe is None:
         return done
     errors = each.probe.compare(scope.graph, scope.opset, bodies)

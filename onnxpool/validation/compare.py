@@ -25,6 +25,7 @@ from onnxpool.rewrites.find import find
 from onnxpool.validation import accuracy, first_difference
 from onnxpool.validation.accuracy import Accuracy, Rule
 from onnxpool.validation.first_difference import Side
+from onnxpool.validation.pairs import Pair, is_pairs, load_pairs
 from onnxpool.validation.runnable import DoesNotRun, OnnxModel, TorchSource, inputs_of
 from onnxpool.validation.source import Source, as_source, is_source
 from onnxpool.validation.traced_size import candidates
@@ -148,8 +149,9 @@ def validate(
 
     Args:
         model: a path, bytes, a ModelProto, an ONNXProgram of torch or an onnx_ir.Model.
-        reference: "file.py:name", "pkg.mod:name", a .pt2 file, an nn.Module or a loaded Source; or
-            another .onnx file or model, as `model` is given.
+        reference: "file.py:name", "pkg.mod:name", a .pt2 file, an nn.Module or a loaded Source;
+            another .onnx file or model, as `model` is given; or an .npz file of inputs and outputs
+            (see pairs.py).
         shapes: one for each input, as often as wanted; None sweeps the sizes that are not fixed.
         weights: a state dict to load into the source.
         seed: of the inputs, and of torch before the source is built.
@@ -165,6 +167,11 @@ def validate(
         OnnxpoolError: a model cannot be loaded or run.
     """
     tested = _onnx_model(model, library)
+    if is_pairs(reference):
+        if shapes or weights is not None:
+            raise ArgumentError("an .npz file has sizes and values of its own; leave out the rest")
+        assert isinstance(reference, str | os.PathLike)
+        return _against_pairs(tested, reference, seed, tolerance, progress)
     compared = _reference(reference, tested, weights, seed)
     return _compare(tested, compared, shapes, seed, tolerance, progress)
 
@@ -253,6 +260,57 @@ def _compare(
     )
 
 
+def _against_pairs(
+    model: OnnxModel,
+    path: str | os.PathLike[str],
+    seed: int,
+    tolerance: float | None,
+    progress: Progress | None,
+) -> Validation:
+    pairs = load_pairs(path, model.inputs, model.outputs)
+    results = []
+    for done, pair in enumerate(pairs):
+        if progress:
+            progress(done, len(pairs))
+        results.append(_at_pair(model, pair, tolerance))
+    failing = next((r for r in results if r.failed), None)
+    return Validation(
+        model=model.name,
+        reference=os.fspath(path),
+        rule=_rule(model, results[0].shapes, tolerance).in_words(),
+        seed=seed,
+        in_float64=False,
+        distributions=("given",),
+        sizes=tuple(results),
+        first_difference=f"{failing.label}: {failing.detail}" if failing else "",
+        kernels=model.has_kernels,
+    )
+
+
+def _at_pair(model: OnnxModel, pair: Pair, tolerance: float | None) -> SizeResult:
+    shapes = tuple(values.shape for values in pair.inputs)
+    result = SizeResult(shapes, f"pair {pair.number}", "right")
+    try:
+        found = dict(zip(model.outputs, model.run(pair.inputs), strict=True))
+    except DoesNotRun as error:
+        return dataclasses.replace(result, outcome="fails", detail=str(error))
+    rule = _rule(model, shapes, tolerance)
+    accuracies = tuple(
+        accuracy.compare(name, "given", found[name], wanted, None, rule)
+        for name, wanted in pair.outputs.items()
+    )
+    result = dataclasses.replace(result, accuracies=accuracies)
+    worst = result.worst
+    if worst is None or worst.passed:
+        return result
+    return dataclasses.replace(result, outcome="wrong", detail=worst.failure)
+
+
+def _rule(model: Side, shapes: Shapes, tolerance: float | None) -> Rule:
+    sums = max((_plane(shape) for shape in shapes), default=1)
+    return Rule(sums, sums + model.weighted_sums, tolerance)
+
+
 @dataclasses.dataclass
 class Comparison:
     """A model and its reference, to be run side by side.
@@ -294,8 +352,7 @@ class Comparison:
         return dataclasses.replace(result, outcome="wrong", detail=worst.failure)
 
     def rule(self, size: Size) -> Rule:
-        sums = max((_plane(shape) for shape in size.shapes), default=1)
-        return Rule(sums, sums + self.model.weighted_sums, self.tolerance)
+        return _rule(self.model, size.shapes, self.tolerance)
 
     def first_difference(self, results: Sequence[SizeResult]) -> str:
         """Where the smallest size that is wrong goes wrong."""

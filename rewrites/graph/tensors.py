@@ -58,3 +58,10 @@ def is_byte(dtype: Any) -> bool:
 def resized(shape: Shape, sizes: dict[int, int]) -> Shape:
     """`shape` with other sizes on some axes."""
     return tuple(sizes.get(axis, dim) for axis, dim in enumerate(shape))
+
+
+def carried_from(tensor: gs.Tensor) -> gs.Tensor:
+    """The tensor that nodes which move nothing but axes carry to where `tensor` is."""
+    while len(tensor.inputs) == 1 and tensor.inputs[0].op in ("Identity", "Transpose", "Unsqueeze"):
+        tensor = tensor.inputs[0].inputs[0]
+    return tensor

@@ -110,11 +110,14 @@ class Declined:
     Attributes:
         level: "error" where the graph is wrong at some sizes or runs nowhere, "warning" where it
             may be.
+        meant: the output size of the adaptive pooling that it imitates; empty where that is not
+            clear.
     """
 
     region: Region
     reason: str
     level: Level = "note"
+    meant: tuple[int, ...] = ()
 
 
 def whole_node(node: gs.Node, outputs: set[str]) -> tuple[Region | None, ...]:

@@ -8,7 +8,8 @@ because the graph says what its author wrote. The numbers alone are no evidence:
 stride 3 of GoogLeNet's auxiliary classifier have them too. So there must be one of
 
     a name      of the module, function, node or tensor, that says "adaptive"
-    a sibling   pools the same tensor likewise to another size, as a pyramid does
+    a sibling   pools the same tensor likewise to another size, as a pyramid does, or exactly
+    the writer  is Paddle's exporter, which writes `pads` for ordinary pools alone
     two axes    of different lengths with different windows, to one number of windows
 """
 
@@ -19,8 +20,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from onnxpool.ops.windows import MOST_WINDOWS, Window, windows
-from onnxpool.rewrites.graph.tensors import shape_of
-from onnxpool.rewrites.lift.construct import Declined
+from onnxpool.rewrites.graph.tensors import carried_from, shape_of
+from onnxpool.rewrites.lift.construct import Construct, Declined
 from onnxpool.rewrites.region.origin import Origin
 from onnxpool.rewrites.region.region import Region
 
@@ -53,22 +54,38 @@ class _Axis:
         return sliding == windows(self.length, self.bins)
 
 
-def explain(declined: Sequence[Declined], origins: Mapping[int, Origin]) -> list[Declined]:
+def explain(
+    declined: Sequence[Declined],
+    constructs: Sequence[Construct],
+    origins: Mapping[int, Origin],
+    producer: str,
+) -> list[Declined]:
     """Give those pools that imitate adaptive ones another reason.
 
     Args:
         declined: regions that are left.
+        constructs: what was found.
         origins: per `id` of a node.
+        producer: that wrote the model.
     """
     regions = [d.region for d in declined]
     imitations = {id(r): axes for r in regions if (axes := _imitation(r)) is not None}
+    exact = [
+        r for c in constructs for r in c.found if len(r.nodes) == 1 and r.nodes[0].op in _POOLS
+    ]
     explained: list[Declined] = []
     for each in declined:
         axes = imitations.get(id(each.region))
-        evidence = _evidence(each.region, regions, imitations, origins) if axes else ""
+        evidence = ""
+        if axes:
+            evidence = _by_paddle(each.region, producer)
+            evidence = evidence or _evidence(each.region, regions, imitations, exact, origins)
         if axes and evidence:
             each = dataclasses.replace(
-                each, reason=_reason(each.region, axes, evidence), level="warning"
+                each,
+                reason=_reason(each.region, axes, evidence),
+                level="warning",
+                meant=tuple(axis.bins for axis in axes),
             )
         explained.append(each)
     return explained
@@ -100,10 +117,17 @@ def _axes(region: Region) -> tuple[_Axis, ...] | None:
     return tuple(_Axis(*map(int, each)) for each in numbers)
 
 
+def _by_paddle(region: Region, producer: str) -> str:
+    if "paddle" not in producer.lower() or "pads" in region.nodes[0].attrs:
+        return ""
+    return f"{producer} writes adaptive pools without pads, and ordinary ones with them"
+
+
 def _evidence(
     region: Region,
     regions: Sequence[Region],
     imitations: Mapping[int, tuple[_Axis, ...]],
+    exact: Sequence[Region],
     origins: Mapping[int, Origin],
 ) -> str:
     """What says that adaptive pooling is meant, in words; empty where nothing does."""
@@ -119,14 +143,30 @@ def _evidence(
     siblings = [
         _text(axis.bins for axis in imitations[id(other)])
         for other in regions
-        if id(other) in imitations and other.x is region.x and other.nodes[0].op == node.op
+        if id(other) in imitations and _is_level(other, region)
     ]
     if len(set(siblings)) > 1:
         return f"{region.x.name!r} is pooled likewise to {', '.join(dict.fromkeys(siblings))}"
+    levels = [_sizes(other) for other in exact if _is_level(other, region)]
+    if any(max(sizes) > 1 for sizes in levels):
+        shown = ", ".join(dict.fromkeys(map(_text, levels)))
+        return f"{region.x.name!r} is pooled adaptively to {shown}"
     windows_differ = len({(axis.kernel, axis.stride) for axis in axes}) > 1
     if windows_differ and len({axis.bins for axis in axes}) == 1:
         return f"{_text(axis.length for axis in axes)} to {axes[0].bins} windows on each axis"
     return ""
+
+
+def _is_level(other: Region, region: Region) -> bool:
+    """Whether two regions pool one tensor by the same op."""
+    same = carried_from(other.x) is carried_from(region.x)
+    return same and other.nodes[0].op == region.nodes[0].op
+
+
+def _sizes(region: Region) -> tuple[int, ...]:
+    """The sizes of the pooled axes of the output of one pooling node."""
+    k = len(region.nodes[0].attrs["kernel_shape"])
+    return tuple(size for size in (shape_of(region.y) or ())[-k:] if isinstance(size, int))
 
 
 def _own_name(name: str) -> str:
@@ -142,7 +182,8 @@ def _reason(region: Region, axes: Sequence[_Axis], evidence: str) -> str:
         f"stride {axis.length} // {axis.bins} = {axis.stride} and kernel {axis.kernel} imitate "
         f"adaptive pooling of {axis.length} to {axis.bins} ({evidence}), whose windows are "
         f"{adaptive} long, so the values differ; if they should not, put "
-        f"{_POOLS[region.nodes[0].op]}{len(axes)}d into the source and use onnxpool export"
+        f"{_POOLS[region.nodes[0].op]}{len(axes)}d into the source and use onnxpool export, or "
+        "rewrite with --restore"
     )
 
 

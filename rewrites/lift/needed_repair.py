@@ -19,6 +19,7 @@ class Repair:
         evidence: from what it is known what the source computes, where the graph does not say it.
         certain: whether that is proven, or said by the user, and not only what evidence suggests.
         waits_for: the pool, in words, whose size has to be known before this repair is made.
+        restored: whether the graph is as it was exported, and the user wants another one.
     """
 
     right: tuple[Plane, ...] = ()
@@ -27,6 +28,7 @@ class Repair:
     evidence: str = ""
     certain: bool = True
     waits_for: str = ""
+    restored: bool = False
 
     def in_words(self) -> str:
         """Such as "wrong at 30 of 64 sizes (1x1, 2x2, 3x3, …)"."""
@@ -58,4 +60,5 @@ def join(repairs: Iterable[Repair | None]) -> Repair | None:
         evidence,
         certain=all(repair.certain for repair in known),
         waits_for=next((r.waits_for for r in known if r.waits_for), ""),
+        restored=all(r.restored for r in known),
     )

@@ -50,6 +50,8 @@ class Hints:
     output_sizes: Mapping[str, OutputSize] = dataclasses.field(default_factory=dict)
     traced: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
     known: Mapping[str, Known] = dataclasses.field(default_factory=dict)
+    restored: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+    producer: str = ""
 
     def output_size(self, node: str, axes: int) -> OutputSize | None:
         """The size that the user gave for a node that pools so many axes.

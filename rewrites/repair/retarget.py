@@ -122,7 +122,8 @@ def retarget(graph: gs.Graph, lifted: Sequence[tuple[Construct, gs.Node]], opset
 
 def frozen_planes(construct: Construct) -> Iterator[Plane]:
     """The planes of the pools of a construct whose windows were frozen."""
-    if construct.repair is None or not construct.repair.evidence:
+    repair = construct.repair
+    if repair is None or repair.restored or not repair.evidence:
         return
     for region, size in zip(construct.regions, _sizes(construct), strict=True):
         if region is not None and (kernel := _frozen_kernel(region)):

@@ -44,7 +44,7 @@ def test_the_name_of_a_node() -> None:
     assert details(g.model((1, 2, 33, 33), y)) == [
         "stride 33 // 6 = 5 and kernel 8 imitate adaptive pooling of 33 to 6 ('adaptive_pool/"
         "AveragePool'), whose windows are 6 long, so the values differ; if they should not, "
-        "put AdaptiveAvgPool2d into the source and use onnxpool export"
+        "put AdaptiveAvgPool2d into the source and use onnxpool export, or rewrite with --restore"
     ]
 
 
