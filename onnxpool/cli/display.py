@@ -90,9 +90,18 @@ def _refusal(refusal: Refusal, target: str) -> str:
 
 
 def show_targets(targets: Iterable[Target], console: Console) -> None:
-    """Print a line per target."""
+    """Print a line per target, one table for each place where they run."""
+    from onnxpool.targets import PLACES
+
+    by_place = {place: [t for t in targets if t.runs_on == place] for place in PLACES}
+    for place, group in by_place.items():
+        if group:
+            console.print(_table_of_targets(place, group))
+
+
+def _table_of_targets(place: str, targets: Iterable[Target]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("target", "tested with", "opset", "sizes", "averages"):
+    for column in (place, "tested with", "on", "opset", "sizes", "averages"):
         table.add_column(column)
     for column in ("gets", "takes no"):
         table.add_column(column, overflow="fold")
@@ -103,6 +112,7 @@ def show_targets(targets: Iterable[Target], console: Console) -> None:
         cells = (
             target.name,
             target.tested or "documented only",
+            target.measured or "-",
             f"≤ {target.opset}",
             "any" if target.dynamic else "fixed",
             target.strategy,
@@ -110,7 +120,7 @@ def show_targets(targets: Iterable[Target], console: Console) -> None:
             ", ".join(refused) or "-",
         )
         table.add_row(*map(escape, cells))
-    console.print(table)
+    return table
 
 
 def show_target(target: Target, console: Console) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -11,6 +12,8 @@ import onnx_graphsurgeon as gs
 from onnxpool.rewrites.legalize.replacement import Replacement
 
 Evidence = Literal["measured", "documented"]
+Place = Literal["server", "browser", "phone", "NPU", "microcontroller"]
+PLACES: tuple[Place, ...] = typing.get_args(Place)
 Condition = Callable[[gs.Node], bool]
 
 
@@ -56,7 +59,9 @@ class Target:
         name: as on the command line.
         runtime: the package, and how it was set where that matters.
         tested: the version that it was measured with; empty where only documentation is known.
+        runs_on: where it is mostly met.
         opset: the greatest opset that it gets.
+        measured: the day of that, as YYYY-MM-DD.
         strategy: what averages and maxima are built of (see rewrites/lower).
         dynamic: whether sizes may be left to the runtime.
         limits: what it does not take, in the order in which cures are tried.
@@ -72,7 +77,9 @@ class Target:
     name: str
     runtime: str
     tested: str
+    runs_on: Place
     opset: int
+    measured: str = ""
     strategy: str = "pool"
     dynamic: bool = True
     limits: tuple[Limit, ...] = ()
