@@ -95,8 +95,17 @@ def _refusal(refusal: Refusal, target: str) -> str:
 
 
 def show_targets(targets: Iterable[Target], console: Console) -> None:
-    """Print a line per target."""
-    columns = ("target", "tested with", "opset", "sizes", "averages", "gets", "takes no")
+    """Print a line per target, one table for each place where they run."""
+    from onnxpool.targets import PLACES
+
+    by_place = {place: [t for t in targets if t.runs_on == place] for place in PLACES}
+    for place, group in by_place.items():
+        if group:
+            _show_targets_on(place, group, console)
+
+
+def _show_targets_on(place: str, targets: Iterable[Target], console: Console) -> None:
+    columns = (place, "tested with", "on", "opset", "sizes", "averages", "gets", "takes no")
     rows = []
     for target in targets:
         changed = (*target.limits, *target.faster)
@@ -105,6 +114,7 @@ def show_targets(targets: Iterable[Target], console: Console) -> None:
         cells = (
             target.name,
             target.tested or "documented only",
+            target.measured or "-",
             f"≤ {target.opset}",
             "any" if target.dynamic else "fixed",
             target.strategy,

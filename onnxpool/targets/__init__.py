@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from onnxpool.errors import ArgumentError
 from onnxpool.targets.caffe import CAFFE
+from onnxpool.targets.emx import EMX
 from onnxpool.targets.iree import IREE
 from onnxpool.targets.litert import LITERT
 from onnxpool.targets.mnn import MNN
@@ -20,13 +21,13 @@ from onnxpool.targets.onnxruntime_web import ONNXRUNTIME_WEB
 from onnxpool.targets.opencv4 import OPENCV4
 from onnxpool.targets.opencv5 import OPENCV5
 from onnxpool.targets.openvino import OPENVINO
-from onnxpool.targets.target import Limit, Target
+from onnxpool.targets.target import PLACES, Limit, Target
 from onnxpool.targets.tensorrt import TENSORRT
 from onnxpool.targets.tinygrad import TINYGRAD
 from onnxpool.targets.tract import TRACT
 from onnxpool.targets.tvm import TVM
 
-__all__ = ["TARGETS", "Limit", "Target", "find"]
+__all__ = ["PLACES", "TARGETS", "Limit", "Target", "find"]
 
 TARGETS: tuple[Target, ...] = (
     ONNXRUNTIME,
@@ -41,6 +42,7 @@ TARGETS: tuple[Target, ...] = (
     IREE,
     LITERT,
     TINYGRAD,
+    EMX,
     TENSORRT,
     CAFFE,
 )

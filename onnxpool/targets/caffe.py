@@ -34,6 +34,7 @@ CAFFE = Target(
     name="caffe",
     runtime="Caffe 1.0, through a converter",
     tested="",
+    runs_on="server",
     opset=11,
     dynamic=False,
     limits=(

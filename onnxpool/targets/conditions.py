@@ -84,6 +84,18 @@ def gives_indices(node: gs.Node) -> bool:
     return len([tensor for tensor in node.outputs if tensor.name]) > 1
 
 
+def has_ceil_mode(node: gs.Node) -> bool:
+    return bool(node.attrs.get("ceil_mode", 0))
+
+
+def pads_by_edge(node: gs.Node) -> bool:
+    return bool(node.attrs.get("mode", "constant") == "edge")
+
+
+def is_behind_slice(node: gs.Node) -> bool:
+    return any(producer.op == "Slice" for producer in node.inputs[0].inputs)
+
+
 def is_same_lower(node: gs.Node) -> bool:
     return bool(node.attrs.get("auto_pad") == "SAME_LOWER")
 
@@ -101,6 +113,16 @@ def has_window_of(least: int) -> Condition:
         return volume is not None and volume >= least
 
     return condition
+
+
+def leaves_padding_out(node: gs.Node) -> bool:
+    """Whether an AveragePool at the edge averages what is there alone."""
+    return bool(any(node.attrs.get("pads", ())) and not node.attrs.get("count_include_pad", 0))
+
+
+def is_read_by_none(node: gs.Node) -> bool:
+    """Whether it is the last node before an output of the graph."""
+    return not any(tensor.outputs for tensor in node.outputs)
 
 
 def pads_unevenly(node: gs.Node) -> bool:

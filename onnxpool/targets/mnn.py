@@ -18,6 +18,8 @@ MNN = Target(
     name="mnn",
     runtime="MNN",
     tested="3.6.1",
+    measured="2026-11-22",
+    runs_on="phone",
     opset=17,
     limits=(
         Limit(

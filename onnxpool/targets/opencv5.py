@@ -10,6 +10,8 @@ OPENCV5 = Target(
     name="opencv5",
     runtime="OpenCV 5 DNN, default engine",
     tested="5.0.0",
+    measured="2026-11-22",
+    runs_on="server",
     opset=17,
     limits=(
         Limit(

@@ -9,6 +9,8 @@ OPENVINO = Target(
     name="openvino",
     runtime="OpenVINO, CPU plugin, INFERENCE_PRECISION_HINT f32",
     tested="2026.4.1",
+    measured="2026-11-22",
+    runs_on="server",
     opset=20,
     limits=(
         Limit(

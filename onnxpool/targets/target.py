@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -13,6 +14,8 @@ from onnxpool.rewrites.graph.run import RunError
 from onnxpool.rewrites.legalize.replacement import Replacement
 
 Evidence = Literal["measured", "documented"]
+Place = Literal["server", "browser", "phone", "NPU", "microcontroller"]
+PLACES: tuple[Place, ...] = typing.get_args(Place)
 Condition = Callable[[gs.Node], bool]
 
 
@@ -72,7 +75,9 @@ class Target:
         name: as on the command line.
         runtime: the package, and how it was set where that matters.
         tested: the version that it was measured with; empty where only documentation is known.
+        runs_on: where it is mostly met.
         opset: the greatest opset that it gets.
+        measured: the day of that, as YYYY-MM-DD.
         strategy: what averages and maxima are built of (see rewrites/lower).
         dynamic: whether sizes may be left to the runtime.
         limits: what it does not take, in the order in which cures are tried.
@@ -88,7 +93,9 @@ class Target:
     name: str
     runtime: str
     tested: str
+    runs_on: Place
     opset: int
+    measured: str = ""
     strategy: str = "pool"
     dynamic: bool = True
     limits: tuple[Limit, ...] = ()

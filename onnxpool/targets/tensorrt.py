@@ -32,6 +32,7 @@ TENSORRT = Target(
     name="tensorrt",
     runtime="TensorRT, through its ONNX parser",
     tested="",
+    runs_on="server",
     opset=17,
     limits=(
         Limit(

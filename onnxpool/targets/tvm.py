@@ -10,6 +10,8 @@ TVM = Target(
     name="tvm",
     runtime="Apache TVM, Relax frontend, llvm",
     tested="0.27.0",
+    measured="2026-11-22",
+    runs_on="server",
     opset=17,
     limits=(
         Limit(("Celu", "GRU", "LSTM", "LpNormalization"), "its frontend has no such op"),

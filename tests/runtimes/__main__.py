@@ -2,7 +2,8 @@
 
 `install` builds the environments of the runtimes, which takes about 5 GB and a few minutes; name
 some to have only those. `run` runs every construct on every runtime that is there, and writes
-docs/portability.md. What has not changed since the last run is not run again.
+docs/portability.md. What has not changed since the last run is not run again, and where some are
+named, the page keeps what it says of the others.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import functools
 import multiprocessing
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -21,9 +22,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from tests.runtimes import document, environments
-from tests.runtimes.constructs import builders
+from tests.runtimes.constructs import FORMS, STATIC, builders
 from tests.runtimes.defects import DEFECTS, observe
-from tests.runtimes.jobs import Job, prepare
+from tests.runtimes.jobs import DEFAULT, Job, jobs_of, prepare
 from tests.runtimes.matrix import Cell, Runner
 from tests.runtimes.registry import RUNTIMES, Runtime
 
@@ -73,13 +74,15 @@ def run(
     chosen = _installed(_chosen(names, light), place)
     start = time.monotonic()
     with _progress() as progress:
-        made = _prepare_all(only or builders(), place / "models", jobs, progress)
+        made = _prepare_all(only or builders(), chosen, place / "models", jobs, progress)
         versions, cells = _run_all(chosen, made, place, jobs, progress)
     minutes = (time.monotonic() - start) / 60
-    console.print(document.summary_table(versions, cells))
+    for summary in document.summary_tables(versions, cells):
+        console.print(summary)
     console.print(f"{len(cells)} cells in {minutes:.0f} min")
     if write:
-        write.write_text(document.markdown(versions, cells))
+        kept = document.read(write.read_text() if write.exists() else "")
+        write.write_text(document.markdown(*document.merged(kept, (versions, cells))))
     if json:
         json.write_text(document.as_json(versions, cells))
     missing = list(document.unexplained(cells))
@@ -134,11 +137,16 @@ def _progress() -> Progress:
 
 
 def _prepare_all(
-    constructs: Sequence[str], folder: Path, workers: int, progress: Progress
+    constructs: Sequence[str],
+    runtimes: Iterable[Runtime],
+    folder: Path,
+    workers: int,
+    progress: Progress,
 ) -> list[Job]:
     """Export and rewrite in processes of their own, in the order of `constructs`."""
-    targets = [runtime.target for runtime in RUNTIMES]
-    work = functools.partial(prepare, targets=targets, folder=folder)
+    targets = sorted({DEFAULT, *(runtime.target for runtime in runtimes)})
+    forms = STATIC if all(runtime.toolchain for runtime in runtimes) else FORMS
+    work = functools.partial(prepare, targets=targets, folder=folder, forms=forms)
     # Spawned: a fork takes over the locks of the threads that torch has started.
     context = multiprocessing.get_context("spawn")
     bar = progress.add_task("export and rewrite", total=len(constructs))
@@ -158,7 +166,7 @@ def _run_all(
     progress: Progress,
 ) -> tuple[dict[str, str], list[Cell]]:
     def run_one(runtime: Runtime) -> tuple[str, list[Cell]]:
-        own = [job for job in made if job.target in ("", runtime.target)]
+        own = list(jobs_of(runtime, made))
         bar = progress.add_task(runtime.name, total=len(own))
         runner = Runner(runtime, runtimes[runtime], folder)
         try:

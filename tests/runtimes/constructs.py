@@ -4,6 +4,7 @@ form     static: exported at the example's size      dynamic: N, H and W left op
 state    exported: by plain torch.onnx.export(dynamo=True)
          rewritten: for a target; from the plain export where that is right at the sizes it has
          been declared for (static), else from `onnxpool.export`, which keeps pooling whole
+         default: rewritten for no target in particular, on the toolchains of vendors alone
 """
 
 from __future__ import annotations
@@ -33,10 +34,15 @@ from onnxpool.validation.source import Source, load_source
 
 MODELS = Path(__file__).parents[2] / "models"
 Form = Literal["static", "dynamic"]
-State = Literal["exported", "rewritten"]
+State = Literal["exported", "default", "rewritten"]
 FORMS: tuple[Form, ...] = ("static", "dynamic")
 STATES: tuple[State, ...] = ("exported", "rewritten")
+STATIC: tuple[Form, ...] = ("static",)
+TOOLCHAIN_STATES: tuple[State, ...] = ("exported", "default", "rewritten")
 Shape = tuple[int, ...]
+
+HALF_DISTRIBUTIONS = ("normal", "positive", "negative", "constant")
+"""What is asked of toolchains that compute in float16: the others reach beyond its range."""
 
 OTHER_LENGTHS = ((17, 24, 9), (5, 7, 6))
 """Lengths for the spatial axes of dynamic models, beside the example's: longer and shorter."""
@@ -157,13 +163,15 @@ class Values:
     Attributes:
         sums: n of onnxpool/validation/accuracy.py: the elements of a plane, and the terms that a
             result of each layer with weights sums, which runtimes do in orders of their own.
-        source, exact: per input, the outputs in float32 and in float64.
+        source, half, exact: per input, the outputs in float32, float16 and float64; those of
+            float16 for `HALF_DISTRIBUTIONS`.
     """
 
     shape: Shape
     sums: int
     inputs: dict[str, Array]
     source: dict[str, list[Array]]
+    half: dict[str, list[Array]]
     exact: dict[str, list[Array]]
 
     @classmethod
@@ -172,14 +180,22 @@ class Values:
         inputs = {d: draw([model_input], [shape], d, seed=0)["x"] for d in DISTRIBUTIONS}
         module = source.module
         own = {d: run(module, torch.from_numpy(x)) for d, x in inputs.items()}
+        halves = {d: run_in_half(module, torch.from_numpy(inputs[d])) for d in HALF_DISTRIBUTIONS}
         double = copy.deepcopy(module).double()
         exact = {d: run(double, torch.from_numpy(x).double()) for d, x in inputs.items()}
-        return cls(shape, sums_of(module, shape), inputs, own, exact)
+        return cls(shape, sums_of(module, shape), inputs, own, halves, exact)
 
-    def judge(self, distribution: str, found: list[Array]) -> Iterator[Accuracy]:
-        """Compare with the source by the rule of onnxpool/validation/accuracy.py."""
-        rule = Rule(self.sums, self.sums)
-        wanted, exact = self.source[distribution], self.exact[distribution]
+    def judge(self, distribution: str, found: list[Array], half: bool) -> Iterator[Accuracy]:
+        """Compare with the source by the rule of onnxpool/validation/accuracy.py.
+
+        Args:
+            half: by what the source makes of it in float16. It adds up in float32, as NPUs do, so
+                that a sum is rounded once however long it is.
+        """
+        sums = 0 if half else self.sums
+        rule = Rule(sums, sums)
+        wanted = (self.half if half else self.source)[distribution]
+        exact = self.exact[distribution]
         for k, (y, own, double) in enumerate(zip(found, wanted, exact, strict=True)):
             yield compare(f"output {k}", distribution, as_integers(y, own), own, double, rule)
 
@@ -196,6 +212,16 @@ def as_integers(found: Array, wanted: Array) -> Array:
     if wanted.dtype.kind != "i" or found.dtype.kind != "f" or not np.isfinite(found).all():
         return found
     return found.astype(wanted.dtype) if (found == np.rint(found)).all() else found
+
+
+def run_in_half(module: torch.nn.Module, x: torch.Tensor) -> list[Array]:
+    """In float16; where PyTorch has no such kernel, in float32 on what is rounded to float16."""
+    half = copy.deepcopy(module).half()
+    try:
+        return run(half, x.half())
+    except NotImplementedError:
+        results = run(half.float(), x.half().float())
+    return [y.astype(np.float16) if y.dtype.kind == "f" else y for y in results]
 
 
 def run(module: torch.nn.Module, x: torch.Tensor) -> list[Array]:

@@ -29,8 +29,11 @@ from tests.runtimes.constructs import (
     sizes_for,
     source_of,
 )
+from tests.runtimes.registry import TOOLCHAINS, Runtime
 
 ROOT = Path(__file__).parents[2]
+DEFAULT = "onnxruntime"
+"""The target that gets what onnxpool writes where no target is named."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,28 +62,42 @@ class Job:
 
 
 def prepare(
-    builder: str, targets: Sequence[str], folder: Path, states: Sequence[State] = STATES
+    builder: str,
+    targets: Sequence[str],
+    folder: Path,
+    states: Sequence[State] = STATES,
+    forms: Sequence[Form] = FORMS,
 ) -> list[Job]:
     """Export and rewrite a construct, unless that has been done with the same code.
 
     Args:
         folder: gets the models, the values, and an index of them.
-        states: of the models that are wanted.
+        states, forms: of the models that are wanted.
     """
     torch.set_num_threads(1)
     place = folder / builder.replace(":", ".")
     index = place / "index.json"
     code = _stamp("onnxpool", "rewrites", "ops", "models")
-    stamp = " ".join((code, *targets, *states))
+    stamp = " ".join((code, *targets, *states, *forms))
     if index.exists():
         known = json.loads(index.read_text())
         if known["stamp"] == stamp:
             return [_job_from_json(job) for job in known["jobs"]]
     place.mkdir(parents=True, exist_ok=True)
-    jobs = list(_prepare(builder, targets, place, states))
+    jobs = list(_prepare(builder, targets, place, states, forms))
     facts = {"stamp": stamp, "jobs": [dataclasses.asdict(job) for job in jobs]}
     index.write_text(json.dumps(facts, indent=1))
     return jobs
+
+
+def jobs_of(runtime: Runtime, made: Sequence[Job]) -> Iterator[Job]:
+    """The jobs of a runtime; where it is a toolchain, those of static sizes, and the default."""
+    states: dict[str, State] = {"": "exported", runtime.target: "rewritten"}
+    if runtime.toolchain:
+        states[DEFAULT] = "default"
+    for job in made:
+        if job.target in states and (job.form == "static" or not runtime.toolchain):
+            yield dataclasses.replace(job, state=states[job.target])
 
 
 def values_path(model: Path | str, shape: Shape) -> Path:
@@ -89,14 +106,19 @@ def values_path(model: Path | str, shape: Shape) -> Path:
 
 
 def _prepare(
-    builder: str, targets: Sequence[str], place: Path, states: Sequence[State]
+    builder: str,
+    targets: Sequence[str],
+    place: Path,
+    states: Sequence[State],
+    forms: Sequence[Form],
 ) -> Iterator[Job]:
     source = source_of(builder)
     shapes: set[Shape] = set()
-    for form in FORMS:
+    for form in forms:
         jobs = [_exported_job(builder, form, place)] if "exported" in states else []
         if "rewritten" in states:
-            jobs += _rewritten_jobs(builder, form, targets, place)
+            own = [t for t in targets if form == "static" or t not in TOOLCHAINS]
+            jobs += _rewritten_jobs(builder, form, own, place)
         for job in jobs:
             shapes.update(shape for run in job.runs for shape in run.shapes)
             yield job
@@ -191,7 +213,8 @@ def _write(model: onnx.ModelProto, path: Path) -> str:
 def _save(values: Values, path: Path) -> None:
     arrays: dict[str, Any] = {f"input {d}": x for d, x in values.inputs.items()}
     arrays["sums"] = np.array(values.sums)
-    for kind, by_distribution in (("source", values.source), ("exact", values.exact)):
+    kinds = {"source": values.source, "half": values.half, "exact": values.exact}
+    for kind, by_distribution in kinds.items():
         for distribution, outputs in by_distribution.items():
             arrays |= {f"{kind} {distribution} {k}": y for k, y in enumerate(outputs)}
     np.savez(path, **arrays)
@@ -200,7 +223,7 @@ def _save(values: Values, path: Path) -> None:
 def load_values(path: Path, shape: Shape) -> Values:
     """Read what `prepare` has written."""
     inputs: dict[str, np.ndarray] = {}
-    outputs: dict[str, dict[str, list[np.ndarray]]] = {"source": {}, "exact": {}}
+    outputs: dict[str, dict[str, list[np.ndarray]]] = {"source": {}, "half": {}, "exact": {}}
     sums = 0
     with np.load(path) as arrays:
         for name, array in arrays.items():
@@ -211,7 +234,7 @@ def load_values(path: Path, shape: Shape) -> Values:
                 inputs[rest] = array
             else:
                 outputs[kind].setdefault(rest.rpartition(" ")[0], []).append(array)
-    return Values(shape, sums, inputs, outputs["source"], outputs["exact"])
+    return Values(shape, sums, inputs, **outputs)
 
 
 def _job_from_json(facts: dict[str, Any]) -> Job:

@@ -14,8 +14,9 @@ from typing import Any, Literal
 import numpy as np
 import onnx
 
+from onnxpool.inputs.values import DISTRIBUTIONS
 from onnxpool.validation.accuracy import Accuracy
-from tests.runtimes.constructs import Form, Shape, State, Values
+from tests.runtimes.constructs import HALF_DISTRIBUTIONS, Form, Shape, State, Values
 from tests.runtimes.jobs import Job, load_values, values_path
 from tests.runtimes.process import Answer, Worker
 from tests.runtimes.registry import HERE, Runtime
@@ -118,14 +119,15 @@ class Runner:
 
     def _run(self, cell: Cell, model: str, shapes: Sequence[Shape]) -> Cell:
         values = [load_values(values_path(model, shape), shape) for shape in shapes]
-        inputs = [x for v in values for x in v.inputs.values()]
+        distributions = HALF_DISTRIBUTIONS if self._runtime.half else tuple(DISTRIBUTIONS)
+        inputs = [v.inputs[d] for v in values for d in distributions]
         answer, found = self.run(Path(model), inputs)
         if answer.stage != "done":
             outcome: Outcome = "refused"
             if answer.stage in ("crashed", "timeout"):
                 outcome = answer.stage
             return dataclasses.replace(cell, outcome=outcome, detail=in_words(answer))
-        return judged(cell, values, found)
+        return judged(cell, values, distributions, found, self._runtime.half)
 
     def run(self, model: Path, inputs: Sequence[np.ndarray]) -> tuple[Answer, list[Any]]:
         """Run a model with one input; return the outputs for each of the values of its input."""
@@ -158,12 +160,18 @@ class Runner:
         return answer, found
 
 
-def judged(cell: Cell, values: Sequence[Values], found: Sequence[list[np.ndarray]]) -> Cell:
+def judged(
+    cell: Cell,
+    values: Sequence[Values],
+    distributions: Sequence[str],
+    found: Sequence[list[np.ndarray]],
+    half: bool,
+) -> Cell:
     """Compare the outputs, which are in the order of the shapes and distributions."""
-    pairs = [(v, distribution) for v in values for distribution in v.inputs]
+    pairs = [(v, distribution) for v in values for distribution in distributions]
     judged_all: list[tuple[Shape, Accuracy]] = []
     for (v, distribution), outputs in zip(pairs, found, strict=True):
-        judged_all += [(v.shape, accuracy) for accuracy in v.judge(distribution, outputs)]
+        judged_all += [(v.shape, accuracy) for accuracy in v.judge(distribution, outputs, half)]
     shape, worst = max(judged_all, key=lambda pair: (not pair[1].passed, pair[1].units))
     units = max(accuracy.units for _, accuracy in judged_all)
     if worst.passed:

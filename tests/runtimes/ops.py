@@ -29,6 +29,9 @@ from tests.runtimes.registry import by_name
 LARGEST_ERROR = 1e-4
 """Of the greatest output: what float32 loses in these graphs is less by far."""
 
+LARGEST_HALF_ERROR = 1e-2
+"""The same of float16, whose roundings are 2^13 times as large."""
+
 TIMEOUT = 120.0
 
 SWEEPS = {"forms": forms, "ranks": ranks, "pairs": pairs}
@@ -51,13 +54,14 @@ def main(
     worker = Worker(runtime, python, scratch)
     chosen = {k: m for k, m in SWEEPS[sweep]().items() if not only or k.startswith(tuple(only))}
     console = Console()
+    most = LARGEST_HALF_ERROR if runtime.half else LARGEST_ERROR
     wrong = 0
     for form, model in track(chosen.items(), name, console=Console(stderr=True), transient=True):
         try:
-            raw = verdict(worker, model, model, scratch)
+            raw = verdict(worker, model, model, scratch, most)
         except RunError:
             continue  # No input of this shape.
-        written = rewritten(worker, model, runtime.target, scratch)
+        written = rewritten(worker, model, runtime.target, scratch, most)
         wrong += raw != "right"
         if (raw, written) != ("right", "right"):
             console.print(f"{form}: {raw}; rewritten: {written}", markup=False, highlight=False)
@@ -65,17 +69,27 @@ def main(
     console.print(f"{name} {worker.version}: {len(chosen) - wrong} of {len(chosen)} forms right")
 
 
-def rewritten(worker: Worker, model: onnx.ModelProto, target: str, scratch: Path) -> str:
+def rewritten(
+    worker: Worker,
+    model: onnx.ModelProto,
+    target: str,
+    scratch: Path,
+    most: float = LARGEST_ERROR,
+) -> str:
     """The verdict on what `rewrite` makes of it: as `verdict` says, or why there is nothing."""
     try:
         result = onnxpool.rewrite(model, target=target)
     except OnnxpoolError as error:
         return f"refused: {error}"
-    return verdict(worker, result.model, model, scratch)
+    return verdict(worker, result.model, model, scratch, most)
 
 
 def verdict(
-    worker: Worker, model: onnx.ModelProto, reference: onnx.ModelProto, scratch: Path
+    worker: Worker,
+    model: onnx.ModelProto,
+    reference: onnx.ModelProto,
+    scratch: Path,
+    most: float = LARGEST_ERROR,
 ) -> str:
     """Whether the runtime computes with `model` what ONNX Runtime does with `reference`.
 
@@ -87,7 +101,9 @@ def verdict(
     onnx.save(model, scratch / "model.onnx")
     shape = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
     rng = np.random.default_rng(0)
-    inputs = [rng.uniform(low, 1, shape).astype(np.float32) for low in (0.05, -1)]
+    drawn = [rng.uniform(low, 1, shape).astype(np.float32) for low in (0.05, -1)]
+    # Numbers that float16 holds too: else a comparison may go the other way there.
+    inputs = [x.astype(np.float16).astype(np.float32) for x in drawn]
     run = Runner(reference)
     wanted = [run({"x": x})[0] for x in inputs]
     arrays: dict[str, Any] = {str(i): x for i, x in enumerate(inputs)}
@@ -107,7 +123,7 @@ def verdict(
         if len(found.files) < len(inputs):
             return "no output"
         errors = [_error(found[f"{i}.0"], y) for i, y in enumerate(wanted)]
-    return "right" if max(errors) <= LARGEST_ERROR else f"wrong by {max(errors):.1g}"
+    return "right" if max(errors) <= most else f"wrong by {max(errors):.1g}"
 
 
 def _error(found: Array, wanted: Array) -> float:

@@ -50,6 +50,9 @@ class Runtime:
         dynamic: whether one loaded model takes inputs of several sizes; else it is converted for
             each size.
         light: whether continuous integration runs it.
+        toolchain: whether it is a vendor's, for one device: it is run at static sizes, and on what
+            onnxpool writes without a target, too.
+        half: whether it computes in float16.
     """
 
     name: str
@@ -59,6 +62,8 @@ class Runtime:
     environment: Environment = JOINT
     dynamic: bool = True
     light: bool = False
+    toolchain: bool = False
+    half: bool = False
 
     @property
     def driver_path(self) -> Path:
@@ -75,6 +80,7 @@ IREE = Environment(
     ("iree-base-compiler==3.13.0", "iree-base-runtime==3.13.0", "onnx==1.23.2"),
 )
 LITERT = Environment("litert", 2580, ("onnx2tf==1.29.24", "ai-edge-litert==2.1.0"))
+EMX = Environment("emx", 230, ("emx-onnx-cgen==1.4.0",))
 
 RUNTIMES = (
     Runtime("onnxruntime", "onnxruntime", "onnxruntime", "onnxruntime", light=True),
@@ -89,7 +95,10 @@ RUNTIMES = (
     Runtime("iree", "iree", "iree", "iree-base-compiler", IREE),
     Runtime("litert", "litert", "litert", "ai-edge-litert", LITERT, dynamic=False),
     Runtime("tinygrad", "tinygrad", "tinygrad", "tinygrad"),
+    Runtime("emx", "emx", "emx", "emx-onnx-cgen", EMX, dynamic=False, toolchain=True),
 )
+
+TOOLCHAINS = tuple(runtime.target for runtime in RUNTIMES if runtime.toolchain)
 
 
 def by_name(name: str) -> Runtime:

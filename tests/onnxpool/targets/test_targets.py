@@ -16,7 +16,7 @@ from onnxpool.cli.app import app
 from onnxpool.errors import ArgumentError, TargetError
 from onnxpool.rewrites.graph.run import Runner
 from onnxpool.rewrites.lower import STRATEGIES
-from onnxpool.targets import TARGETS, find
+from onnxpool.targets import PLACES, TARGETS, find
 from tests.rewrites.legalize.standard import model_of, ops, relative_error
 
 PPM = "models/ppm.onnx"
@@ -49,6 +49,7 @@ def test_an_entry_is_complete(target: onnxpool.targets.Target) -> None:
     assert 11 <= target.opset <= onnx.defs.onnx_opset_version()
     assert target.runtime
     assert target.run
+    assert bool(target.measured) == bool(target.tested)
     for limit in target.limits:
         assert limit.ops
         assert limit.reason
@@ -142,6 +143,7 @@ CURED = [
     ("litert", model_of("Mul", X, {"c": np.ones((8, 1, 1), "f")}), "every axis"),
     ("tensorrt", model_of("GlobalMaxPool", {"X": (1, 1, 317, 317)}), "a reduction"),
     ("tensorrt", model_of("MaxPool", {"X": (1, 1, 320, 320)}, kernel_shape=[317, 317]), "lines"),
+    ("emx", model_of("GlobalLpPool", X, p=3), "powers"),
     ("caffe", model_of("Clip", X, {"min": floats(0.25)[0]}), "Relu"),
 ]
 
@@ -228,6 +230,7 @@ def test_resize_to_computed_sizes(name: str, bins: int, form: str) -> None:
         ("openvino", model_of("ReduceL1", X, axes=[2]), "--opset 18"),
         ("ncnn", model_of("Trilu", X), "no such layer"),
         ("tensorrt", model_of("MaxPool", X, kernel_shape=[2, 2], outputs=["Y", "I"]), "no indices"),
+        ("emx", model_of("Einsum", X, equation="nchw->n"), "equations"),
         ("caffe", model_of("Resize", X, {"s": floats(1, 1, 2, 2)}, order=["X", "", "s"]), "layer"),
         ("caffe", model_of("Pow", X, {"p": np.ones((8, 1, 1), "f")}), "exponent is one number"),
         ("caffe", model_of("MaxPool", X, kernel_shape=[3, 3], strides=[2, 2]), "rounds"),
@@ -315,6 +318,17 @@ def test_the_table_of_targets() -> None:
     assert {fact["evidence"] for fact in facts} == {"measured", "documented"}
     one = CliRunner().invoke(app, ["targets", "opencv5"])
     assert "garbage" in one.stdout
+
+
+def test_the_table_groups_targets_by_where_they_run() -> None:
+    lines = CliRunner().invoke(app, ["targets"], env={"COLUMNS": "200"}).stdout.splitlines()
+    places = [place for place in PLACES if any(t.runs_on == place for t in TARGETS)]
+    heads = [n for n, line in enumerate(lines) if "tested with" in line]
+    assert [lines[n].split()[0] for n in heads] == places
+    for target in TARGETS:
+        (line,) = (n for n, text in enumerate(lines) if text.split()[:1] == [target.name])
+        assert lines[max(n for n in heads if n < line)].split()[0] == target.runs_on
+        assert (target.measured or "documented only") in lines[line]
 
 
 def test_inspect_tells_what_a_target_would_not_take(tmp_path: Path) -> None:
