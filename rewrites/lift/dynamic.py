@@ -40,6 +40,7 @@ from onnxpool.rewrites.region.trials import Trials
 
 _MOST_PLANES = 40
 _FAR_APART = (23, 40, 64)
+_LENGTH = 23
 
 
 def judge(
@@ -95,6 +96,8 @@ def _judge(
             return None
         if not _is_frozen_by_an_exporter(region):
             check_arithmetic(trials.producers(size_operands(region, trials)))
+        if region.layout is not None and _is_elsewhere(region, rule, sweep):
+            return None
         return _judged(region, rule, sweep, constants, thorough)
     except NotUnderstood as reason:
         return Declined(region, f"windows computed in the graph; it is not {rule.title}: {reason}")
@@ -142,6 +145,17 @@ def _has_no_size(region: Region, trials: Trials, sweep: Sweep) -> bool:
         return False
     alike = all(len(x) == len(y) for x, y in known)
     return not (alike and _is_frozen_by_an_exporter(region))
+
+
+def _is_elsewhere(region: Region, rule: Rule, sweep: Sweep) -> bool:
+    """Whether one size says that the windows of a layout are not those of adaptive pooling."""
+    run = sweep.at(sweep.plane(_LENGTH))
+    if run is None or run.value is None:
+        return False
+    size = open_size(sweep.k, shapes_of([run]))
+    if size is None:
+        return True
+    return _verdict(region, rule, run, size)[1] is None and _starts_elsewhere(sweep, run, size)
 
 
 def _judged(
