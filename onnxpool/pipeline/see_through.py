@@ -15,6 +15,7 @@ import onnx
 import onnx_graphsurgeon as gs
 from onnx import GraphProto, TensorProto
 
+from onnxpool.errors import ModelError
 from onnxpool.model import shapes
 from onnxpool.model.bodies import with_bodies
 from onnxpool.model.calls import Key, key_of_function
@@ -99,11 +100,10 @@ def see_through(file: ModelFile, goal: Goal, told: Hints) -> Seen:
     """
     if not _may_hide(file):
         return Seen(file)
-    copy, expansion = _expanded_everywhere(file)
-    if not (expansion.functions or expansion.branches):
-        return Seen(file)
-    targets = list(_targets(copy, expansion, goal, told))
-    needed = _settle(file, targets, expansion.functions, goal, told)
+    try:
+        needed = _needed(file, goal, told)
+    except ModelError:
+        needed = {}  # No checker takes the model with a call in its place: it stays one.
     if not needed:
         return Seen(file)
     done = _apply(file.proto, needed)
@@ -111,6 +111,19 @@ def see_through(file: ModelFile, goal: Goal, told: Hints) -> Seen:
     file = file.reimported()
     shapes.infer(file)
     return Seen(file, tuple(_notes(done.values())))
+
+
+def _needed(file: ModelFile, goal: Goal, told: Hints) -> dict[Root, set[Path]]:
+    """What has to be put in place, per function that it is in.
+
+    Raises:
+        ModelError: the model is not valid with everything in its place.
+    """
+    copy, expansion = _expanded_everywhere(file)
+    if not (expansion.functions or expansion.branches):
+        return {}
+    targets = list(_targets(copy, expansion, goal, told))
+    return _settle(file, targets, expansion.functions, goal, told)
 
 
 def _may_hide(file: ModelFile) -> bool:

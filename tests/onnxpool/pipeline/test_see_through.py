@@ -240,3 +240,13 @@ def test_a_function_of_another_opset_in_which_its_ops_mean_the_same() -> None:
     )
     result = rewritten(before)
     assert [f.op for f in result.report.findings if f.action == "rewritten"] == ["GeMPool"]
+
+
+def test_a_call_that_its_function_does_not_take_stays_a_call() -> None:
+    """Without its second operand it runs nowhere, and no checker says so of a call."""
+    scale = """<opset_import: ["" : 17], domain: "net">
+        scale (x, by) => (y) { y = Mul(x, by) }"""
+    proto = onnx.load_from_string(model("a = net.scale(X, X) Y = GlobalAveragePool(a)", scale))
+    proto.graph.node[0].input[1] = ""
+    before = proto.SerializeToString()
+    assert onnxpool.rewrite(before).serialize() == before
