@@ -5,6 +5,8 @@ kernels/ holds the same ops in C++, and `library` says where that library is. Ev
 the dialect from here.
 """
 
+import threading
+
 import onnx
 
 from onnxpool.ops.adaptive_average_pool import AdaptiveAveragePool
@@ -36,8 +38,12 @@ __all__ = [
 ]
 
 
+_LOCK = threading.Lock()
+
+
 def register_schemas() -> None:
     """Make onnx's checker and shape inference know the dialect; safe to call again."""
-    for op in DIALECT:
-        if not onnx.defs.has(op.op_type(), DOMAIN):
-            onnx.defs.register_schema(op.schema)
+    with _LOCK:
+        for op in DIALECT:
+            if not onnx.defs.has(op.op_type(), DOMAIN):
+                onnx.defs.register_schema(op.schema)

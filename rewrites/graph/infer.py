@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,16 +16,19 @@ _MOST_MEMORY = 192 << 20
 _OF_MODEL = 16
 """Bytes that it may take beside, and for each byte of the model."""
 
+_LOCK = threading.RLock()  # To infer a call is to infer a body.
+
 
 def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model with what onnx infers; it raises all sorts where it does not infer.
 
     To follow values, onnx writes a list for every vector that it meets, however long: one of 10^12
     elements is a Range of 200 bytes. Where that takes too much, values are not followed. The call
-    holds the lock of the interpreter, so that no other thread of Python meets its limit.
+    holds the lock of the interpreter, so that no other thread of Python meets its limit; a lock of
+    our own, that no other takes the limit for the one of the process.
     """
     allowed = limits.current()
-    with _bounded(_MOST_MEMORY + _OF_MODEL * model.ByteSize()):
+    with _LOCK, _bounded(_MOST_MEMORY + _OF_MODEL * model.ByteSize()):
         if allowed.follows_values:
             try:
                 return onnx.shape_inference.infer_shapes(model, data_prop=True)
