@@ -1,6 +1,6 @@
 """How `onnxpool inspect` grows with the number of nodes: seconds of processor time and memory.
 
-    python benchmarks/scale.py [--nodes 1000 5000 20000 50000] [--kinds cnn transformer …]
+    python benchmarks/scale.py [--nodes 1000 5000 …] [--kinds cnn transformer …]
 
 Each model is inspected in a process of its own. What the process takes before it has read a model
 (the interpreter, onnx, NumPy) is in the figures; the first row shows how much that is.
@@ -173,7 +173,7 @@ def inspect(path: Path) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--nodes", type=int, nargs="+", default=[1000, 5000, 20_000, 50_000])
+    parser.add_argument("--nodes", type=int, nargs="+", default=[1000, 5000, 20_000, 50_000, 100_000])
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     arguments = parser.parse_args()
     print("| nodes |" + "".join(f" {kind} |" for kind in arguments.kinds))

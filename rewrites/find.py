@@ -54,6 +54,11 @@ from onnxpool.rewrites.repair.restore import restore
 
 RULES = (adaptive_average_pool.RULE, adaptive_max_pool.RULE, gem_pool.RULE)
 
+_MOST_FOLLOWED, _MOST_FOLLOWED_SIZED = 5_000, 2_500
+"""Nodes of all regions of one Y that are no pooling; those that read sizes are followed at many.
+An unrolled window of 1,100 nodes is reached before."""
+_FOLLOWED, _FOLLOWED_PER_NODE = 100_000, 10
+"""Nodes of all regions of a graph that are no pooling."""
 _MOST_NESTED_FAILURES = 50
 """A sum unrolled over a thousand nodes that is no mean has a thousand sums in it that are none."""
 
@@ -99,6 +104,7 @@ class _Search:
         self.lifted: set[int] = set()
         self.judged: set[int] = set()
         self.nested_failures = 0
+        self.left_to_follow = _FOLLOWED + _FOLLOWED_PER_NODE * len(self.graph.nodes)
 
     def run(self) -> tuple[list[Construct], list[Declined]]:
         constructs: list[Construct] = []
@@ -140,6 +146,7 @@ class _Search:
             return self.named[id(node)] if y is first else None
         best: Construct | None = None
         declined: Declined | None = None
+        followed = 0
         for region in self.finder.regions(y):
             if best is not None and _pools_again(best.found[0], region):
                 break
@@ -148,8 +155,12 @@ class _Search:
             verdict = self._verdict(region)
             if isinstance(verdict, Construct):
                 best = verdict
-            elif declined is None:
-                declined = verdict
+            elif verdict is not None:
+                declined = declined or verdict
+                followed += len(region.nodes)
+            if followed > min(_MOST_FOLLOWED, self.left_to_follow):
+                break
+        self.left_to_follow -= followed
         sized = best or self._judge_sized(y, nested)
         return sized or declined or unknown_size.judge_gather(y, self.finder.constants)
 
@@ -173,6 +184,7 @@ class _Search:
             return None
         best: Construct | None = None
         declined: Declined | None = None
+        followed = 0
         for region in self.sized_finder.regions(y):
             if best is not None and _pools_again(best.found[0], region):
                 break
@@ -183,8 +195,12 @@ class _Search:
             )
             if isinstance(verdict, Construct):
                 best = verdict
-            elif declined is None:
-                declined = verdict
+            elif verdict is not None:
+                declined = declined or verdict
+                followed += len(region.nodes)
+            if followed > min(_MOST_FOLLOWED_SIZED, self.left_to_follow):
+                break
+        self.left_to_follow -= followed
         return best or declined
 
     def _verdict(self, region: Region) -> Construct | Declined | None:

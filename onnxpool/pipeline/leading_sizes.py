@@ -15,7 +15,7 @@ from onnxpool.ops.op import Dim, Shape
 _CHANNELS = 3
 """Where their number is open, and the least part."""
 
-_MOST_WHOLE = 1 << 24
+_MOST_WHOLE = 1 << 23
 """Elements of an X with all its slots."""
 
 

@@ -370,7 +370,54 @@ SIZES = {
     "by the batch too": Fault(AVERAGE, OPEN, divided_by(lambda g, _: positions(g, [0, 2, 3]))),
 }
 
-FAMILIES = {"sum": SUMS, "maximum": MAXIMA, "index": INDICES, "power": POWERS, "size": SIZES}
+MANY = (4, 64, 6, 6)
+"""Batch and channels of which a part would be enough, if they were all treated alike."""
+
+
+def last_slots_scaled(axis: int, first: int) -> Build:
+    """A mean; from a slot on, which a part of the slots may not reach, it counts for more."""
+
+    def build(g: Graph) -> str:
+        parts = [g("Slice", "X", [0], [first], [axis]), g("Slice", "X", [first], [1 << 40], [axis])]
+        return mean(g, g("Concat", parts[0], g("Mul", parts[1], 1.01), axis=axis))
+
+    return build
+
+
+def scaled_where_many(g: Graph) -> str:
+    """A mean that counts for more where X has more than 50 channels."""
+    channels = g("Gather", g("Shape", "X"), [1])
+    factor = g("Where", g("Greater", channels, [50]), 1.01, 1.0)
+    return mean(g, g("Mul", "X", factor))
+
+
+SLOTS = {
+    "the last channels scaled": Fault(AVERAGE, MANY, last_slots_scaled(1, 40)),
+    "the last of the batch scaled": Fault(AVERAGE, MANY, last_slots_scaled(0, 3)),
+    "one channel scaled": Fault(
+        AVERAGE,
+        MANY,
+        lambda g: mean(g, g("Mul", "X", np.where(np.arange(64) == 41, 1.01, 1)[:, None, None])),
+    ),
+    "scaled where there are many channels": Fault(AVERAGE, MANY, scaled_where_many),
+    "channels in another order": Fault(
+        AVERAGE, MANY, lambda g: mean(g, g("Gather", "X", np.arange(64)[::-1], axis=1))
+    ),
+    "channels mixed with the batch": Fault(
+        AVERAGE,
+        MANY,
+        lambda g: mean(g, g("Reshape", g("Transpose", "X", perm=[1, 0, 2, 3]), [4, 64, 6, 6])),
+    ),
+}
+
+FAMILIES = {
+    "sum": SUMS,
+    "maximum": MAXIMA,
+    "index": INDICES,
+    "power": POWERS,
+    "size": SIZES,
+    "slot": SLOTS,
+}
 FAULTS = {
     f"{family}: {name}": fault
     for family, faults in FAMILIES.items()
@@ -378,6 +425,10 @@ FAULTS = {
 }
 
 RIGHT = {
+    "a mean of many channels": Fault(AVERAGE, MANY, mean),
+    "a mean of many channels, none left out": Fault(
+        AVERAGE, MANY, lambda g: mean(g, g("Mul", "X", np.ones((64, 1, 1))))
+    ),
     "a mean": Fault(AVERAGE, MAP, mean),
     "a mean of open sizes": Fault(AVERAGE, OPEN, divided_by(lambda g, n: n)),
     "a mean of 10,000": Fault(AVERAGE, LARGE, weighted(weights(100))),

@@ -299,6 +299,89 @@ def _bins(shape: Sequence[int | str]) -> onnx.ModelProto:
     return model(nodes, constants, shape=shape)
 
 
+def _means(shape: Sequence[int | str]) -> onnx.ModelProto:
+    """13 to 3, bin by bin, on the last axis: MatMul or AveragePool takes its place."""
+    last = len(shape) - 1
+    nodes, constants = [], [constant("axis", [last])]
+    for i, (start, end) in enumerate(((0, 5), (4, 9), (8, 13))):
+        constants += [constant(f"s{i}", [start]), constant(f"e{i}", [end])]
+        nodes.append(N("Slice", ["X", f"s{i}", f"e{i}", "axis"], [f"t{i}"]))
+        nodes.append(N("ReduceMean", [f"t{i}"], [f"r{i}"], axes=[last], keepdims=1))
+    nodes.append(N("Concat", [f"r{i}" for i in range(3)], ["Y"], axis=last))
+    return model(nodes, constants, shape=shape)
+
+
+def _doubled(count: int) -> onnx.ModelProto:
+    """Each node adds what it reads to itself: every one begins a region that ends in the pool."""
+    names = ["X", *(f"t{i}" for i in range(count))]
+    nodes = [N("Add", [a, a], [b]) for a, b in itertools.pairwise(names)]
+    return model([*nodes, N("ReduceMean", [names[-1]], ["Y"], axes=[2, 3], keepdims=1)])
+
+
+def _repeated_on_the_path() -> onnx.ModelProto:
+    nodes = [
+        N("Tile", ["X", "n"], ["a"]),
+        N("ReduceMean", ["a"], ["b"], axes=[2], keepdims=1),
+        N("ReduceMean", ["b"], ["Y"], axes=[3], keepdims=1),
+    ]
+    return model(nodes, [constant("n", [1, 1, 100_000, 100_000])])
+
+
+def _computed_bound() -> onnx.ModelProto:
+    """A slice whose start is the greatest of as many zeros as the height times 10^9."""
+    nodes = [
+        N("Shape", ["X"], ["s"]),
+        N("Gather", ["s", "two"], ["h"]),
+        N("Mul", ["h", "many"], ["q"]),
+        N("Expand", ["zero", "q"], ["z"]),
+        N("ReduceMax", ["z"], ["start"]),
+        N("Slice", ["X", "start", "end", "axis"], ["a"]),
+        N("ReduceMean", ["a"], ["Y"], axes=[3], keepdims=1),
+    ]
+    numbers = {"two": [2], "many": [10**9], "zero": [0], "end": [5], "axis": [3]}
+    constants = [constant(name, value) for name, value in numbers.items()]
+    return model(nodes, constants, shape=["N", 4, "H", "W"])
+
+
+def _scan_in_a_scan() -> onnx.ModelProto:
+    def info(name: str, shape: Sequence[int | None] = ()) -> onnx.ValueInfoProto:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+    results = [info("t"), info("y")]
+    inner = helper.make_graph(
+        [N("Add", ["s", "x"], ["t"]), N("Identity", ["t"], ["y"])],
+        "inner",
+        [info("s"), info("x")],
+        results,
+    )
+    outer = helper.make_graph(
+        [N("Scan", ["s", "xs"], ["t", "ys"], body=inner, num_scan_inputs=1), _copy("t", "y")],
+        "outer",
+        [info("s"), info("xs", [None])],
+        results,
+    )
+    nodes = [
+        N("Expand", ["one", "n"], ["e"]),
+        N("Scan", ["zero", "e"], ["q", "c"], body=outer, num_scan_inputs=1),
+    ]
+    one, zero = constant("one", [[1]], np.float32), constant("zero", 0, np.float32)
+    return _operand(nodes, [one, zero, constant("n", [100_000, 100_000])])
+
+
+def _copy(source: str, target: str) -> NodeProto:
+    return N("Identity", [source], [target])
+
+
+def _many_slices() -> onnx.ModelProto:
+    count = 2000
+    nodes = [
+        N("Slice", ["X", f"s{i % 13}", f"s{i % 13 + 1}", "a"], [f"p{i}"]) for i in range(count)
+    ]
+    nodes.append(N("Concat", [f"p{i}" for i in range(count)], ["c"], axis=3))
+    nodes.append(N("ReduceMean", ["c"], ["Y"], axes=[3], keepdims=1))
+    return model(nodes, [constant("a", [3]), *(constant(f"s{i}", [i]) for i in range(14))])
+
+
 def _huge_plane() -> onnx.ModelProto:
     nodes = [
         N("ReduceMean", ["X"], ["a"], axes=[3], keepdims=1),
@@ -334,4 +417,15 @@ BOMBS: dict[str, Callable[[], onnx.ModelProto]] = {
     "huge_batch": lambda: _bins([10**9, 4, 7]),
     "empty_batch": lambda: _bins([0, 4, 7]),
     "huge_plane": _huge_plane,
+    "huge_batch_of_means": lambda: _means([10**9, 4, 13, 13]),
+    "huge_channels": lambda: _means([1, 2**62, 13, 13]),
+    "huge_kept_axis": lambda: _means([1, 4, 10**8, 13]),
+    "large_kept_axis": lambda: _means([1, 64, 40_000, 13]),
+    "no_channels": lambda: _means([1, 0, 13, 13]),
+    "no_positions": lambda: _means([1, 4, 0, 13]),
+    "doubled": lambda: _doubled(1000),
+    "repeated_on_the_path": _repeated_on_the_path,
+    "computed_bound": _computed_bound,
+    "scan_in_a_scan": _scan_in_a_scan,
+    "many_slices": _many_slices,
 }
