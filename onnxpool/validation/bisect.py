@@ -16,7 +16,7 @@ import onnx
 
 from onnxpool.model.bodies import with_bodies
 from onnxpool.ops.op import Array
-from onnxpool.validation.runnable import OnnxModel, values_of
+from onnxpool.validation.runnable import OnnxModel
 
 AT_A_TIME = 16
 """Tensors that one run gives."""
@@ -100,8 +100,8 @@ class _Search:
         new = [name for name in names if name not in self._differs]
         if not new:
             return
-        found = values_of(self._model.file, new, self._inputs)
-        wanted = values_of(self._reference.file, new, self._inputs)
+        found = self._model.tensors(new, self._inputs)
+        wanted = self._reference.tensors(new, self._inputs)
         for name in new:
             self._differs[name] = not self._equal(found[name], wanted[name])
             if self._differs[name]:
