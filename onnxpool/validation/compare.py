@@ -190,7 +190,8 @@ def compare(
     """Compare any two models on seeded inputs.
 
     Each is what `validate` takes as a model or as a reference. The second is the reference of the
-    first; but a PyTorch source, which runs in float64 too, is always that of an .onnx file.
+    first; but a PyTorch source, which runs in float64 too, is always that of an .onnx file, and so
+    is an .npz file.
 
     Args:
         weights: a state dict to load into the one source that there is.
@@ -199,8 +200,8 @@ def compare(
     Raises:
         OnnxpoolError: as `validate`; or two sources do not take the same inputs.
     """
-    first, second = (b, a) if _is_source(a) and not _is_source(b) else (a, b)
-    if not _is_source(first):
+    first, second = (b, a) if _is_reference(a) and not _is_reference(b) else (a, b)
+    if not _is_reference(first):
         return validate(
             cast("Model", first),
             second,
@@ -211,6 +212,8 @@ def compare(
             library=library,
             progress=progress,
         )
+    if is_pairs(first) or is_pairs(second):
+        raise ArgumentError("an .npz file is compared with an .onnx file; export the source first")
     if weights is not None:
         raise ArgumentError("weights are those of one source, and both are; load them in the files")
     sources = (as_source(cast("SourceArgument", each), None, seed) for each in (first, second))
@@ -455,6 +458,11 @@ def _is_source(model: Any) -> bool:
     if isinstance(model, str | os.PathLike):
         return is_source(os.fspath(model))
     return not kinds.is_onnx(model)
+
+
+def _is_reference(model: Any) -> bool:
+    """Whether it is no ONNX model, but what one is compared with."""
+    return _is_source(model) or is_pairs(model)
 
 
 def _onnx_model(model: Model, library: bool = True) -> OnnxModel:

@@ -95,6 +95,17 @@ def test_a_program_is_compared(tmp_path: Path) -> None:
     assert not onnxpool.compare(path, model([node("Abs", "X", "Y")])).passed
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_inputs_and_outputs_in_a_file_are_a_reference(tmp_path: Path, swapped: bool) -> None:
+    path = tmp_path / "pairs.npz"
+    x = np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4)
+    arrays: dict[str, Any] = {"0/X": x, "0/Y": np.maximum(x, 0)}
+    np.savez(path, **arrays)
+    for op in ("Relu", "Abs"):
+        pair: list[Any] = [model([node(op, "X", "Y")]), path]
+        assert onnxpool.compare(*(pair[::-1] if swapped else pair)).passed == (op == "Relu")
+
+
 @pytest.mark.parametrize("wrong", [0, 1, 137, 399])
 def test_bisection_finds_the_node_in_a_few_runs(
     monkeypatch: pytest.MonkeyPatch, wrong: int
@@ -243,6 +254,10 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "weights": (
         lambda: onnxpool.compare(nn.ReLU(), nn.ReLU(), weights="w.pt"),
         "weights are those of one source, and both are",
+    ),
+    "pairs of a source": (
+        lambda: onnxpool.compare(nn.ReLU(), "pairs.npz"),
+        r"an \.npz file is compared with an \.onnx file; export the source first",
     ),
     "no size": (lambda: onnxpool.compare(nn.ReLU(), nn.ReLU()), r"give a size, such as --shape"),
     "outputs": (
