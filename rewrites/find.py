@@ -23,6 +23,7 @@ from collections.abc import Iterator
 
 import onnx_graphsurgeon as gs
 
+from onnxpool import steps
 from onnxpool.ops import AdaptiveAveragePool
 from onnxpool.rewrites.graph.constants import is_constant
 from onnxpool.rewrites.graph.contents import Contents
@@ -109,7 +110,8 @@ class _Search:
     def run(self) -> tuple[list[Construct], list[Declined]]:
         constructs: list[Construct] = []
         declined: list[Declined] = []
-        for node in reversed(self.graph.nodes):
+        for done, node in enumerate(reversed(self.graph.nodes)):
+            steps.at("looking for pooling", done, len(self.graph.nodes))
             for y in node.outputs:
                 if not self._is_candidate(y):
                     continue

@@ -54,14 +54,15 @@ ComparedModel = Annotated[
     str,
     typer.Argument(
         metavar="A",
-        help="An .onnx file, or a PyTorch source (file.py:name, pkg.mod:name, or a .pt2 file).",
+        help="An .onnx file, a PyTorch source (file.py:name, pkg.mod:name, or a .pt2 file), or an "
+        ".npz file of inputs and outputs.",
     ),
 ]
 ComparedWith = Annotated[
     str,
     typer.Argument(
         metavar="B",
-        help="Another. It is the reference; a source is always that of an .onnx file.",
+        help="Another. It is the reference; a source or .npz is always that of an .onnx file.",
     ),
 ]
 DiffedModel = Annotated[

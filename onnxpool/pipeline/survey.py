@@ -154,7 +154,7 @@ def survey(
     """
     surveyed = []
     for number, scope in enumerate(file.scopes):
-        steps.at("looking for pooling", number, len(file.scopes))
+        steps.at("looking for pooling")
         if not is_body(scope.proto):
             constructs, declined = _find(scope, goal, told)
             found = [_plan(scope, construct, goal, bodies, probe) for construct in constructs]

@@ -190,7 +190,8 @@ def compare(
     """Compare any two models on seeded inputs.
 
     Each is what `validate` takes as a model or as a reference. The second is the reference of the
-    first; but a PyTorch source, which runs in float64 too, is always that of an .onnx file.
+    first; but a PyTorch source, which runs in float64 too, is always that of an .onnx file, and so
+    is an .npz file.
 
     Args:
         weights: a state dict to load into the one source that there is.
@@ -199,8 +200,8 @@ def compare(
     Raises:
         OnnxpoolError: as `validate`; or two sources do not take the same inputs.
     """
-    first, second = (b, a) if _is_source(a) and not _is_source(b) else (a, b)
-    if not _is_source(first):
+    first, second = (b, a) if _is_reference(a) and not _is_reference(b) else (a, b)
+    if not _is_reference(first):
         return validate(
             cast("Model", first),
             second,
@@ -211,6 +212,8 @@ def compare(
             library=library,
             progress=progress,
         )
+    if is_pairs(first) or is_pairs(second):
+        raise ArgumentError("an .npz file is compared with an .onnx file; export the source first")
     if weights is not None:
         raise ArgumentError("weights are those of one source, and both are; load them in the files")
     sources = (as_source(cast("SourceArgument", each), None, seed) for each in (first, second))
@@ -381,6 +384,10 @@ class Comparison:
 
     def _draw(self, sizes: Shapes, distribution: str) -> list[Array]:
         drawn = draw(self.model.inputs, sizes, distribution, self.seed)
+        for mine, other in zip(self.model.inputs, self.reference.inputs, strict=False):
+            # What only one of the two could be given exactly would be a difference of the inputs.
+            if mine.is_float and other.is_float and other.dtype.itemsize < mine.dtype.itemsize:
+                drawn[mine.name] = _rounded(drawn[mine.name], other.dtype)
         return [
             np.resize(self.integers[name], value.shape) if name in self.integers else value
             for name, value in drawn.items()
@@ -430,6 +437,12 @@ class Comparison:
             yield accuracy.compare(name, distribution, y, source[i], in_float64, rule)
 
 
+def _rounded(values: Array, dtype: np.dtype[Any]) -> Array:
+    """To what a narrower type holds; beyond it, to the greatest."""
+    limit = float(np.finfo(dtype).max)
+    return np.asarray(np.clip(values, -limit, limit).astype(dtype).astype(values.dtype))
+
+
 def _numbered(outputs: Sequence[Any]) -> list[str]:
     return [f"output {i}" for i in range(len(outputs))]
 
@@ -445,6 +458,11 @@ def _is_source(model: Any) -> bool:
     if isinstance(model, str | os.PathLike):
         return is_source(os.fspath(model))
     return not kinds.is_onnx(model)
+
+
+def _is_reference(model: Any) -> bool:
+    """Whether it is no ONNX model, but what one is compared with."""
+    return _is_source(model) or is_pairs(model)
 
 
 def _onnx_model(model: Model, library: bool = True) -> OnnxModel:

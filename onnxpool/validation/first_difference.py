@@ -16,7 +16,7 @@ import numpy as np
 from onnxpool.ops.op import Array
 from onnxpool.rewrites.graph.run import RunError
 from onnxpool.validation import bisect
-from onnxpool.validation.runnable import DoesNotRun, OnnxModel, TorchSource, values_of
+from onnxpool.validation.runnable import DoesNotRun, OnnxModel, TorchSource
 
 _SAME = 1e-4
 """Share of the greatest value up to which two tensors are taken to be the same one."""
@@ -107,7 +107,7 @@ def _tensors(model: OnnxModel, inputs: Inputs) -> Values:
     names = [name for node in model.file.proto.graph.node for name in node.output if name]
     if len(names) > _MOST_TENSORS:
         raise ValueError(f"{len(names)} tensors")
-    values = values_of(model.file, names, inputs)
+    values = model.tensors(names, inputs)
     return {name: value for name, value in values.items() if value.dtype.kind in "fiub"}
 
 

@@ -79,15 +79,30 @@ class OnnxModel:
         Raises:
             DoesNotRun: the inputs are not accepted.
         """
-        named = {i.name: value for i, value in zip(self.inputs, inputs, strict=True)}
         try:
-            return list(self._runner(named))
+            return list(self._runner(self._named(inputs)))
         except RunError as error:
             raise DoesNotRun(str(error)) from error
 
     def run_exactly(self, inputs: Sequence[Array]) -> list[Array] | None:
         """The outputs computed in float64; None, because that cannot be done."""
         return None
+
+    def tensors(self, names: Sequence[str], inputs: Sequence[Array]) -> dict[str, Array]:
+        """Tensors of the main graph, on these inputs.
+
+        Raises:
+            RunError: ONNX Runtime does not compute them.
+        """
+        named = self._named(inputs)
+        return values_of(self.file, names, [named[i.name] for i in model_inputs(self.file.proto)])
+
+    def _named(self, inputs: Sequence[Array]) -> dict[str, Array]:
+        """Inputs by name; floating-point ones in the type that this model wants."""
+        return {
+            i.name: value.astype(i.dtype) if i.is_float and value.dtype.kind == "f" else value
+            for i, value in zip(self.inputs, inputs, strict=True)
+        }
 
     @functools.cached_property
     def weighted_sums(self) -> int:

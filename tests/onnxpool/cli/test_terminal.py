@@ -17,6 +17,7 @@ import pytest
 from onnx import TensorProto, helper
 
 import onnxpool
+from onnxpool import steps
 from onnxpool.cli import versions
 from onnxpool.errors import LibraryError
 from onnxpool.ops import library_path
@@ -249,3 +250,12 @@ def _read(descriptor: int) -> bytes:
 def test_dir_lists_the_interface(run: Run) -> None:
     assert {"rewrite", "inspect", "validate", "export", "bench", "session"} <= set(dir(onnxpool))
     assert all(hasattr(onnxpool, name) for name in dir(onnxpool))
+
+
+def test_one_long_graph_is_counted() -> None:
+    seen: list[tuple[str, int, int]] = []
+    with steps.watching(lambda *step: seen.append(step)):
+        onnxpool.inspect(PYRAMID)
+    nodes = len(onnx.load(PYRAMID).graph.node)
+    counts = [(done, total) for what, done, total in seen if what == "looking for pooling"]
+    assert counts[1:] == [(i, nodes) for i in range(nodes)]

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import onnxpool
 from onnxpool.errors import ArgumentError, ModelError, SourceError
 from onnxpool.validation import bisect
-from onnxpool.validation.runnable import values_of
+from onnxpool.validation.runnable import OnnxModel
 from tests.onnxpool.conftest import Run
 
 MODELS = Path(__file__).parents[3] / "models"
@@ -95,17 +95,30 @@ def test_a_program_is_compared(tmp_path: Path) -> None:
     assert not onnxpool.compare(path, model([node("Abs", "X", "Y")])).passed
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_inputs_and_outputs_in_a_file_are_a_reference(tmp_path: Path, swapped: bool) -> None:
+    path = tmp_path / "pairs.npz"
+    x = np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4)
+    arrays: dict[str, Any] = {"0/X": x, "0/Y": np.maximum(x, 0)}
+    np.savez(path, **arrays)
+    for op in ("Relu", "Abs"):
+        pair: list[Any] = [model([node(op, "X", "Y")]), path]
+        assert onnxpool.compare(*(pair[::-1] if swapped else pair)).passed == (op == "Relu")
+
+
 @pytest.mark.parametrize("wrong", [0, 1, 137, 399])
 def test_bisection_finds_the_node_in_a_few_runs(
     monkeypatch: pytest.MonkeyPatch, wrong: int
 ) -> None:
     looked_at: list[int] = []
 
-    def counted(file: Any, names: Any, inputs: Any) -> Any:
-        looked_at.append(len(names))
-        return values_of(file, names, inputs)
+    tensors = OnnxModel.tensors
 
-    monkeypatch.setattr(bisect, "values_of", counted)
+    def counted(model: OnnxModel, names: Sequence[str], inputs: Any) -> Any:
+        looked_at.append(len(names))
+        return tensors(model, names, inputs)
+
+    monkeypatch.setattr(OnnxModel, "tensors", counted)
     found = onnxpool.compare(chain(400, wrong), chain(400))
     tensor = "Y" if wrong == 399 else f"t{wrong + 1}"
     assert f"node 'Add_{tensor}' (Add), tensor '{tensor}': off by" in found.first_difference
@@ -179,6 +192,22 @@ def test_inputs_are_given_by_name() -> None:
     sub = model([node("Sub", "X Z", "Y")], inputs)
     turned = model([node("Sub", "X Z", "Y")], dict(reversed(inputs.items())))
     assert onnxpool.compare(sub, turned).passed
+    other = model([node("Sub", "X Z", "D"), node("Abs", "D", "Y")], dict(reversed(inputs.items())))
+    same = model([node("Sub", "X Z", "D"), node("Neg", "D", "Y")], inputs)
+    assert "node 'Neg_Y' (Neg), tensor 'Y'" in onnxpool.compare(same, other).first_difference
+
+
+@pytest.mark.parametrize("slope", [1.0, 1.25])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_half_and_full_precision(slope: float, swapped: bool) -> None:
+    """Inputs that both hold, and the rounding of the narrower type as the unit of error."""
+    nodes = [node("Mul", "X c", "s"), node("Softmax", "s", "Y")]
+    full = model(nodes, c=np.float32(1))
+    half = model(nodes, c=np.float16(slope))
+    for value in (*half.graph.input, *half.graph.output):
+        value.type.tensor_type.elem_type = TensorProto.FLOAT16
+    pair = (full, half) if swapped else (half, full)
+    assert onnxpool.compare(*pair).passed == (slope == 1)
 
 
 class Net(nn.Module):
@@ -225,6 +254,10 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "weights": (
         lambda: onnxpool.compare(nn.ReLU(), nn.ReLU(), weights="w.pt"),
         "weights are those of one source, and both are",
+    ),
+    "pairs of a source": (
+        lambda: onnxpool.compare(nn.ReLU(), "pairs.npz"),
+        r"an \.npz file is compared with an \.onnx file; export the source first",
     ),
     "no size": (lambda: onnxpool.compare(nn.ReLU(), nn.ReLU()), r"give a size, such as --shape"),
     "outputs": (
