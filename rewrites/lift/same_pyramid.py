@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 import onnx_graphsurgeon as gs
 
 from onnxpool.ops.windows import Window, windows
+from onnxpool.rewrites.graph.constants import has_reference
 from onnxpool.rewrites.graph.tensors import carried_from, shape_of
 from onnxpool.rewrites.lift.construct import Declined
 
@@ -70,7 +71,7 @@ def explain(declined: Sequence[Declined], nodes: Sequence[gs.Node]) -> list[Decl
 
 def _level(node: gs.Node) -> tuple[_Axis, ...] | None:
     """The axes of a pool of side-by-side windows with SAME padding; None: it is none."""
-    if node.op not in _POOLS or node.domain not in (None, "", "ai.onnx"):
+    if node.op not in _POOLS or node.domain not in (None, "", "ai.onnx") or has_reference(node):
         return None
     x, y = shape_of(node.inputs[0]), shape_of(node.outputs[0])
     kernel = node.attrs["kernel_shape"]

@@ -54,8 +54,11 @@ class Layout:
     def is_sensible(self, size: Size) -> bool:
         """Whether a first axis that is no batch is pooled, and more than what may be channels.
 
-        The mean over axis 1 of four or more is rather that of a norm.
+        The mean over axis 1 of four or more is rather that of a norm. With all axes where they are
+        and the first of them kept, it is a reading of the op's own.
         """
+        if self.x == self.y == tuple(range(len(self.x))) and size[0] == KEEP:
+            return False
         plane = self.x[len(self.x) - len(size) :]
         pooled = {axis: bins for axis, bins in zip(plane, size, strict=True) if bins != KEEP}
         rank = sum(axis is not None for axis in self.x)
@@ -175,9 +178,6 @@ def readings(x: Shape | None, y: Shape | None) -> Iterator[tuple[Layout, Size]]:
     for layout, pooled, lead in layouts(len(x), len(y)):
         size = _size(layout.of_x(x), layout.of_y(y), pooled)
         if size is None or set(size) == {KEEP}:
-            continue
-        # That is a reading of the op's own.
-        if layout.x == layout.y == tuple(range(len(x))) and size[lead] == KEEP:
             continue
         if layout.is_sensible(size[lead:]):
             yield layout, size[lead:]

@@ -113,8 +113,12 @@ def squares_and_strips(axes: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
     alike = [tuple(axis[min(i, len(axis) - 1)] for axis in axes) for i in range(longest)]
     alike = [sizes for sizes in alike if math.prod(sizes) <= _MOST_POSITIONS] or alike[:1]
     strips = [
-        tuple(length if i == axis else min(base, max(axes[i])) for i in range(len(axes)))
+        tuple(length if i == axis else _nearest(base, axes[i]) for i in range(len(axes)))
         for axis, base in itertools.product(range(len(axes)), (1, 2, 5))
         for length in axes[axis]
     ]
     return list(dict.fromkeys([*alike, *strips])) if len(axes) > 1 else alike
+
+
+def _nearest(length: int, lengths: Sequence[int]) -> int:
+    return min(lengths, key=lambda other: abs(other - length))
