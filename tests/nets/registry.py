@@ -1,12 +1,11 @@
 """All nets."""
 
-from tests.nets import classifiers, detectors, retrieval, segmentation, sequences, tokens
+from tests.nets import classifiers, detectors, retrieval, segmentation, tokens
 
 NETS = (
     *retrieval.NETS,
     *classifiers.NETS,
     *segmentation.NETS,
     *tokens.NETS,
-    *sequences.NETS,
     *detectors.NETS,
 )
