@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import torch
 
-from tests.nets.judge import WAYS, judge
+from tests.nets.judge import WAYS, Outcomes, judge
 from tests.nets.packages import missing
 from tests.nets.registry import NETS
 
@@ -33,7 +33,7 @@ def main(names: Sequence[str]) -> None:
         print(row(net.name, outcomes), flush=True)
 
 
-def row(name: str, outcomes: dict[str, dict[tuple[int, ...], str]]) -> str:
+def row(name: str, outcomes: dict[str, Outcomes]) -> str:
     """A line of the table: how many sizes the module takes, and at how many each model is right."""
     right = [list(of_way.values()).count("right") for of_way in outcomes.values()]
     sizes = len(next(iter(outcomes.values())))

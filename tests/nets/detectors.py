@@ -37,6 +37,8 @@ class Yolo(nn.Module):
     """The parts of YOLOv8: a strided backbone, SPPF, upsampling, and a head that flattens its
     maps, over a grid of the size of each."""
 
+    project: Tensor
+
     def __init__(self, classes: int = 4, bins: int = 4) -> None:
         super().__init__()
         self.classes, self.bins = classes, bins
@@ -57,7 +59,7 @@ class Yolo(nn.Module):
         maps = [head(h) for head, h in zip(self.heads, (h3, h4, p5), strict=True)]
         points, strides = self.anchors(maps)
         flat = torch.cat([m.view(m.shape[0], m.shape[1], -1) for m in maps], 2)
-        box, scores = flat.split((4 * self.bins, self.classes), 1)
+        box, scores = torch.split(flat, [4 * self.bins, self.classes], 1)
         b, _, a = box.shape
         box = box.view(b, 4, self.bins, a).transpose(2, 1).softmax(1)
         box = (box * self.project.view(1, -1, 1, 1)).sum(1)
