@@ -28,6 +28,7 @@ from onnx import NodeProto, TensorProto, ValueInfoProto, helper
 
 OPSET = 17
 POOLS = 500
+NODES = [1000, 5000, 20_000, 50_000, 100_000]
 
 _INSPECT = "import sys, onnxpool; onnxpool.inspect(sys.argv[1])"
 
@@ -173,7 +174,7 @@ def inspect(path: Path) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--nodes", type=int, nargs="+", default=[1000, 5000, 20_000, 50_000, 100_000])
+    parser.add_argument("--nodes", type=int, nargs="+", default=NODES)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     arguments = parser.parse_args()
     print("| nodes |" + "".join(f" {kind} |" for kind in arguments.kinds))
