@@ -93,7 +93,11 @@ def _check(file: ModelFile, output_sizes: Iterable[str], traced_sizes: Iterable[
 
 
 def _check_nodes(file: ModelFile, option: str, names: Iterable[str]) -> None:
-    nodes = {node.name or node.outputs[0].name for s in file.scopes for node in s.graph.nodes}
+    nodes = {
+        node.name or next((tensor.name for tensor in node.outputs), "")
+        for s in file.scopes
+        for node in s.graph.nodes
+    }
     for name in names:
         if name not in nodes and name != EVERY_NODE:
             raise ArgumentError(

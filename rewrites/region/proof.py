@@ -20,11 +20,11 @@ import ml_dtypes
 import numpy as np
 
 from onnxpool.ops.op import KEEP, Array
-from onnxpool.rewrites.graph.tensors import numpy_type
+from onnxpool.rewrites.graph.tensors import is_float, numpy_type
 from onnxpool.rewrites.region.casts import has_casts
 from onnxpool.rewrites.region.region import Region
 from onnxpool.rewrites.region.semantics.windows import adaptive, gathered
-from onnxpool.rewrites.region.terms import NOTHING, Candidates, Ids, Sums, Value
+from onnxpool.rewrites.region.terms import NOTHING, Candidates, Ids, NotUnderstood, Sums, Value
 
 _ROUNDINGS = 4
 """Of constants that one weight is made of: a product of two rounded matrices has two."""
@@ -32,7 +32,13 @@ _ROUNDINGS = 4
 
 def unit(region: Region) -> float:
     """The greatest relative error of rounding a constant once: to the dtype of X, or to float32
-    where the region computes in that."""
+    where the region computes in that.
+
+    Raises:
+        NotUnderstood: it is no floating-point type, or not known.
+    """
+    if not has_casts(region) and not is_float(region.x.dtype):
+        raise NotUnderstood("of values whose type is not known")
     dtype = np.dtype(np.float32) if has_casts(region) else numpy_type(region.x.dtype)
     eps = ml_dtypes.finfo(dtype).eps  # type: ignore[no-untyped-call]
     return float(eps) / 2

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -15,8 +17,11 @@ from tests.attacks.damage import DAMAGES
 from tests.attacks.judge import IN, OUT, Verdict, judge
 from tests.attacks.sources import SOURCES
 
-PATIENCE = 90.0
+_PATIENCE = 900.0
 """Seconds until a file counts as one that hangs, on a machine that does much else."""
+
+_PROCESSOR_SECONDS = 40
+"""As long, whatever else the machine does; a file that takes SECONDS of the judge is a fault."""
 
 CALLS: tuple[tuple[int, tuple[str, ...]], ...] = (
     (8, ("rewrite", IN, OUT)),
@@ -61,14 +66,25 @@ def attack(seed: int, number: int) -> Attack:
 
 def run(seed: int, numbers: Iterable[int], jobs: int = 1) -> Iterator[tuple[int, Verdict | Died]]:
     """Try files, each in a process that may die of it; yields what came of each."""
-    with Workers(functools.partial(_try, seed), jobs, time_limit=PATIENCE) as workers:
+    with Workers(functools.partial(_try, seed), jobs, time_limit=_PATIENCE) as workers:
         yield from workers.map(numbers)
 
 
 def _try(seed: int, number: int) -> Verdict:
     tried = attack(seed, number)
+    _limit()
     with tempfile.TemporaryDirectory() as folder:
         return judge(tried.data, tried.arguments, Path(folder))
+
+
+def _limit() -> None:
+    """Let the system end this process where a file takes its processor for ever."""
+    if sys.platform != "win32":
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_CPU)
+        soon = int(time.process_time()) + _PROCESSOR_SECONDS
+        resource.setrlimit(resource.RLIMIT_CPU, (soon, most))
 
 
 def faults(verdict: Verdict | Died) -> tuple[str, ...]:
