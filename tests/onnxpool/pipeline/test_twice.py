@@ -32,7 +32,7 @@ class Chain(nn.Module):
 CHAINS: dict[str, tuple[Step, ...]] = {
     "two averages": (
         lambda x: F.adaptive_avg_pool2d(x, (13, 11)),
-        lambda x: F.adaptive_avg_pool2d(x, (6, 5)),
+        lambda x: F.adaptive_avg_pool2d(x, (5, 4)),
     ),
     "an activation between": (
         lambda x: F.adaptive_avg_pool2d(x, (7, 5)),
