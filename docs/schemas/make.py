@@ -24,7 +24,7 @@ from onnxpool.model.diff import Diff
 from onnxpool.ops.op import Array
 from onnxpool.pipeline.report import Report
 from onnxpool.rewrites.region import size
-from onnxpool.targets import Target
+from onnxpool.targets.target import Place, Target
 from onnxpool.validation.accuracy import Accuracy
 from onnxpool.validation.compare import Validation
 
@@ -166,6 +166,7 @@ def targets() -> Schema:
         "int": {"type": "integer"},
         "tuple[Limit, ...]": {"type": "array", "items": limit},
         "frozenset[str]": texts,
+        "Place": of_type(Place, {}),
     }
     properties = {
         field.name: {**of_kind[str(field.type)], "description": told[field.name]}
