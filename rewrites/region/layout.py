@@ -54,15 +54,15 @@ class Layout:
     def is_sensible(self, size: Size) -> bool:
         """Whether a first axis that is no batch is pooled, and more than what may be channels.
 
-        The mean over axis 1 of four or more is rather that of a norm. With all axes where they are
-        and the first of them kept, it is a reading of the op's own.
+        What is pooled over axis 1 alone, of four or more, is rather channels: a norm, groups. With
+        all axes where they are and the first of them kept, it is a reading of the op's own.
         """
         if self.x == self.y == tuple(range(len(self.x))) and size[0] == KEEP:
             return False
         plane = self.x[len(self.x) - len(size) :]
         pooled = {axis: bins for axis, bins in zip(plane, size, strict=True) if bins != KEEP}
         rank = sum(axis is not None for axis in self.x)
-        return (0 not in plane or 0 in pooled) and (rank < 4 or pooled != {1: 1})
+        return (0 not in plane or 0 in pooled) and (rank < 4 or set(pooled) != {1})
 
     def region_x(self, x: Array) -> Array:
         """The region's X, made of the op's."""
