@@ -236,7 +236,7 @@ def _closing(report: Report) -> str:
 
 def _names(ops: list[str]) -> str:
     more = f" and {len(ops) - _MOST_OPS} more" if len(ops) > _MOST_OPS else ""
-    return ", ".join(ops[:_MOST_OPS]) + more or "none"
+    return escape(", ".join(ops[:_MOST_OPS]) + more or "none")
 
 
 def show_ops(dialect: Iterable[type[Op]], console: Console) -> None:
