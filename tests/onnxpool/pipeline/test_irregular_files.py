@@ -31,7 +31,7 @@ def test_a_file_without_an_opset_is_copied(
     onnx.save(model, source)
     status, printed, _ = run("rewrite", source, out)
     assert status == 0
-    assert LEFT in printed
+    assert LEFT in " ".join(printed.split())
     assert "is a copy of" in printed
     assert out.read_bytes() == source.read_bytes()
     assert onnxpool.inspect(source).notes == (f"{source} {LEFT}",)
