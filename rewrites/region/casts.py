@@ -7,6 +7,8 @@ than float32, does not.
 
 from __future__ import annotations
 
+import itertools
+
 import onnx
 import onnx_graphsurgeon as gs
 
@@ -26,13 +28,14 @@ def has_casts(region: Region) -> bool:
 
 def is_one_node(region: Region) -> bool:
     """Whether there are Casts around a single node, which is judged without them."""
-    return has_casts(region) and sum(not is_float_cast(node) for node in region.nodes) < 2
+    others = itertools.islice((n for n in region.nodes if not is_float_cast(n)), 2)
+    return len(list(others)) < 2 and has_casts(region)
 
 
 def changes_type(region: Region) -> bool:
     """Whether its values leave in another type than they come in."""
     types = {onnx_type(tensor.dtype) for tensor in (region.x, region.y)}
-    return has_casts(region) and is_float(region.y.dtype) and len(types) > 1
+    return len(types) > 1 and is_float(region.y.dtype) and has_casts(region)
 
 
 def rounding(region: Region) -> str | None:

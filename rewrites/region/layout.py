@@ -15,6 +15,7 @@ Y has its axes in the order of those of X, or channels first.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
@@ -171,10 +172,17 @@ def may_pool(layout: Layout, pooled: Sequence[int], x: Shape, y: Shape) -> bool:
     return not any(a != b for a, b in others if isinstance(a, int) and isinstance(b, int))
 
 
-def readings(x: Shape | None, y: Shape | None) -> Iterator[tuple[Layout, Size]]:
+def readings(x: Shape | None, y: Shape | None) -> tuple[tuple[Layout, Size], ...]:
     """In which layouts, and to which sizes, pooling makes a Y of this shape of an X of this one."""
-    if x is None or y is None:
-        return
+    return () if x is None or y is None else _readings(tuple(x), tuple(y))
+
+
+@functools.lru_cache
+def _readings(x: Shape, y: Shape) -> tuple[tuple[Layout, Size], ...]:
+    return tuple(_each_reading(x, y))
+
+
+def _each_reading(x: Shape, y: Shape) -> Iterator[tuple[Layout, Size]]:
     for layout, pooled, lead in layouts(len(x), len(y)):
         size = _size(layout.of_x(x), layout.of_y(y), pooled)
         if size is None or set(size) == {KEEP}:
