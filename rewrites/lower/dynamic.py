@@ -206,7 +206,7 @@ def window_weights(b: Builder, axis: int, bins: Bins, dtype: Any) -> gs.Tensor:
 def windows(b: Builder, axis: int, bins: Bins) -> Windows:
     length = b.length_vector(axis)
     if isinstance(bins, gs.Tensor):
-        size, index = bins, b.range(bins)
+        size, index = _at_least_one(b, bins), b.range(bins)
         next_index = b.shared("Add", [index, _vector(b, 1)], (None,))
         round_up: gs.Tensor = b.shared("Sub", [size, _vector(b, 1)], (1,))
         count: Dim = None
@@ -222,6 +222,13 @@ def windows(b: Builder, axis: int, bins: Bins) -> Windows:
     end = b.shared("Mul", [next_index, length], shape)
     end = b.shared("Div", [b.shared("Add", [end, round_up], shape), size], shape)
     return Windows(start, end, count)
+
+
+def _at_least_one(b: Builder, bins: gs.Tensor) -> gs.Tensor:
+    """What bounds are divided by: of a short axis a share may be no window at all."""
+    if b.opset < MIN_TAKES_INTEGERS:
+        return bins
+    return b.shared("Max", [bins, _vector(b, 1)], (1,))
 
 
 def along(b: Builder, values: gs.Tensor, axis: int, x: gs.Tensor) -> gs.Tensor:

@@ -213,6 +213,14 @@ def test_a_share_has_to_fit(size: str | tuple[int, ...], message: str) -> None:
     assert message in str(error.value)
 
 
+@pytest.mark.parametrize("build", [Quarter, MaximumOfThirds])
+def test_a_share_of_a_short_axis_is_no_window(build: Callable[[], nn.Module]) -> None:
+    """There PyTorch gives a tensor without elements."""
+    module, model = load(build)
+    short = [(3, 4, 2, 9), (3, 4, 2, 2), (3, 4, 12, 1)]
+    assert right_at(onnxpool.rewrite(model).model, module, short) == short
+
+
 def test_a_size_on_the_source_line_needs_no_other_evidence() -> None:
     module, model = load(Written)
     result = onnxpool.rewrite(model)
