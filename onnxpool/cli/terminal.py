@@ -121,8 +121,15 @@ def _line(screen: Console) -> Iterator[steps.Watch]:
 
         def show(what: str, done: int, total: int) -> None:
             share = _share(done, total)
+            # A step may be shorter than the time between two pictures.
+            is_new = progress.tasks[task].description != what
             progress.update(
-                task, description=what, completed=done, total=total or None, share=share
+                task,
+                description=what,
+                completed=done,
+                total=total or None,
+                share=share,
+                refresh=is_new,
             )
 
         yield show
