@@ -19,7 +19,7 @@ makes these of them where the user says so.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import onnx_graphsurgeon as gs
 
@@ -146,23 +146,9 @@ class _Search:
         if id(node) in self.named:
             first = next(tensor for tensor in node.outputs if tensor.name)
             return self.named[id(node)] if y is first else None
-        best: Construct | None = None
-        declined: Declined | None = None
-        followed = 0
-        for region in self.finder.regions(y):
-            if best is not None and _pools_again(best.found[0], region):
-                break
-            if casts.changes_type(region) or casts.is_one_node(region):
-                continue
-            verdict = self._verdict(region)
-            if isinstance(verdict, Construct):
-                best = verdict
-            elif verdict is not None:
-                declined = declined or verdict
-                followed += len(region.nodes)
-            if followed > min(_MOST_FOLLOWED, self.left_to_follow):
-                break
-        self.left_to_follow -= followed
+        best, declined = self._largest(
+            self.finder.regions(y), lambda region, _: self._verdict(region), _MOST_FOLLOWED
+        )
         sized = best or self._judge_sized(y, nested)
         return sized or declined or unknown_size.judge_gather(y, self.finder.constants)
 
@@ -184,26 +170,46 @@ class _Search:
         """As `_judge`, of regions that read what the graph computes of shapes."""
         if self.sized_finder is None or y.name in self.trials.sizes:
             return None
+        best, declined = self._largest(
+            self.sized_finder.regions(y),
+            lambda region, has_best: dynamic.judge(
+                region, self.trials, RULES, self.constants, thorough=not (nested or has_best)
+            ),
+            _MOST_FOLLOWED_SIZED,
+        )
+        return best or declined
+
+    def _largest(
+        self,
+        regions: Iterable[Region],
+        judged: Callable[[Region, bool], Construct | Declined | None],
+        most: int,
+    ) -> tuple[Construct | None, Declined | None]:
+        """The largest construct among regions, and why the first of the others is none.
+
+        Args:
+            regions: from small to large.
+            judged: the verdict on one; it is told whether a smaller one is a construct.
+            most: nodes to follow of regions that are no pooling.
+        """
         best: Construct | None = None
         declined: Declined | None = None
         followed = 0
-        for region in self.sized_finder.regions(y):
+        for region in regions:
             if best is not None and _pools_again(best.found[0], region):
                 break
             if casts.changes_type(region) or casts.is_one_node(region):
                 continue
-            verdict = dynamic.judge(
-                region, self.trials, RULES, self.constants, thorough=not (nested or best)
-            )
+            verdict = judged(region, best is not None)
             if isinstance(verdict, Construct):
                 best = verdict
             elif verdict is not None:
                 declined = declined or verdict
                 followed += len(region.nodes)
-            if followed > min(_MOST_FOLLOWED_SIZED, self.left_to_follow):
+            if followed > min(most, self.left_to_follow):
                 break
         self.left_to_follow -= followed
-        return best or declined
+        return best, declined
 
     def _verdict(self, region: Region) -> Construct | Declined | None:
         if single_node.applies(region):

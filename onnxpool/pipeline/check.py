@@ -247,11 +247,8 @@ class Probe:
     @property
     def _leading_axes(self) -> list[int]:
         """Where the axes in front of the plane stand in X."""
-        axes = range(len(self._lead))
-        layout = self._construct.layout
-        if layout is None:
-            return list(axes)
-        return [axis for axis in layout.x[: len(axes)] if axis is not None]
+        axes = map(self._construct.found[0].axis_of_x, range(len(self._lead)))
+        return [axis for axis in axes if axis is not None]
 
     def _given(self) -> list[gs.Tensor]:
         """X, and the parameters that the graph computes: what the region is run on."""
