@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,12 @@ Array = NDArray[np.float32]
 Shape = tuple[int, ...]
 
 
-def dynamo(module: nn.Module, traced: Shape, axes: Iterable[int]) -> onnx.ModelProto:
+def dynamo(
+    module: nn.Module, traced: Shape, axes: Iterable[int] | Mapping[int, torch.export.Dim]
+) -> onnx.ModelProto:
     """`torch.onnx.export(dynamo=True)` with these axes of the one input dynamic."""
-    shapes = (dict.fromkeys(axes, torch.export.Dim.DYNAMIC),)
+    open_axes = axes if isinstance(axes, Mapping) else dict.fromkeys(axes, torch.export.Dim.DYNAMIC)
+    shapes = (dict(open_axes),)
     with quiet():
         program = torch.onnx.export(
             module.eval(), (example(traced),), dynamo=True, dynamic_shapes=shapes, verbose=False

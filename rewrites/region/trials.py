@@ -82,7 +82,7 @@ class Trials:
         self._producers: dict[str, list[gs.Node]] = {}
         self._constants: dict[str, Array] = {}
         self._runners: dict[tuple[str, ...], tuple[list[gs.Node], Runner]] = {}
-        self._axes: dict[str, dict[str, _Line | None]] = {}
+        self._axes: dict[str, dict[str, dict[int, _Line]]] = {}
 
     def shape(self, tensor: gs.Tensor, sizes: Sizes) -> tuple[int, ...] | None:
         """The shape of a tensor at these sizes of the inputs; None where inference cannot tell."""
@@ -136,7 +136,7 @@ class Trials:
     def symbol(self, tensor: gs.Tensor, axis: int) -> str | None:
         """The symbol of an input that decides the size of an axis; None where none does."""
         lines = self._lines(tensor).items()
-        return next((s for s, line in lines if line is not None and line.axis == axis), None)
+        return next((s for s, of_symbol in lines if axis in of_symbol), None)
 
     def sizes_for(self, tensor: gs.Tensor, lengths: Mapping[int, int]) -> dict[str, int] | None:
         """Sizes of the inputs at which axes of `tensor` are so long; None: none found.
@@ -144,19 +144,22 @@ class Trials:
         Symbols on which only other axes depend become `_LEADING_SIZE`.
         """
         sizes = dict.fromkeys(self.symbols, _LEADING_SIZE)
-        for symbol, line in self._lines(tensor).items():
-            if line is not None and line.axis in lengths:
-                sizes[symbol] = line.solve(lengths[line.axis])
+        for symbol, lines in self._lines(tensor).items():
+            for axis, line in lines.items():
+                if axis in lengths:
+                    sizes[symbol] = line.solve(lengths[axis])
         shape = self.shape(tensor, sizes)
         fits = shape is not None and all(shape[axis] == n for axis, n in lengths.items())
         return sizes if fits and min(sizes.values(), default=1) > 0 else None
 
-    def _lines(self, tensor: gs.Tensor) -> dict[str, _Line | None]:
-        """For each symbol, the last axis of `tensor` that depends on it, and how."""
+    def _lines(self, tensor: gs.Tensor) -> dict[str, dict[int, _Line]]:
+        """For each symbol, the axes of `tensor` that depend on it, and how."""
         if tensor.name not in self._axes:
             base = dict.fromkeys(self.symbols, _BASE)
             self._axes[tensor.name] = {
-                symbol: _line(self.shape(tensor, base), self.shape(tensor, {**base, symbol: _FAR}))
+                symbol: _followed(
+                    self.shape(tensor, base), self.shape(tensor, {**base, symbol: _FAR})
+                )
                 for symbol in self.symbols
             }
         return self._axes[tensor.name]
@@ -223,9 +226,8 @@ class Trials:
 
 @dataclasses.dataclass(frozen=True)
 class _Line:
-    """An axis whose size grows by one when that of an input grows by `slope`."""
+    """How the size of an axis follows an input: it grows by one when that grows by `slope`."""
 
-    axis: int
     at_base: int
     slope: float
 
@@ -233,14 +235,14 @@ class _Line:
         return round(_BASE + (length - self.at_base) * self.slope)
 
 
-def _line(near: tuple[int, ...] | None, far: tuple[int, ...] | None) -> _Line | None:
+def _followed(near: tuple[int, ...] | None, far: tuple[int, ...] | None) -> dict[int, _Line]:
     if near is None or far is None:
-        return None
-    grown = [axis for axis, (a, b) in enumerate(zip(near, far, strict=True)) if a < b]
-    if not grown:
-        return None
-    axis = grown[-1]
-    return _Line(axis, near[axis], (_FAR - _BASE) / (far[axis] - near[axis]))
+        return {}
+    return {
+        axis: _Line(a, (_FAR - _BASE) / (b - a))
+        for axis, (a, b) in enumerate(zip(near, far, strict=True))
+        if a < b
+    }
 
 
 def _shape_value(node: gs.Node, shape: tuple[int, ...]) -> Array:

@@ -1,5 +1,8 @@
 """The traced size is found where nodes or declared sizes hold it; windows: see test_frozen.py."""
 
+import re
+
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -7,6 +10,7 @@ import onnxpool
 from tests.dynamic_exports import dynamo, right_at
 
 IMAGE = (0, 2, 3)
+ONE_SYMBOL = pytest.mark.filterwarnings("ignore:# The axis name")
 
 
 class Positioned(nn.Module):
@@ -110,3 +114,39 @@ def test_large_sizes_are_not_left_out_where_few_fit() -> None:
     assert right_at(onnxpool.rewrite(model).model, module, traced) == traced
     details = [finding.detail for finding in onnxpool.inspect(model).findings]
     assert any("to which size it pools: 1x1 (traced at 1x1)" in detail for detail in details)
+
+
+class Levels(nn.Module):
+    def __init__(self, *sizes: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 3, padding=1)
+        self.pools = nn.ModuleList(map(nn.AdaptiveAvgPool2d, sizes))
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.conv(image)
+        return torch.cat([pool(x).flatten(2) for pool in self.pools], 2)
+
+
+@ONE_SYMBOL
+@pytest.mark.parametrize("traced", [30, 33])
+@pytest.mark.parametrize("sizes", [(3,), (1, 2, 3, 6)])
+def test_one_symbol_may_stand_for_height_and_width(traced: int, sizes: tuple[int, ...]) -> None:
+    side, module = torch.export.Dim("side", min=2, max=200), Levels(*sizes)
+    model = dynamo(module, (2, 4, traced, traced), {2: side, 3: side})
+    for finding in onnxpool.inspect(model).findings:
+        suggested = re.findall(r"traced at ([0-9]+)x([0-9]+)", finding.detail)
+        assert all(height == width for height, width in suggested)
+    shapes = [(2, 4, n, n) for n in (2, 7, 12, 30, 33, 64)]
+    result = onnxpool.rewrite(model, traced_sizes={"image": (2, 4, traced, traced)})
+    assert right_at(result.model, module, shapes) == shapes
+
+
+@ONE_SYMBOL
+def test_a_size_is_no_square_because_its_input_is() -> None:
+    side, module = torch.export.Dim("side", min=2, max=200), nn.AdaptiveMaxPool2d((5, 3))
+    model = dynamo(module, (2, 4, 30, 30), {2: side, 3: side})
+    (finding,) = onnxpool.inspect(model).findings
+    assert "5x3 (traced at 30x30)" in finding.detail
+    shapes = [(2, 4, n, n) for n in (1, 7, 12, 30, 33, 64)]
+    result = onnxpool.rewrite(model, output_sizes={finding.node: (5, 3)})
+    assert right_at(result.model, module, shapes) == shapes
