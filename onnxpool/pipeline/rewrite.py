@@ -39,7 +39,7 @@ from onnxpool.pipeline.input_shapes import InputShapes
 from onnxpool.pipeline.loading import check_loading
 from onnxpool.pipeline.report import Finding, Report, Summary
 from onnxpool.pipeline.see_through import see_through
-from onnxpool.pipeline.survey import Goal, survey
+from onnxpool.pipeline.survey import Goal, Pooling, survey
 from onnxpool.rewrites.graph import limits
 from onnxpool.rewrites.graph.run import kernels_missing
 from onnxpool.rewrites.graph.verify import verify
@@ -258,26 +258,26 @@ def rewrite(
         SourceError: the source cannot be loaded or run, or is not that of the model.
         OnnxpoolError: the model or an argument cannot be used.
     """
+    task = _Task(
+        to=to,
+        strategy=strategy,
+        target=target,
+        opset=opset,
+        input_shapes=input_shapes,
+        freeze_inputs=freeze_inputs,
+        repair=repair,
+        output_sizes=output_sizes,
+        traced_sizes=traced_sizes,
+        restore=restore,
+        reference=reference,
+        weights=weights,
+        seed=seed,
+        check=check,
+    )
     plain = kinds.plain(model)
     with limits.within(time_limit, memory_limit):
         try:
-            made = _rewrite(
-                plain,
-                to,
-                strategy,
-                target,
-                opset,
-                input_shapes,
-                freeze_inputs,
-                repair,
-                output_sizes,
-                traced_sizes,
-                restore,
-                reference,
-                weights,
-                seed,
-                check,
-            )
+            made = _rewrite(plain, task)
         except NoOpsetError as reason:
             wanted = (target, opset, input_shapes, freeze_inputs, output_sizes, restore, reference)
             if any(wanted):
@@ -286,98 +286,158 @@ def rewrite(
     return dataclasses.replace(made, _given=model)
 
 
-def _rewrite(
-    model: Plain,
-    to: str,
-    strategy: str,
-    target: str | None,
-    opset: int | None,
-    input_shapes: InputShapes | None,
-    frozen_inputs: str | Sequence[str],
-    repair: bool,
-    output_sizes: OutputSizes | None,
-    traced_sizes: TracedSizes | None,
-    restore: Restore | None,
-    reference: SourceArgument | None,
-    weights: str | os.PathLike[str] | None,
-    seed: int,
-    check: Check,
-) -> Result:
-    goal = Goal.of(to, strategy, target, repair=repair)
-    check_choice("check", check, get_args(Check))
-    probe = check != "none"
-    file = _load(model)
-    _verify(file)
-    opset_before, before = file.opset, _summary(file.proto)
-    as_it_came = file
-    file = freeze_inputs.freeze(file, frozen_inputs)
-    frozen = file is not as_it_came
-    opset = conform.wanted_opset(file, goal.target, opset)
-    suspect: tuple[Finding, ...] = ()
-    source = _source(reference, weights, seed) if repair else None
-    if input_shapes and repair:
-        hints = {"output_sizes": output_sizes, "traced_sizes": traced_sizes, "reference": source}
-        options = {"freeze_inputs": frozen_inputs, "check": check, "seed": seed}
-        file, suspect = _repaired(model, file, **options, **hints)
-        output_sizes = traced_sizes = source = None
-    open_file, open_inputs = file, input_shapes_.declared(file.proto)
-    open_ops = Counter(_summary(file.proto).ops)
-    file = _with_fixed_sizes(file, input_shapes, goal.target)
-    fixed = file is not open_file
-    folded = open_ops - Counter(_summary(file.proto).ops)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Task:
+    """The arguments of `rewrite` that say what is to be made of a model."""
 
-    told = frozen_sizes.told(file, output_sizes, traced_sizes, restore)
-    seen = see_through(file, goal, told)
+    to: str
+    strategy: str
+    target: str | None
+    opset: int | None
+    input_shapes: InputShapes | None
+    freeze_inputs: str | Sequence[str]
+    repair: bool
+    output_sizes: OutputSizes | None
+    traced_sizes: TracedSizes | None
+    restore: Restore | None
+    reference: SourceArgument | None
+    weights: str | os.PathLike[str] | None
+    seed: int
+    check: Check
+
+    @property
+    def probe(self) -> bool:
+        return self.check != "none"
+
+    def goal(self) -> Goal:
+        return Goal.of(self.to, self.strategy, self.target, repair=self.repair)
+
+    def source(self) -> Source | None:
+        return _source(self.reference, self.weights, self.seed) if self.repair else None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Prepared:
+    """A model with its inputs frozen and its sizes fixed, as far as is wanted.
+
+    Attributes:
+        told: what is told of its frozen windows.
+        suspect: what was wrong while its sizes were open.
+        fixed: per name of an input its shape before and after, in words.
+        folded: the ops that are constants now.
+        is_sized: whether its sizes were fixed, or what they make constant was folded.
+        is_changed: whether it is not what it was.
+    """
+
+    file: ModelFile
+    told: Hints
+    source: Source | None
+    suspect: tuple[Finding, ...]
+    fixed: dict[str, str]
+    folded: Counter[str]
+    is_sized: bool
+    is_changed: bool
+
+
+def _rewrite(model: Plain, task: _Task) -> Result:
+    goal = task.goal()
+    check_choice("check", task.check, get_args(Check))
+    came = _load(model)
+    _verify(came)
+    opset_before, before = came.opset, _summary(came.proto)
+    opset = conform.wanted_opset(came, goal.target, task.opset)
+    prepared = _prepare(model, came, goal, task)
+    seen = see_through(prepared.file, goal, prepared.told)
     file = seen.file
     had_dialect = uses_dialect(file.proto)
     bodies = Bodies(file.proto.functions, opset if opset != file.opset else None)
-    told, left_open = _settled(file, told, source, seed)
-    poolings = survey(file, goal, told, bodies, probe=probe)
+    told, left_open = _settled(file, prepared.told, prepared.source, task.seed)
+    poolings = survey(file, goal, told, bodies, probe=task.probe)
     for pooling in poolings:
         pooling.rewrite()
     if opset != file.opset or goal.target:
         steps.at("fitting the opset and the target")
-    jobs = conform.conform(file, goal.target, opset, probe=probe)
-
-    changed = file.splice() or opset != file.opset or fixed or frozen or bool(bodies.added)
-    changed |= bool(seen.notes)
+    jobs = conform.conform(file, goal.target, opset, probe=task.probe)
+    changed = file.splice() or opset != file.opset or prepared.is_changed
+    changed |= bool(bodies.added or seen.notes)
     if changed:
         declared_shapes.correct(file, [tensor for p in poolings for tensor in p.stale])
         file = _imported_anew(file)
-    findings = []
-    for done, pooling in enumerate(poolings):
-        steps.at("checking what was rewritten", done, len(poolings))
-        findings += pooling.check(file, bodies)
+    findings = _checked(poolings, file, bodies)
     changes = conform.check(file, jobs)
-    notes = _finish(file, bodies, had_dialect=had_dialect, fixed=fixed) if changed else []
-    if changed and check == "full":
-        steps.at("checking the whole model")
-        file.fill()
-        check_whole_model(onnx.load_from_string(model) if isinstance(model, bytes) else model, file)
-    if changed and probe:
-        steps.at("loading the result")
-        notes += check_loading(model, file)
+    notes: list[str] = []
+    if changed:
+        notes += _finish(file, bodies, had_dialect=had_dialect, sized=prepared.is_sized)
+        notes += _run_whole(model, file, task.check)
     refusals = conform.accept(file, goal.target)
     made = Report(
         model=_name(model),
         opset=file.opset,
-        findings=report.merged(suspect, findings),
+        findings=report.merged(prepared.suspect, findings),
         before=before,
         after=_summary(file.proto),
         notes=(*_notes(file), *seen.notes, *notes, *left_open),
-        target=target or "",
+        target=task.target or "",
         changes=tuple(changes),
         opset_before=opset_before,
         refusals=tuple(refusals),
-        fixed={
-            name: f"{open_inputs[name]} → {shape}"
-            for name, shape in input_shapes_.declared(file.proto).items()
-            if shape != open_inputs[name]
-        },
-        folded=dict(folded),
+        fixed=prepared.fixed,
+        folded=dict(prepared.folded),
         unchanged=file.is_unchanged,
     )
     return Result(made, file)
+
+
+def _prepare(model: Plain, came: ModelFile, goal: Goal, task: _Task) -> _Prepared:
+    file, source = freeze_inputs.freeze(came, task.freeze_inputs), task.source()
+    suspect: tuple[Finding, ...] = ()
+    output_sizes, traced_sizes = task.output_sizes, task.traced_sizes
+    if task.input_shapes and task.repair:
+        hints = {"output_sizes": output_sizes, "traced_sizes": traced_sizes, "reference": source}
+        options = {"freeze_inputs": task.freeze_inputs, "check": task.check, "seed": task.seed}
+        file, suspect = _repaired(model, file, **options, **hints)
+        output_sizes = traced_sizes = source = None
+    open_shapes, open_ops = input_shapes_.declared(file.proto), Counter(_summary(file.proto).ops)
+    sized = _with_fixed_sizes(file, task.input_shapes, goal.target)
+    fixed = {
+        name: f"{open_shapes[name]} → {shape}"
+        for name, shape in input_shapes_.declared(sized.proto).items()
+        if shape != open_shapes[name]
+    }
+    return _Prepared(
+        file=sized,
+        told=frozen_sizes.told(sized, output_sizes, traced_sizes, task.restore),
+        source=source,
+        suspect=suspect,
+        fixed=fixed,
+        folded=open_ops - Counter(_summary(sized.proto).ops),
+        is_sized=sized is not file,
+        is_changed=sized is not came,
+    )
+
+
+def _checked(poolings: Sequence[Pooling], file: ModelFile, bodies: Bodies) -> list[Finding]:
+    findings: list[Finding] = []
+    for done, pooling in enumerate(poolings):
+        steps.at("checking what was rewritten", done, len(poolings))
+        findings += pooling.check(file, bodies)
+    return findings
+
+
+def _run_whole(model: Plain, file: ModelFile, check: Check) -> list[str]:
+    """Run and load what was made of `model`; return what to tell about it.
+
+    Raises:
+        CheckError: it is not equal, or ONNX Runtime does not load it.
+    """
+    if check == "full":
+        steps.at("checking the whole model")
+        file.fill()
+        check_whole_model(onnx.load_from_string(model) if isinstance(model, bytes) else model, file)
+    if check == "none":
+        return []
+    steps.at("loading the result")
+    return check_loading(model, file)
 
 
 def _copy(model: Plain, reason: NoOpsetError) -> Result:
@@ -461,12 +521,12 @@ def _imported_anew(file: ModelFile) -> ModelFile:
     return result
 
 
-def _finish(file: ModelFile, bodies: Bodies, *, had_dialect: bool, fixed: bool) -> list[str]:
+def _finish(file: ModelFile, bodies: Bodies, *, had_dialect: bool, sized: bool) -> list[str]:
     """Complete the proto of a spliced model with what is no node; return what to tell about it."""
     notes = _add_bodies(file, bodies) if bodies.added else []
     if had_dialect:
         drop_uncalled(file)
-    if fixed:
+    if sized:
         input_shapes_.declare_sizes(file)
     file.check()
     return notes
