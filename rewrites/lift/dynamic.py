@@ -7,8 +7,9 @@ by hand:       Slice at computed bounds, MatMul with a matrix computed of Shape 
 
 At chosen sizes all of this is constant, and the static rules judge it. torch's form takes windows
 of one length, so it is right only at sizes whose windows are like those of the traced size. Yet it
-says what it was: everywhere its windows start where adaptive windows start, and nothing else that
-starts there is known to be adaptive pooling at some sizes.
+says what it was: everywhere its windows start where adaptive windows start and are one stretch of
+one weight, and nothing else that does so is adaptive pooling at some sizes. Averages of averages
+are that, too, but where windows overlap.
 """
 
 from __future__ import annotations
@@ -183,6 +184,13 @@ def _judged(
             f"windows computed in the graph; at {in_words(strange.plane)} they do not start where "
             "those of adaptive pooling start",
         )
+    uneven = next((run for run, m in verdicts if m != meaning and _is_uneven(sweep, run)), None)
+    if uneven is not None:
+        return Declined(
+            region,
+            f"windows computed in the graph; at {in_words(uneven.plane)} they are no windows of "
+            "one stretch and one weight, as those of adaptive pooling are",
+        )
     repair = _repair(verdicts, meaning)
     if repair is not None and not _is_frozen_by_an_exporter(region):
         return Declined(
@@ -234,6 +242,10 @@ def _starts_elsewhere(sweep: Sweep, run: Run, size: Sequence[int]) -> bool:
     return run.value is not None and not all(
         sweep.starts(run, axis, size) for axis in range(len(size))
     )
+
+
+def _is_uneven(sweep: Sweep, run: Run) -> bool:
+    return run.value is not None and not all(sweep.is_even(run, axis) for axis in range(sweep.k))
 
 
 def _of_a_size_that_follows(sweep: Sweep) -> Declined | None:

@@ -213,6 +213,25 @@ class Sweep:
         wanted = [window.start for window in windows(length, bins)]
         return bool((first == wanted).all())
 
+    def is_even(self, run: Run, axis: int) -> bool:
+        """Whether each window of a run is one stretch of an axis that weighs the same throughout.
+
+        Windows of windows are not, though they may start where one window would.
+        """
+        assert run.value is not None
+        rows = run.value.rows
+        if not isinstance(rows, Sums):
+            return True
+        weights = _marginal(rows, run.plane, axis)
+        there = weights != 0
+        first, count = there.argmax(axis=1), there.sum(axis=1)
+        last = weights.shape[1] - 1 - there[:, ::-1].argmax(axis=1)
+        whole = last - first + 1 == count
+        mean = weights.sum(axis=1) / np.maximum(count, 1)
+        off = np.where(there, np.abs(weights - mean[:, None]), 0).max(axis=1)
+        alike = off <= _ROUNDINGS * unit(self.region) * np.abs(mean)
+        return bool((whole & alike)[count > 0].all())
+
 
 def _along(terms: Array, plane: Plane, axis: int) -> Array:
     """The position of terms on one axis of their plane."""

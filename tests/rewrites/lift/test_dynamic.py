@@ -48,6 +48,26 @@ class SizedGeM(nn.Module):
 
 
 @dataclasses.dataclass(frozen=True)
+class Twice:
+    """Averages of averages: where the inner windows overlap, these are those of no one pool."""
+
+    inner: int
+    outer: int
+
+    def __call__(self) -> nn.Module:
+        pooled = nn.AdaptiveAvgPool2d(self.inner)
+        return nn.Sequential(pooled, nn.AvgPool2d(self.inner // self.outer))
+
+
+class Statistics(nn.Module):
+    """Mean and deviation of six windows."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        windows = functional.adaptive_avg_pool2d(x, (1, 6)).flatten(2)
+        return torch.cat([windows.mean(2), windows.std(2)], 1)
+
+
+@dataclasses.dataclass(frozen=True)
 class Export:
     """A module, the shape it was traced at and its dynamic axes; `ops` are those to be found."""
 
@@ -86,6 +106,11 @@ EXPORTS = (
     Export("shared arithmetic", Twins, (2, 4, 13, 14), (0, 2, 3), ("AdaptiveAveragePool",) * 2),
     Export("GeM with a size", SizedGeM, (2, 4, 13, 13), (0, 2, 3), ("GeMPool",)),
     Export("GeM, 3x3, of models/", gem.gem_sized, (1, 8, 13, 13), (0, 2, 3), ("GeMPool",)),
+    *(
+        Export(f"{inner} to {outer}, traced at {n}", Twice(inner, outer), (2, 4, n, n), (0, 2, 3))
+        for inner, outer, n in ((6, 3, 13), (6, 3, 16), (6, 2, 26), (6, 1, 26), (4, 2, 15))
+    ),
+    Export("statistics of windows", Statistics, (2, 4, 18, 26), (0, 2, 3)),
     Export("PyConv", pyconv.pyconv_global, (1, 16, 20, 20), (0, 2, 3), least=2),
     Export("PVTv2", attention.linear_attention, (1, 16, 16, 16), (0, 2, 3), least=2),
 )
