@@ -202,7 +202,7 @@ def _has_axes(pool: SourcePool, k: int) -> bool:
 
 def _makes_windows(size: int | Share, length: int) -> bool:
     if isinstance(size, Share):
-        return size.divisor == length
+        return size.makes(length)
     return size != KEEP or length == 1
 
 

@@ -16,6 +16,23 @@ class Share:
 
     divisor: int
 
+    def of(self, length: int) -> int:
+        return length // self.divisor
+
+    def fills(self, length: int, kernel: int) -> bool:
+        """Whether windows of length `kernel`, side by side, are those of an axis of this length."""
+        return length >= kernel and self.of(length) * kernel == length
+
+    def makes(self, kernel: int) -> bool:
+        """Whether they are at some length."""
+        return self.fills(kernel, kernel)
+
+
+def shares(length: int, kernel: int) -> list[Share]:
+    """The shares of an axis of this length that windows of length `kernel` are, side by side."""
+    found = map(Share, range(1, kernel + 1))
+    return [share for share in found if share.fills(length, kernel)]
+
 
 OutputSize = tuple[int | Share, ...]
 """A size per pooled axis; KEEP keeps one."""

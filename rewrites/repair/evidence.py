@@ -40,6 +40,7 @@ class Evidence:
     because: from what, in words; empty where nothing is known.
     size: the output size, where the metadata says it.
     own_lengths: whether it is certain that a share is one of the lengths of X itself.
+    open_divisor: whether the divisor of a share is not known.
     asks: whether the size is there to see and may follow the input.
     """
 
@@ -47,6 +48,7 @@ class Evidence:
     because: str = ""
     size: OutputSize | None = None
     own_lengths: bool = True
+    open_divisor: bool = False
     asks: bool = False
 
     @property
@@ -169,10 +171,22 @@ def _of_words(found: Sequence[Word], because: str, kernel: Sequence[int]) -> Evi
 
 
 def _share(size: Sequence[int | Divided], because: str, kernel: Sequence[int]) -> Evidence:
-    """A share is of X's own length where its divisor is the length of the windows."""
-    pairs = list(zip(size, kernel, strict=True))
-    divisors = [(s.by, length) for s, length in pairs if isinstance(s, Divided)]
-    if any(by not in (0, length) for by, length in divisors):
+    """A share is of X's own length where the line says so, or windows are as long as `by`."""
+    pairs = [(s, length) for s, length in zip(size, kernel, strict=True) if isinstance(s, Divided)]
+    if not all(_made_windows(s, length) for s, length in pairs if s.by):
         return Evidence(Says.ADAPTIVE, because, asks=True)
-    sizes = tuple(Share(length) if isinstance(s, Divided) else s for s, length in pairs)
-    return Evidence(Says.SHARE, because, sizes, own_lengths=all(by for by, _ in divisors))
+    sizes = tuple(
+        Share(s.by or length) if isinstance(s, Divided) else s
+        for s, length in zip(size, kernel, strict=True)
+    )
+    return Evidence(
+        Says.SHARE,
+        because,
+        sizes,
+        own_lengths=all(s.own or s.by for s, _ in pairs),
+        open_divisor=not all(s.by for s, _ in pairs),
+    )
+
+
+def _made_windows(size: Divided, length: int) -> bool:
+    return Share(size.by).makes(length) if size.own else size.by == length

@@ -44,6 +44,7 @@ from onnxpool.rewrites.region.size import (
     Share,
     as_attribute,
     in_words,
+    shares,
 )
 from onnxpool.rewrites.region.trials import Trials
 from onnxpool.rewrites.repair.evidence import NOTHING, Evidence, of_call_sites, of_origin
@@ -250,7 +251,7 @@ def _settle_all(frozen: Sequence[Frozen], traced: TracedSizes, hints: Hints) -> 
     believed = [f for f in frozen if f.is_adaptive or _given_size(f, hints)]
     for f in believed:
         traced.fits(f.x, f.kernel)
-    rules = (_given, _known, _noted_size, _proven, _solved)
+    rules = (_given, _known, _noted_size, _proven, _solved, _divided)
     for rule in rules:
         for f in believed:
             if id(f.node) not in settled and (found := rule(f, traced, hints)):
@@ -281,13 +282,14 @@ def _given(f: Frozen, traced: TracedSizes, hints: Hints) -> _Settled | None:
 def _made_windows(size: int | Share, kernel: int) -> bool:
     """Whether an axis pooled to `size` has windows of this length at some size."""
     if isinstance(size, Share):
-        return size.divisor == kernel
+        return size.makes(kernel)
     return kernel == 1 or size != KEEP
 
 
 def _why_not(size: int | Share) -> str:
     if isinstance(size, Share):
-        return f"those of a share {in_words((size,))[1:]} are {size.divisor} long"
+        most = 2 * size.divisor - 1
+        return f"those of a share {in_words((size,))[1:]} are {size.divisor} to {most} long"
     return "an axis that is kept has windows of 1"
 
 
@@ -298,7 +300,7 @@ def _known(f: Frozen, traced: TracedSizes, hints: Hints) -> _Settled | None:
 
 
 def _noted_size(f: Frozen, traced: TracedSizes, hints: Hints) -> _Settled | None:
-    if f.evidence.size is None:
+    if f.evidence.size is None or f.evidence.open_divisor:
         return None
     return _Settled(f.evidence.size, f.evidence.because, certain=not f.is_share)
 
@@ -330,6 +332,31 @@ def _solved(f: Frozen, traced: TracedSizes, hints: Hints) -> _Settled | None:
     evidence = f"{because} {shown}, its kernel is {in_words(f.kernel)}{note}"
     fixed = f.evidence.says is Says.FIXED
     return _Settled(sizes, evidence, certain=traced.is_told and fixed and KEEP not in sizes)
+
+
+def _divided(f: Frozen, traced: TracedSizes, hints: Hints) -> _Settled | None:
+    """A share whose divisor is not known: the traced lengths may say it, or the windows alone."""
+    if f.known is not None or not f.evidence.open_divisor:
+        return None
+    possible = _possible_shares(f, traced)
+    if any(len(found) > 1 for found in possible):
+        return None
+    size = tuple(found[0] for found in possible)
+    return _Settled(
+        size, f"{f.evidence.because}; its kernel is {in_words(f.kernel)}", certain=False
+    )
+
+
+def _possible_shares(f: Frozen, traced: TracedSizes) -> list[Sequence[int | Share]]:
+    """Per axis, the shares of it that have such windows; its size where that is no share."""
+    found = traced.plane(f.x, f.kernel)
+    # Of the shortest axis with such windows all shares have them that any longer one has.
+    plane = found[0] if found else f.kernel
+    size = f.evidence.size or tuple(map(Share, f.kernel))
+    return [
+        shares(length, kernel) if isinstance(part, Share) else [part]
+        for length, kernel, part in zip(plane, f.kernel, size, strict=True)
+    ]
 
 
 def _construct(f: Frozen, settled: _Settled) -> Construct:
@@ -365,7 +392,7 @@ def _repair(f: Frozen, settled: _Settled) -> Repair:
 def _is_right(length: int, kernel: int, size: int | Share) -> bool:
     """Whether windows of this length, side by side, are those that pool to `size`."""
     if isinstance(size, Share):
-        return length >= kernel and length % kernel == 0
+        return size.fills(length, kernel)
     return size == KEEP or length == kernel * size
 
 
@@ -399,19 +426,34 @@ def _unsettled(f: Frozen, beside: Sequence[str], traced: TracedSizes) -> Decline
 
 
 def _question(f: Frozen, traced: TracedSizes) -> str:
-    found = traced.candidates(f.x, f.kernel, _MOST_CANDIDATES)
-    sizes = [f"{in_words(o)} (traced at {t})" for o, t in found]
-    more = ", …" if len(sizes) == _MOST_CANDIDATES or not sizes else ""
-    shown = ", ".join(sizes) or "any"
-    if f.evidence.says is Says.ADAPTIVE and max(f.kernel) > 1:
-        share = in_words([Share(k) if k > 1 else KEEP for k in f.kernel])
-        more += f", or a share of its input: {share}"
+    shown = "" if f.is_share else _fixed_sizes(f, traced)
+    if f.evidence.says in (Says.ADAPTIVE, Says.SHARE) and max(f.kernel) > 1:
+        shown += f"{', or ' if shown else ''}a share of its input: {_shares_in_words(f, traced)}"
     told = "" if traced.is_told else f" or --traced-size {traced.input_name(f.x)}=SHAPE"
     because = f.known.because if f.known else f.evidence.because
     return (
         f"frozen at the traced size ({because}); its kernel {in_words(f.kernel)} does not say to "
-        f"which size it pools: {shown}{more}; say it with --output-size {f.name}=HxW{told}"
+        f"which size it pools: {shown}; say it with --output-size {f.name}=HxW{told}"
     )
+
+
+def _fixed_sizes(f: Frozen, traced: TracedSizes) -> str:
+    found = traced.candidates(f.x, f.kernel, _MOST_CANDIDATES)
+    sizes = [f"{in_words(o)} (traced at {t})" for o, t in found]
+    more = ", …" if len(sizes) == _MOST_CANDIDATES or not sizes else ""
+    return f"{', '.join(sizes) or 'any'}{more}"
+
+
+def _shares_in_words(f: Frozen, traced: TracedSizes) -> str:
+    """The share that needs the longest axis, and the one that needs the shortest."""
+    possible = _possible_shares(f, traced)
+    ends = [[found[i] for found in possible] for i in (-1, 0)]
+    words = [in_words([_kept_or(part) for part in end]) for end in ends]
+    return " to ".join(dict.fromkeys(words))
+
+
+def _kept_or(part: int | Share) -> int | Share:
+    return KEEP if part == Share(1) else part
 
 
 def _wait(construct: Construct, rest: Sequence[Frozen], hints: Hints, graph: gs.Graph) -> Construct:

@@ -43,10 +43,15 @@ class Says(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class Divided:
-    """A size ``length // by``; 0 where the divisor is no number on the line."""
+    """A size ``length // by``; 0 where the divisor is no number on the line.
+
+    Attributes:
+        own: whether the length is one of what is pooled, as the line has it.
+    """
 
     length: str
     by: int
+    own: bool = False
 
 
 Size = int | Divided
@@ -84,7 +89,7 @@ def divided_sizes(line: str, axes: int) -> list[Word]:
     tree = _parsed(line)
     calls = [c for c in ast.walk(tree) if isinstance(c, ast.Call)] if tree is not None else []
     pairs = [c for c in calls if len(c.args) == 2 and not c.keywords]
-    found = [_adaptive(c.args[1], 2, frozenset()) for c in pairs]
+    found = [_adaptive(c.args[1], 2, frozenset(), c.args[0]) for c in pairs]
     return [w for w in found if w.says is Says.SHARE and len(w.size) == axes]
 
 
@@ -126,7 +131,9 @@ def _word(call: ast.Call, mode: str, numbers: frozenset[str]) -> Word | None:
     arguments = len(call.args) + len(call.keywords)
     if size is None:
         return Word(Says.ADAPTIVE if match["adaptive"] else Says.NOTHING, (), arguments)
-    return _adaptive(size, arguments, numbers) if match["adaptive"] else _ordinary(size, arguments)
+    if not match["adaptive"]:
+        return _ordinary(size, arguments)
+    return _adaptive(size, arguments, numbers, _argument(call, 0, "input") if function else None)
 
 
 def _area(call: ast.Call, numbers: frozenset[str]) -> Word | None:
@@ -135,7 +142,8 @@ def _area(call: ast.Call, numbers: frozenset[str]) -> Word | None:
     if not isinstance(mode, ast.Constant) or mode.value != "area":
         return None
     size = _argument(call, 1, "size")
-    return Word(Says.ADAPTIVE) if size is None else _adaptive(size, 2, numbers)
+    x = _argument(call, 0, "input")
+    return Word(Says.ADAPTIVE) if size is None else _adaptive(size, 2, numbers, x)
 
 
 def _name(function: ast.expr) -> str:
@@ -151,9 +159,9 @@ def _argument(call: ast.Call, position: int, keyword: str) -> ast.expr | None:
     return named
 
 
-def _adaptive(size: ast.expr, arguments: int, numbers: frozenset[str]) -> Word:
+def _adaptive(size: ast.expr, arguments: int, numbers: frozenset[str], x: ast.expr | None) -> Word:
     parts = size.elts if isinstance(size, ast.Tuple | ast.List) else [size]
-    sizes = [_size(part) for part in parts]
+    sizes = [_size(part, x) for part in parts]
     known = tuple(s for s in sizes if s is not None)
     if len(known) == len(sizes):
         lengths = [s.length for s in known if isinstance(s, Divided)]
@@ -177,7 +185,7 @@ def _ordinary(kernel: ast.expr, arguments: int) -> Word:
     return Word(Says.ORDINARY if known else Says.NOTHING, (), arguments)
 
 
-def _size(part: ast.expr) -> Size | None:
+def _size(part: ast.expr, x: ast.expr | None) -> Size | None:
     """A number, None, or ``length // number``; None where it is another expression."""
     if _is_number(part):
         return int(ast.literal_eval(part))
@@ -186,8 +194,20 @@ def _size(part: ast.expr) -> Size | None:
     if isinstance(part, ast.BinOp) and isinstance(part.op, ast.FloorDiv) and _is_plain(part.left):
         by = ast.literal_eval(part.right) if _is_number(part.right) else 0
         named = by or isinstance(part.right, ast.Name | ast.Attribute)
-        return Divided(ast.unparse(part.left), by) if named else None
+        own = x is not None and _is_length_of(part.left, x)
+        return Divided(ast.unparse(part.left), by, own) if named else None
     return None
+
+
+def _is_length_of(part: ast.expr, x: ast.expr) -> bool:
+    """Such as ``x.shape[2]``, ``x.size(2)`` or ``x.size()[2]``."""
+    if isinstance(part, ast.Subscript):
+        part = part.value
+    if isinstance(part, ast.Call):
+        part = part.func
+    if not isinstance(part, ast.Attribute) or part.attr not in ("shape", "size"):
+        return False
+    return ast.unparse(part.value) == ast.unparse(x)
 
 
 def _is_number(part: ast.expr) -> bool:

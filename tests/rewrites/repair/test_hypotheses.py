@@ -35,6 +35,11 @@ class MaximumOfThirds(nn.Module):
         return F.adaptive_max_pool2d(x, (x.shape[2] // 3, x.shape[3] // 3))
 
 
+class Strips(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.adaptive_avg_pool2d(x, (x.shape[2] // 8, 1))
+
+
 class KeptAndHalf(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         w = x.shape[3]
@@ -157,8 +162,6 @@ def pools(report: Report) -> list[Finding]:
         (MaximumOfThirds, "H/3xW/3"),
         (KeptAndHalf, "NonexW/2"),
         (MadeThere, "H/4xW/4"),
-        (functools.partial(Aliased, "max"), "H/4xW/4"),
-        (functools.partial(Aliased, "avg"), "H/4xW/4"),
     ],
 )
 def test_a_share_on_the_source_line_is_restored(build: Callable[[], nn.Module], size: str) -> None:
@@ -171,6 +174,49 @@ def test_a_share_on_the_source_line_is_restored(build: Callable[[], nn.Module], 
     assert right_at(result.model, module, shapes()) == shapes()
     custom = onnxpool.rewrite(model, to="custom-op")
     assert right_at(custom.model, module, shapes()) == shapes()
+
+
+@pytest.mark.parametrize("mode", ["max", "avg"])
+def test_a_divisor_that_is_no_number_is_found_where_the_traced_size_is(mode: str) -> None:
+    """24 // 4 and 4 // 3 and 8 // 3 all give windows of 4."""
+    module, model = load(functools.partial(Aliased, mode))
+    result = onnxpool.rewrite(model)
+    (finding,) = pools(result.report)
+    assert (finding.level, result.report.rewritten) == ("error", 0)
+    assert "pools: a share of its input: H/4xW/4 to H/3xW/3; say it" in finding.detail
+    result = onnxpool.rewrite(model, traced_sizes={"x": (2, 4, 24, 24)})
+    assert right_at(result.model, module, shapes()) == shapes()
+
+
+@pytest.mark.parametrize(
+    ("build", "traced", "size"),
+    [
+        (MaximumOfThirds, (2, 4, 8, 8), "H/3xW/3"),
+        (Strips, (2, 4, 18, 26), "H/8x1"),
+        (Strips, (2, 4, 22, 7), "H/8x1"),
+    ],
+)
+def test_a_share_that_does_not_divide_the_traced_size_is_restored(
+    build: Callable[[], nn.Module], traced: Shape, size: str
+) -> None:
+    module, model = load(build, traced)
+    taken = [shape for shape in shapes() if shape[2] >= 8]
+    assert right_at(model, module, taken) != taken
+    result = onnxpool.rewrite(model)
+    (finding,) = pools(result.report)
+    assert finding.shape.endswith(f"→ {size}")
+    assert right_at(result.model, module, taken) == taken
+
+
+def test_whose_length_is_divided_is_asked_where_windows_do_not_say_it() -> None:
+    """10 // 4 windows of 5; those of a stem of another length are as long."""
+    module, model = load(Quarter, (2, 4, 10, 10))
+    result = onnxpool.rewrite(model)
+    (finding,) = pools(result.report)
+    assert (finding.level, result.report.rewritten) == ("error", 0)
+    for hints in ({"output_sizes": {finding.node: "H/4xW/4"}}, {"reference": module}):
+        result = onnxpool.rewrite(model, **hints)
+        assert right_at(result.model, module, shapes()) == shapes()
 
 
 @pytest.mark.parametrize("build", [Named, OfTheImage])
@@ -198,7 +244,7 @@ def test_the_user_says_a_share() -> None:
     ("size", "message"),
     [
         ("W/4xH/4", "takes a share of W where node"),
-        ("H/3xW/3", "does not fit windows of 4x4: those of a share /3 are 3 long"),
+        ("H/2xW/2", "does not fit windows of 4x4: those of a share /2 are 2 to 3 long"),
         ("H/4", "has 1 axes, node"),
         ("H/4xW/0", "is not understood"),
         ("H*4", "is not understood"),
