@@ -29,8 +29,9 @@ _MOST_NODES_THEN = 64
 _NO_PRODUCER = -1
 _ROLES = (~Role(0)).value
 _REDUCING = (Role.SUM | Role.MAX | Role.INDEX).value
-_GATHERS, _READS = 1 << 16, 1 << 17
-"""Beside the roles of a node: it is a GatherND; it reads what the finder was told."""
+_GATHERS, _SLIDES, _READS = 1 << 16, 1 << 17, 1 << 18
+"""Beside the roles of a node: it is a GatherND; a pool; it reads what the finder was told."""
+_MARKS = {"GatherND": _GATHERS, "AveragePool": _SLIDES, "MaxPool": _SLIDES}
 _TELLING = _REDUCING | _GATHERS
 _MOST_BETWEEN = 24
 """Nodes that may stand between the end of a region, or a reduction in it, and the next one, besides
@@ -46,7 +47,7 @@ class _Stretch:
         nodes: as they were met, the last one of the graph first.
         x: the tensor that all comes from; None as long as it is not met.
         has_ended: whether there is no such tensor.
-        marks: the roles of the nodes, and `_GATHERS` and `_READS`.
+        marks: the roles of the nodes, `_GATHERS`, `_SLIDES` and `_READS`.
         reduced_at: how many nodes there are up to the last that reduces; 0: none does.
         widest: how many tensors the frontier had at the most.
     """
@@ -158,8 +159,8 @@ class RegionFinder:
     def regions(self, y: gs.Variable) -> Iterator[Region]:
         """The regions that end in `y`, the smallest first; each contains the one before.
 
-        Left out are those that no verdict is about: nothing in them reduces or gathers, or several
-        nodes leave the shape as it was.
+        Left out are those that no verdict is about: nothing in them reduces or gathers, or the
+        shapes of their ends are those of no pooling.
         """
         stretches: list[_Stretch] = []
         count = marks = reduced_at = 0
@@ -188,7 +189,7 @@ class RegionFinder:
                 return
             x = stretch.x
             stretches.append(stretch)
-            if self._is_wanted(marks) and (count == 1 or pool or not _is_alike(x, y, marks)):
+            if self._is_wanted(marks) and (pool or not _is_no_pooling(x, y, marks)):
                 yield Region(x, y, _Walked(stretches, count), Role(marks & _ROLES), pool)
 
     def position(self, tensor: gs.Tensor) -> int:
@@ -251,7 +252,7 @@ class RegionFinder:
 
     def _more_of(self, node: gs.Node) -> int:
         reads = self._reading and any(tensor.name in self._reading for tensor in node.inputs)
-        return (_GATHERS if node.op == "GatherND" else 0) | (_READS if reads else 0)
+        return _MARKS.get(node.op, 0) | (_READS if reads else 0)
 
     def _varies(self, tensor: gs.Tensor) -> bool:
         return not is_constant(tensor, self.constants)
@@ -262,7 +263,11 @@ def _is_too_far(count: int, reduced_at: int, widest: int) -> bool:
     return count - reduced_at > _MOST_BETWEEN + 2 * widest + 3 * reduced_at
 
 
-def _is_alike(x: gs.Variable, y: gs.Variable, marks: int) -> bool:
-    """Whether the shapes say that nothing is pooled; windows that were frozen are judged."""
-    alike: bool = x.shape is not None and x.shape == y.shape
-    return alike and not marks & _GATHERS and all(x.shape)
+def _is_no_pooling(x: gs.Variable, y: gs.Variable, marks: int) -> bool:
+    """Whether the shapes say that nothing is pooled.
+
+    Windows that an exporter froze, and sliding ones, are worth a word all the same.
+    """
+    if marks & (_GATHERS | _SLIDES) or x.shape is None or y.shape is None:
+        return False
+    return len(y.shape) > len(x.shape) or (x.shape == y.shape and all(x.shape))
