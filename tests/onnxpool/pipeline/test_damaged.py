@@ -3,7 +3,7 @@ damaged files (tests/attacks) first."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,23 @@ def model(
     shape: Sequence[int | str] | None = (1, 4, 6, 6),
     dtype: int = TensorProto.FLOAT,
     functions: Sequence[FunctionProto] = (),
+    declared: Mapping[str, Sequence[int]] | None = None,
 ) -> onnx.ModelProto:
     """From X to Y."""
+    declared = declared or {}
     x = helper.make_tensor_value_info("X", dtype, shape)
-    y = helper.make_tensor_value_info("Y", TensorProto.FLOAT, None)
+    y = helper.make_tensor_value_info("Y", TensorProto.FLOAT, declared.get("Y"))
+    infos = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in declared.items()]
     domains = [helper.make_opsetid(name, v) for name, v in (("", OPSET), (DOMAIN, 1), ("mine", 1))]
     return helper.make_model(
-        helper.make_graph(list(nodes), "damaged", [x], [y], list(constants)),
+        helper.make_graph(
+            list(nodes),
+            "damaged",
+            [x],
+            [y],
+            list(constants),
+            value_info=[info for info in infos if info.name != "Y"],
+        ),
         opset_imports=domains,
         functions=functions,
         ir_version=8,
@@ -71,20 +81,36 @@ def bins(length: int | str) -> onnx.ModelProto:
     return model(nodes, list(bounds.values()), shape=(1, 4, 6, length))
 
 
-def _pow_mean(dtype: int) -> onnx.ModelProto:
-    nodes = [N("Mul", ["X", "half"], ["h"]), N("ReduceMean", ["h"], ["Y"], axes=[2, 3])]
-    return model(nodes, [constant("half", np.float32(1))], dtype=dtype)
-
-
 @pytest.mark.parametrize("length", [0, 1])
 def test_an_axis_may_be_empty_or_shorter_than_its_bins(length: int) -> None:
-    assert (
-        onnxpool.rewrite(bins(length)).model.SerializeToString() == bins(length).SerializeToString()
-    )
+    given = bins(length)
+    assert onnxpool.rewrite(given).model.SerializeToString() == given.SerializeToString()
+
+
+def test_there_may_be_nothing_to_pool() -> None:
+    pool = N("AdaptiveAveragePool", ["X"], ["Y"], domain=DOMAIN, output_size=[3, 3])
+    (finding,) = onnxpool.inspect(model([pool], shape=(1, 4, 0, 6))).findings
+    assert finding.action == "left"
+    assert "an axis of X has no elements" in finding.detail
+
+
+def test_a_sum_may_be_of_nothing() -> None:
+    nodes = [N("ReduceSum", ["X", "axes"], ["s"]), N("Mul", ["s", "c"], ["Y"])]
+    constants = [constant("axes", np.array([2, 3])), constant("c", np.float32(1))]
+    report = onnxpool.inspect(model(nodes, constants, shape=(1, 4, 0, 6)))
+    assert all(finding.action != "rewritable" for finding in report.findings)
 
 
 def test_the_type_of_an_input_may_not_be_known() -> None:
-    report = onnxpool.inspect(_pow_mean(TensorProto.UNDEFINED))
+    nodes = [N("Mul", ["X", "half"], ["h"]), N("ReduceMean", ["h"], ["Y"], axes=[2, 3])]
+    report = onnxpool.inspect(
+        model(
+            nodes,
+            [constant("half", np.float32(1))],
+            dtype=TensorProto.UNDEFINED,
+            declared={"h": (1, 4, 6, 6), "Y": (1, 4, 1, 1)},
+        )
+    )
     assert all(finding.action != "rewritable" for finding in report.findings)
 
 
@@ -102,7 +128,13 @@ def test_batch_dims_may_be_anything(batch: int) -> None:
         N("GatherND", ["X", "i"], ["g"], batch_dims=batch),
         N("ReduceMean", ["g"], ["Y"], axes=[2, 3]),
     ]
-    report = onnxpool.inspect(model(nodes, [constant("i", np.zeros((1, 1), np.int64))]))
+    report = onnxpool.inspect(
+        model(
+            nodes,
+            [constant("i", np.zeros((1, 1), np.int64))],
+            declared={"g": (1, 4, 6, 6), "Y": (1, 4, 1, 1)},
+        )
+    )
     assert all(finding.action != "rewritable" for finding in report.findings)
 
 
