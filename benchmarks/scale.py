@@ -2,8 +2,8 @@
 
     python benchmarks/scale.py [--nodes 1000 5000 …] [--kinds cnn transformer …]
 
-Each model is inspected in a process of its own. What the process takes before it has read a model
-(the interpreter, onnx, NumPy) is in the figures; the first row shows how much that is.
+Each model is inspected by the command, in a process of its own. What that takes before it has read
+a model (the interpreter, onnx, NumPy) is in the figures; the first row shows how much that is.
 
 cnn            Conv, Add, Relu in residual blocks, a global pool at the end
 transformer    decomposed layer norms and attention, batch and length open
@@ -30,7 +30,7 @@ OPSET = 17
 POOLS = 500
 NODES = [1000, 5000, 20_000, 50_000, 100_000]
 
-_INSPECT = "import sys, onnxpool; onnxpool.inspect(sys.argv[1])"
+_INSPECT = [sys.executable, "-m", "onnxpool", "inspect"]
 
 
 class Graph:
@@ -164,7 +164,7 @@ KINDS: dict[str, Callable[[int], onnx.ModelProto]] = {
 
 def inspect(path: Path) -> tuple[float, float]:
     """Seconds of processor time, and the most memory in MB."""
-    process = subprocess.Popen([sys.executable, "-c", _INSPECT, str(path)])
+    process = subprocess.Popen([*_INSPECT, str(path)], stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = status
     if status:

@@ -1,6 +1,6 @@
 """`python -m onnxpool` is the `onnxpool` command."""
 
-from onnxpool.cli.app import main
+from onnxpool.cli.start import main
 
 if __name__ == "__main__":
     main()

@@ -21,6 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
+from onnxpool.collecting import collect_rarely
+
 _PR_SET_PDEATHSIG = 1
 _SPARED = 512 << 20
 """Memory left to others, in bytes."""
@@ -188,6 +190,7 @@ def _interrupts_held_back() -> Iterator[None]:
 def _work(connection: Connection, function: Callable[[Any], Any], parent: int) -> None:
     """Serve tasks until there are no more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    collect_rarely()
     _die_with(parent)
     # What libraries print would fall between the lines of the others.
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -100,8 +100,9 @@ class _Search:
         self.named = {id(n): self._judge_named(n) for n in self.graph.nodes if _is_named(n)}
         self.finder = RegionFinder(self.graph, pools=dict(self._named_averages()))
         self.trials = Trials(self.graph, self.opset, self.finder.constants, contents)
-        known = self.finder.constants | self.trials.sizes
-        self.sized_finder = RegionFinder(self.graph, known) if self.trials.sizes else None
+        sizes = self.trials.sizes
+        known = self.finder.constants | sizes
+        self.sized_finder = RegionFinder(self.graph, known, reading=sizes) if sizes else None
         self.lifted: set[int] = set()
         self.judged: set[int] = set()
         self.nested_failures = 0

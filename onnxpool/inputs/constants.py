@@ -16,17 +16,20 @@ and the ends of its range where it is no weight."""
 _LARGEST_TABLE = 1 << 20
 
 
-def integers(nodes: Iterable[gs.Node]) -> list[int]:
+def integers(nodes: Iterable[gs.Node], *, signed: bool = False) -> list[int]:
     """The positive whole numbers among the constants and attributes of `nodes`, ascending.
 
     A size may be computed in floating point, so a whole number of any type counts.
+
+    Args:
+        signed: the negative ones, too, and those that are too large for a size.
     """
     found: set[int] = set()
     for values in _values(nodes):
         if values.dtype.kind in "iuf" and values.size:
             numbers = values.astype(np.float64)
-            whole = numbers[np.isfinite(numbers) & (numbers == np.floor(numbers)) & (numbers > 0)]
-            found.update(int(number) for number in whole if number < _LARGEST_TABLE)
+            whole = numbers[np.isfinite(numbers) & (numbers == np.floor(numbers))]
+            found.update(int(n) for n in whole if signed or 0 < n < _LARGEST_TABLE)
     return sorted(found)
 
 

@@ -194,9 +194,12 @@ class _Importer:
 def _lookup(name: str, tensors: dict[str, gs.Tensor], visible: _Tensors) -> gs.Tensor:
     if not name:
         return gs.Variable.empty()
-    if name not in tensors and name in visible:
+    if name in tensors:
+        return tensors[name]
+    if name in visible:
         return visible[name]
-    return tensors.setdefault(name, gs.Variable(name))
+    tensors[name] = gs.Variable(name)
+    return tensors[name]
 
 
 def _declare(variable: gs.Variable, declared: onnx.TypeProto) -> None:

@@ -154,12 +154,26 @@ class Output:
         for file in self._files:
             with _one_line(file.target):
                 file.complete()
-        for file in self._files:
-            with _one_line(file.target):
-                if file.replaces is None:
-                    self._created.append(file.target)
-                file.publish()
+        waiting = [*self._files]
+        while waiting:
+            try:
+                self._let_appear(waiting[0])
+            except Exception:
+                raise
+            except BaseException:  # Ctrl-C among others
+                # A model of before must not be left with other weights: what has begun is ended.
+                if len(waiting) == len(self._files) and not waiting[0].has_appeared:
+                    raise
+                continue
+            waiting.pop(0)
         self._published = True
+
+    def _let_appear(self, file: _Pending) -> None:
+        with _one_line(file.target):
+            if file.replaces is None:
+                self._created.append(file.target)
+            if not file.has_appeared:
+                file.publish()
 
 
 @contextlib.contextmanager
@@ -183,6 +197,10 @@ class _Pending(Protocol):
 
     def publish(self) -> None:
         """Let it appear."""
+
+    @property
+    def has_appeared(self) -> bool:
+        """Whether it has."""
 
     def discard(self) -> None:
         """Leave nothing behind of what was not published."""
@@ -213,6 +231,10 @@ class _Link:
     def publish(self) -> None:
         self._path.replace(self.target)
 
+    @property
+    def has_appeared(self) -> bool:
+        return not os.path.lexists(self._path)
+
     def discard(self) -> None:
         pass  # It goes with its folder.
 
@@ -241,6 +263,10 @@ class _Temporary:
         if sys.platform == "win32":
             self.file.close()
         self._path.replace(self.target)
+
+    @property
+    def has_appeared(self) -> bool:
+        return not self._path.exists()
 
     def discard(self) -> None:
         """Remove what was not published, and give up the lock."""

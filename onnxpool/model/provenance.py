@@ -21,7 +21,8 @@ _TENSOR = re.compile(r"%(\w+)")
 
 def origins(scope: Scope) -> dict[int, Origin]:
     """Per `id` of a node of the scope's graph, where it comes from, if that is noted."""
-    found = {key: origin(proto) for key, (_, proto) in scope.imported.items()}
+    noted = ((key, proto) for key, (_, proto) in scope.imported.items() if proto.metadata_props)
+    found = {key: origin(proto) for key, proto in noted}
     return {key: known for key, known in found.items() if known != Origin()}
 
 

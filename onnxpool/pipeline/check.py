@@ -58,7 +58,7 @@ from onnxpool.rewrites.graph.tensors import numpy_type, shape_of
 from onnxpool.rewrites.lift.construct import Construct
 from onnxpool.rewrites.lower.function_body import is_body
 
-_MOST_ELEMENTS = 1 << 24
+_MOST_ELEMENTS = 1 << 23
 """Of X in all runs of a region at one size, unless the first run alone has more."""
 _ELEMENTS_AT_ONCE = 1 << 19
 _BYTES_OF_EACH = 128
@@ -441,10 +441,18 @@ class Probe:
         for first in range(0, len(chosen) + 1, runs * slots):
             part = chosen[first : first + runs * slots]
             total = slots * math.ceil((len(part) + (len(part) < runs * slots)) / slots)
-            values, labels = source.ordinary(total), [_ORDINARY] * total
-            for slot, plane_ in zip(rng.permutation(total), part, strict=False):
-                values[slot], labels[slot] = plane_.values, plane_.label
-            yield from self._runs(lead, values, labels, parameters)
+            distinct = self._distinct(total, len(part), math.prod(plane), parameters)
+            values, labels = source.ordinary(distinct), [_ORDINARY] * distinct
+            for place, plane_ in zip(rng.permutation(distinct), part, strict=False):
+                values[place], labels[place] = plane_.values, plane_.label
+            order = np.arange(total) if distinct == total else rng.permutation(total) % distinct
+            yield from self._runs(lead, values, labels, order, parameters)
+
+    def _distinct(self, slots: int, chosen: int, size: int, parameters: Sequence[Array]) -> int:
+        """How many planes of this size there are for so many slots: others are there once more."""
+        if isinstance(self._op, GeMPool) and parameters[0].size > 1:
+            return slots
+        return min(slots, max(chosen + 1, _ELEMENTS_AT_ONCE // max(1, size)))
 
     def _draw_parameters(self, rng: np.random.Generator, plane: tuple[int, ...]) -> list[Array]:
         """The parameters: as the graph has them, or drawn where it computes them."""
@@ -466,13 +474,15 @@ class Probe:
         lead: tuple[int, ...],
         values: Array,
         labels: Sequence[str],
+        order: Array,
         parameters: Sequence[Array],
     ) -> Iterator[Trial]:
-        """Trials with these slots behind one another, as many at a time as X has.
+        """Trials with these planes in slots behind one another, as many at a time as X has.
 
         Args:
             lead: the sizes of X in front of a slot.
-            values: ``(slots, D1, …, Dk)``.
+            values: ``(planes, D1, …, Dk)``.
+            order: which of them each slot gets.
         """
         per_slot = list(parameters)
         if isinstance(self._op, GeMPool) and per_slot[0].size > 1:
@@ -485,12 +495,12 @@ class Probe:
         given = zip(parameters, self._parameters, strict=not self._construct.shares)
         rest = [value for value, known in given if known is None]
         slots = math.prod(lead)
-        for first in range(0, len(values), slots):
-            part = slice(first, first + slots)
+        for first in range(0, len(order), slots):
+            part = order[first : first + slots]
             x = values[part].reshape(*lead, *values.shape[1:])
             if self._construct.layout is not None:
                 x = self._construct.layout.region_x(x)
-            yield Trial((x, *rest), labels[part], [range_.of(part) for range_ in used])
+            yield Trial((x, *rest), [labels[i] for i in part], [range_.of(part) for range_ in used])
 
 
 def _fits_in(plane: Sequence[int], shape: Sequence[Dim]) -> bool:

@@ -44,7 +44,12 @@ from onnxpool.rewrites.graph.tensors import is_float, numpy_type
 _ROUNDINGS = 32
 _MOST_SIZES = 6
 _MOST_ELEMENTS = 1 << 20
-"""Of an input of a size that the graph leaves open."""
+"""Of an input of a size that the graph leaves open; inputs that have more together are cropped."""
+_MOST_WHOLE = 1 << 22
+"""Of all inputs where nothing smaller runs."""
+_SHORT = 16
+_NO_END = (1 << 31) - 1
+"""From here on a number is no position: it stands for the end of an axis."""
 _ELEMENTS = 1 << 20
 """Of an input in all runs, unless the least number of runs has more."""
 _LEAST_PLANES = 4
@@ -97,7 +102,7 @@ class NodeProbe:
         if known and all(t.shape is not None for t in self._given):
             with contextlib.suppress(RunError):
                 outputs = [t for t in node.outputs if t.name]
-                self._before = Piece(self._given, outputs, opset)
+                self._before = Piece([*map(_opened, self._given)], outputs, opset)
                 self._numbers = constants.integers(self._before.nodes)
                 self._magnitudes = constants.floats(self._before.nodes)
 
@@ -114,7 +119,8 @@ class NodeProbe:
         # An output that nobody reads may be gone.
         kept = [name for name in self._outputs if name in tensors]
         try:
-            after = Piece(given, [tensors[name] for name in kept], opset)
+            outputs = [tensors[name] for name in kept]
+            after = Piece([*map(_opened, given)], outputs, opset)
         except RunError as error:
             raise self._does_not_run(error) from error
         pairs = [(self._outputs.index(name), index) for index, name in enumerate(kept)]
@@ -238,7 +244,11 @@ class NodeProbe:
         pieces = (self._before, after)
         spreads = any(piece.spreads for piece in pieces)
         loses_nan = any(piece.loses_nan for piece in pieces)
-        for index, sizes in enumerate(self._sizes(numbers)):
+        crop = self._crop(after)
+        if crop is None:
+            return
+        for index, opened in enumerate(self._sizes(numbers)):
+            sizes = {**opened, **crop}
             rng = np.random.default_rng(78 + index)
             yield _ORDINARY, [self._ordinary(t, sizes, rng) for t in self._given]
             first = next((i for i, t in enumerate(self._given) if is_float(t.dtype)), None)
@@ -270,8 +280,42 @@ class NodeProbe:
         declared = self._declared.get(tensor.name, ())
         if values.shape == (len(declared),):
             for axis, dim in enumerate(declared):
-                values[axis] = dim if isinstance(dim, int) else sizes.get(dim, values[axis])
+                values[axis] = sizes.get(dim, dim if isinstance(dim, int) else values[axis])
         return values
+
+    def _crop(self, after: Piece) -> dict[Any, int] | None:
+        """Shorter lengths for long axes, where the inputs are large; None where none of them runs.
+
+        They are longer than twice every position that the nodes name.
+        """
+        assert self._before is not None
+        opened = next(self._sizes(()))
+        if self._elements(opened) <= _MOST_ELEMENTS:
+            return {}
+        nodes = [*self._before.nodes, *after.nodes]
+        named = (n for n in constants.integers(nodes, signed=True) if abs(n) < _NO_END)
+        least = max(_SHORT, 2 * max(map(abs, named), default=0) + 1)
+        dims = {dim for t in self._given for dim in t.shape if isinstance(dim, int) and dim > least}
+        for kept in (None, *sorted(dims)):
+            crop: dict[Any, int] = {dim: least for dim in dims if dim != kept}
+            if self._runs({**opened, **crop}, after):
+                return crop
+        return {} if self._elements(opened) <= _MOST_WHOLE else None
+
+    def _elements(self, sizes: dict[Any, int]) -> int:
+        return sum(math.prod(_shape(tensor, sizes)) for tensor in self._given)
+
+    def _runs(self, sizes: dict[Any, int], after: Piece) -> bool:
+        """Whether both forms run at these sizes, and make something."""
+        assert self._before is not None
+        if self._elements(sizes) > _MOST_ELEMENTS:
+            return False
+        rng = np.random.default_rng(90)
+        inputs = [self._ordinary(tensor, sizes, rng) for tensor in self._given]
+        try:
+            return all(y.size for piece in (self._before, after) for y in piece(inputs))
+        except RunError:
+            return False
 
     def _sizes(self, numbers: Sequence[int]) -> Iterator[dict[Any, int]]:
         """Numbers for the sizes that are open: of batch and channels, of the plane."""
@@ -298,9 +342,17 @@ def _symbol(tensor: gs.Tensor, axis: int) -> Any:
 
 def _shape(tensor: gs.Tensor, sizes: dict[Any, int]) -> tuple[int, ...]:
     return tuple(
-        dim if isinstance(dim, int) else sizes[_symbol(tensor, axis)]
+        sizes.get(dim, dim) if isinstance(dim, int) else sizes[_symbol(tensor, axis)]
         for axis, dim in enumerate(tensor.shape)
     )
+
+
+def _opened(tensor: gs.Tensor) -> gs.Tensor:
+    """A tensor that takes other lengths on its long axes."""
+    if tensor.shape is None or not any(isinstance(d, int) and d > _SHORT for d in tensor.shape):
+        return tensor
+    shape = [None if isinstance(dim, int) and dim > _SHORT else dim for dim in tensor.shape]
+    return gs.Variable(tensor.name, tensor.dtype, shape)
 
 
 def _nearby(x: Array, relative: float, rng: np.random.Generator) -> Array:

@@ -71,8 +71,8 @@ class Range:
     beyond: Array
     touched: Array
 
-    def of(self, slots: slice) -> Range:
-        """The range of some of the slots, the first axis."""
+    def of(self, slots: Array) -> Range:
+        """The range of these slots, numbers along the first axis."""
         fields = (getattr(self, field.name) for field in dataclasses.fields(self))
         return Range(*(field[slots] for field in fields))
 

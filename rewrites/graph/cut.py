@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+import weakref
+from collections.abc import Callable, Container, Mapping, Sequence
 
 import onnx
 import onnx_graphsurgeon as gs
@@ -91,20 +92,34 @@ def producers_until(
     return ordered
 
 
+_VARYING: weakref.WeakValueDictionary[int, gs.Tensor] = weakref.WeakValueDictionary()
+"""Per `id` the tensors that were found to depend on an input: who asks for one that is computed of
+them need not go back to the input once more."""
+
+
 def needs_constants_alone(tensor: gs.Tensor) -> bool:
     """Whether `tensor` can be computed without any input of the graph."""
-    seen: set[int] = set()
+    read_by: dict[int, gs.Tensor | None] = {id(tensor): None}
     tensors = [tensor]
     while tensors:
         read = tensors.pop()
         if isinstance(read, gs.Constant) or not read.name:
             continue
-        if not read.inputs or not all(map(runs_as_constant, read.inputs)):
+        if id(read) in _VARYING or not read.inputs or not all(map(runs_as_constant, read.inputs)):
+            _note_varying(read, read_by)
             return False
-        fresh = [node for node in read.inputs if id(node) not in seen]
-        seen.update(map(id, fresh))
-        tensors += [t for node in fresh for t in node.inputs]
+        for source in (t for node in read.inputs for t in node.inputs):
+            if id(source) not in read_by:
+                read_by[id(source)] = read
+                tensors.append(source)
     return True
+
+
+def _note_varying(tensor: gs.Tensor | None, read_by: Mapping[int, gs.Tensor | None]) -> None:
+    """Note it of a tensor, and of all between it and the one that was asked for."""
+    while tensor is not None:
+        _VARYING[id(tensor)] = tensor
+        tensor = read_by[id(tensor)]
 
 
 def exported(node: gs.Node) -> onnx.NodeProto:

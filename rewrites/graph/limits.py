@@ -6,9 +6,14 @@ import contextlib
 import contextvars
 import dataclasses
 import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from onnxpool.errors import ArgumentError
+
+KEPT_BY_SYSTEM = sys.platform == "linux" and Path("/proc/self/statm").exists()
+"""Whether the system keeps a process within its memory: macOS takes the limit and ignores it."""
 
 OPERATIONS_PER_SECOND = 10**9
 """What one thread reads, makes or multiplies at the least."""

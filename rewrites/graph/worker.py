@@ -3,15 +3,15 @@
 ONNX Runtime gives the interpreter no chance to see Ctrl-C or a clock while it computes, and takes
 what memory it can get. So what may be large runs in a process of its own: its address space is
 limited by the system, a watchdog in the parent ends it in time, and a limit on its processor time
-ends it where the parent was killed. It is started when first needed, used again, and ends when its
-standard input does.
+ends it where the parent was killed. Where the system limits no memory (Windows, macOS), the
+watchdog also looks how much it holds. It is started when first needed, used again, and ends when
+its standard input does.
 
-    parent → worker   (seconds, bytes, key, source, inputs); without a source: as before
-    worker → parent   ("outputs", arrays), ("unknown", None), ("refused", text), ("memory", None)
+    parent → worker   (seconds, bytes, key, source, inputs); without a source: as before;
+                      (seconds, bytes, None, function, arguments)
+    worker → parent   ("outputs", answer), ("unknown", None), ("refused", text), ("memory", None)
 
-Messages are pickled, behind eight bytes with their length. Where the system has no `resource`
-(Windows) or ignores its limits (macOS: memory), what costs too much by its shapes is refused all
-the same, and the watchdog ends what is not known to.
+Messages are pickled, behind eight bytes with their length.
 """
 
 from __future__ import annotations
@@ -25,20 +25,26 @@ import queue
 import subprocess
 import sys
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from onnxpool.errors import LibraryError
 from onnxpool.ops.op import Array
-from onnxpool.rewrites.graph.session import RunError, Session, Source, TooLarge
+from onnxpool.rewrites.graph import limits
+from onnxpool.rewrites.graph.resident import resident
+from onnxpool.rewrites.graph.session import RunError, Session, Source, TooLarge, one_line
 
 _HEADER = 8
 _SESSIONS = 4
 """Models that a worker keeps loaded."""
 _STARTING = 60.0
 """Seconds, beside the time of the task: a busy machine takes its time to start a process."""
+
+_BETWEEN = 0.05
+"""Seconds between two looks at the memory of a worker."""
 
 _KEYS = itertools.count()
 
@@ -67,20 +73,65 @@ class Remote:
     def _ask(self, inputs: dict[str, Array] | None, seconds: float, memory: int) -> Outputs:
         with _LOCK:
             worker = _running()
-            limits = seconds, memory, self._key
-            kind, answer = worker.ask((*limits, None, inputs), seconds)
+            bounds = seconds, memory
+            kind, answer = worker.ask((self._key, None, inputs), *bounds)
             if kind == "unknown":
-                kind, answer = worker.ask((*limits, self._source, inputs), seconds)
-        if kind == "outputs":
-            return cast(Outputs, answer)
-        if kind == "memory":
-            raise TooLarge(f"too large to try: it needs more than {memory >> 20:,} MiB of memory")
-        raise RunError(answer)
+                kind, answer = worker.ask((self._key, self._source, inputs), *bounds)
+        return cast(Outputs, _taken(kind, answer, memory))
+
+
+def apart(function: Callable[..., Any], given: Sequence[Any], seconds: float, memory: int) -> Any:
+    """Call a function of a module in a worker.
+
+    Raises:
+        RunError: it raises anything.
+        TooLarge: it is not done within the limits.
+    """
+    with _LOCK:
+        kind, answer = _running().ask((None, function, given), seconds, memory)
+    return _taken(kind, answer, memory)
+
+
+def _taken(kind: str, answer: Any, memory: int) -> Any:
+    if kind == "outputs":
+        return answer
+    raise _more_than(memory) if kind == "memory" else RunError(answer)
+
+
+def _more_than(memory: int) -> TooLarge:
+    return TooLarge(f"too large to try: it needs more than {memory >> 20:,} MiB of memory")
+
+
+class _Watchdog(threading.Thread):
+    """Ends a process that takes too long, or too much where the system does not see to that."""
+
+    def __init__(self, process: subprocess.Popen[bytes], seconds: float, memory: int) -> None:
+        super().__init__(daemon=True)
+        self.is_late = self.is_large = False
+        self._process = process
+        self._end = time.monotonic() + seconds
+        self._memory = None if limits.KEPT_BY_SYSTEM else memory + (resident(process.pid) or 0)
+        self._done = threading.Event()
+
+    def run(self) -> None:
+        while (left := self._end - time.monotonic()) > 0:
+            if self._done.wait(left if self._memory is None else min(left, _BETWEEN)):
+                return
+            if self._memory is not None and (resident(self._process.pid) or 0) > self._memory:
+                self.is_large = True
+                self._process.kill()
+                return
+        self.is_late = True
+        self._process.kill()
+
+    def stop(self) -> None:
+        self._done.set()
 
 
 class _Worker:
     def __init__(self) -> None:
-        program = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import serve; serve()"
+        serving = f"from {__name__} import serve; serve({limits.KEPT_BY_SYSTEM})"
+        program = f"import sys; sys.path[:] = {sys.path!r}; {serving}"
         self.owner = os.getpid()
         self._process = subprocess.Popen(
             [sys.executable, "-c", program],
@@ -88,38 +139,39 @@ class _Worker:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
-        self._late = self._has_answered = False
+        self._has_answered = False
 
     @property
     def is_usable(self) -> bool:
         return self.owner == os.getpid() and self._process.poll() is None
 
-    def ask(self, task: Any, seconds: float) -> tuple[str, Any]:
-        """What it answers within this time; a worker that does not is ended.
+    def ask(self, task: tuple[Any, ...], seconds: float, memory: int) -> tuple[str, Any]:
+        """What it answers within these limits; a worker that does not is ended.
 
         Raises:
-            TooLarge: it takes longer.
+            TooLarge: it takes more.
             RunError: its process ended.
         """
         start = 0.0 if self._has_answered else _STARTING
-        watchdog = threading.Timer(seconds + start, self._give_up)
-        watchdog.daemon = True
+        watchdog = _Watchdog(self._process, seconds + start, memory)
         watchdog.start()
         try:
-            _send(cast(BinaryIO, self._process.stdin), task)
+            _send(cast(BinaryIO, self._process.stdin), (seconds, memory, *task))
             answer = _receive(cast(BinaryIO, self._process.stdout))
             self._has_answered = True
             return cast(tuple[str, Any], answer)
         except (EOFError, OSError) as error:
             self.end()
-            if self._late:
+            if watchdog.is_large:
+                raise _more_than(memory) from error
+            if watchdog.is_late:
                 raise TooLarge(f"too large to try: it runs for more than {seconds:g} s") from error
             raise RunError(f"its process ended: {_how(self._process.returncode)}") from error
         except BaseException:  # Ctrl-C among others: the answer to come is nobody's
             self.end()
             raise
         finally:
-            watchdog.cancel()
+            watchdog.stop()
 
     def end(self) -> None:
         self._process.kill()
@@ -127,10 +179,6 @@ class _Worker:
         for stream in (self._process.stdin, self._process.stdout):
             with contextlib.suppress(OSError):
                 cast(BinaryIO, stream).close()
-
-    def _give_up(self) -> None:
-        self._late = True
-        self._process.kill()
 
 
 _LOCK = threading.Lock()
@@ -173,8 +221,12 @@ def _receive(stream: BinaryIO) -> Any:
     return pickle.loads(data)
 
 
-def serve() -> None:
-    """What a worker does, until its standard input ends."""
+def serve(memory_is_kept: bool) -> None:
+    """What a worker does, until its standard input ends.
+
+    Args:
+        memory_is_kept: whether the system is to keep it within its memory.
+    """
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -185,7 +237,9 @@ def serve() -> None:
     threading.Thread(target=_listen, args=(tasks,), daemon=True).start()
     sessions: OrderedDict[int, Session] = OrderedDict()
     while True:
-        _send(answers, _answer(tasks.get(), sessions))
+        seconds, memory, *task = tasks.get()
+        _limit(seconds, memory if memory_is_kept else None)
+        _send(answers, _answer(task, sessions))
 
 
 def _listen(tasks: queue.SimpleQueue[Any]) -> None:
@@ -198,9 +252,10 @@ def _listen(tasks: queue.SimpleQueue[Any]) -> None:
 
 
 def _answer(task: Any, sessions: OrderedDict[int, Session]) -> tuple[str, Any]:
-    seconds, memory, key, source, inputs = task
-    _limit(seconds, memory)
+    key, source, inputs = task
     try:
+        if key is None:
+            return _called(source, inputs)
         if source is not None:
             sessions[key] = Session(source)
             while len(sessions) > _SESSIONS:
@@ -215,7 +270,16 @@ def _answer(task: Any, sessions: OrderedDict[int, Session]) -> tuple[str, Any]:
         return ("memory", None) if lacks_memory else ("refused", str(error))
 
 
-def _limit(seconds: float, memory: int) -> None:
+def _called(function: Callable[..., Any], arguments: Sequence[Any]) -> tuple[str, Any]:
+    try:
+        return "outputs", function(*arguments)
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever it is, it is told
+        return "refused", one_line(error)
+
+
+def _limit(seconds: float, memory: int | None) -> None:
     """Let this process have so much more processor time and memory than it has had."""
     if sys.platform == "win32":
         return
@@ -223,10 +287,9 @@ def _limit(seconds: float, memory: int) -> None:
 
     used = resource.getrusage(resource.RUSAGE_SELF)
     _lower(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime + seconds) + 2)
-    mapped = Path("/proc/self/statm")
-    if mapped.exists():
-        size = int(mapped.read_text().split()[0]) * resource.getpagesize() + memory
-        _lower(resource.RLIMIT_AS, size)
+    if memory is not None:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        _lower(resource.RLIMIT_AS, pages * resource.getpagesize() + memory)
 
 
 def _lower(limit: int, value: int) -> None:

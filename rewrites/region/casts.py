@@ -18,8 +18,7 @@ from onnxpool.rewrites.region.region import Region
 
 def is_float_cast(node: gs.Node) -> bool:
     """Whether a node is a Cast from one floating-point type to another."""
-    pair = (*node.inputs, *node.outputs)
-    return node.op == "Cast" and all(is_float(tensor.dtype) for tensor in pair)
+    return node.op == "Cast" and all(is_float(t.dtype) for t in (*node.inputs, *node.outputs))
 
 
 def has_casts(region: Region) -> bool:

@@ -14,17 +14,27 @@ docs/design.md says why this is enough.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import ml_dtypes
 import numpy as np
 
 from onnxpool.ops.op import KEEP, Array
+from onnxpool.ops.windows import MOST_WINDOWS, windows
 from onnxpool.rewrites.graph.tensors import is_float, numpy_type
 from onnxpool.rewrites.region.casts import has_casts
 from onnxpool.rewrites.region.region import Region
 from onnxpool.rewrites.region.semantics.windows import adaptive, gathered
-from onnxpool.rewrites.region.terms import NOTHING, Candidates, Ids, NotUnderstood, Sums, Value
+from onnxpool.rewrites.region.terms import (
+    NOTHING,
+    Candidates,
+    Ids,
+    NotUnderstood,
+    Sums,
+    Value,
+    check_size,
+)
 
 _ROUNDINGS = 4
 """Of constants that one weight is made of: a product of two rounded matrices has two."""
@@ -61,18 +71,27 @@ def windows_of(value: Value, dims: Sequence[int | None], size: Sequence[int]) ->
     """``(m, K)``: per element of Y the positions of its window in X, in order.
 
     Of carried axes one slice is there, in X and in Y.
+
+    Raises:
+        TooLarge: the size, which a file may declare as it likes, asks for too many.
     """
     k = len(size)
     shape = [1 if axis in value.sizes else int(n or 0) for axis, n in enumerate(dims)]
     plane = shape[-k:]
     bins = [n if b == KEEP else b for b, n in zip(size, plane, strict=True)]
+    check_size(
+        max((b for b, n in zip(bins, plane, strict=True) if b != n), default=0), MOST_WINDOWS
+    )
+    longest = _longest(plane, bins)
+    check_size(math.prod(bins) * longest)
     ids = np.arange(int(np.prod(shape))).reshape(shape)
-    read = gathered(ids, adaptive(plane, bins)).reshape(-1, int(_longest(plane, bins)))
+    read = gathered(ids, adaptive(plane, bins)).reshape(-1, longest)
     return np.sort(np.where(read == NOTHING, np.iinfo(np.int64).max, read), axis=1)
 
 
 def _longest(plane: Sequence[int], bins: Sequence[int]) -> int:
-    return int(np.prod([table.shape[1] for table in adaptive(plane, bins)]))
+    pairs = zip(plane, bins, strict=True)
+    return math.prod(max((w.length for w in windows(n, b)), default=0) for n, b in pairs)
 
 
 def average_differs(rows: Sums, wanted: Ids, unit: float) -> str | None:

@@ -27,27 +27,59 @@ _STEPS, _STEPS_PER_NODE = 400_000, 40
 _MOST_NODES_THEN = 64
 """When these are taken: only what is small is still found."""
 _NO_PRODUCER = -1
+_ROLES = (~Role(0)).value
 _REDUCING = (Role.SUM | Role.MAX | Role.INDEX).value
+_GATHERS, _SLIDES, _READS = 1 << 16, 1 << 17, 1 << 18
+"""Beside the roles of a node: it is a GatherND; a pool; it reads what the finder was told."""
+_MARKS = {"GatherND": _GATHERS, "AveragePool": _SLIDES, "MaxPool": _SLIDES}
+_TELLING = _REDUCING | _GATHERS
 _MOST_BETWEEN = 24
 """Nodes that may stand between the end of a region, or a reduction in it, and the next one, besides
 some for each branch and for each node behind them. It bounds the search for what is not there."""
 
 
-class _Walked(Sequence[gs.Node]):
-    """The nodes of a walk so far, which goes on, in graph order: the last one comes first."""
+class _Stretch:
+    """The nodes between a tensor and the next one before it that all of it comes from.
 
-    def __init__(self, walk: list[gs.Node]) -> None:
-        self._walk = walk
-        self._count = len(walk)
+    It is walked as far as someone asks for, and by nobody twice.
+
+    Attributes:
+        nodes: as they were met, the last one of the graph first.
+        x: the tensor that all comes from; None as long as it is not met.
+        has_ended: whether there is no such tensor.
+        marks: the roles of the nodes, `_GATHERS`, `_SLIDES` and `_READS`.
+        reduced_at: how many nodes there are up to the last that reduces; 0: none does.
+        widest: how many tensors the frontier had at the most.
+    """
+
+    def __init__(self, frontier: list[tuple[int, str]], tensors: dict[str, gs.Variable]) -> None:
+        self.nodes: list[gs.Node] = []
+        self.x: gs.Variable | None = None
+        self.has_ended = False
+        self.marks = self.reduced_at = 0
+        self.widest = 1
+        self.pool: NamedPool | None = None
+        self.frontier = frontier
+        self.tensors = tensors
+
+
+class _Walked(Sequence[gs.Node]):
+    """The nodes of stretches behind one another, in graph order: the last one comes first."""
+
+    def __init__(self, stretches: list[_Stretch], count: int) -> None:
+        self._stretches = stretches
+        self._behind = len(stretches)
+        self._count = count
 
     def __len__(self) -> int:
         return self._count
 
     def __getitem__(self, index: Any) -> Any:
-        return self._walk[: self._count][::-1][index]
+        return list(self)[index]
 
     def __iter__(self) -> Iterator[gs.Node]:
-        yield from reversed(self._walk[: self._count])
+        for stretch in reversed(self._stretches[: self._behind]):
+            yield from reversed(stretch.nodes)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -104,11 +136,14 @@ class RegionFinder:
         graph: gs.Graph,
         constants: frozenset[str] | None = None,
         pools: Mapping[int, AdaptiveAveragePool] | None = None,
+        *,
+        reading: frozenset[str] | None = None,
     ) -> None:
         """Take `constants` for constant: by default, what depends on no input of the graph.
 
         Args:
             pools: per `id` of a node that averages its first input, as its name says, its op.
+            reading: names of tensors; only regions that read one of them are wanted.
         """
         self.constants = constant_names(graph) if constants is None else constants
         self._position = {
@@ -117,60 +152,122 @@ class RegionFinder:
         self._nodes = list(graph.nodes)
         self._steps_left = _STEPS + _STEPS_PER_NODE * len(self._nodes)
         self._pools = pools or {}
-        self._roles: dict[int, int | None] = {}
+        self._marks: dict[int, int | None] = {}
+        self._stretches: dict[str, _Stretch] = {}
+        self._reading = reading
 
     def regions(self, y: gs.Variable) -> Iterator[Region]:
-        """The regions that end in `y`, the smallest first; each contains the one before."""
-        frontier = [(-self.position(y), y.name)]
-        tensors = {y.name: y}
-        nodes: list[gs.Node] = []
-        roles = 0
+        """The regions that end in `y`, the smallest first; each contains the one before.
+
+        Left out are those that no verdict is about: nothing in them reduces or gathers, or the
+        shapes of their ends are those of no pooling.
+        """
+        stretches: list[_Stretch] = []
+        count = marks = reduced_at = 0
+        widest = 1
         pool: NamedPool | None = None
-        widest, reduced_at = 1, 0
-        while frontier and len(nodes) < (_MOST_NODES if self._steps_left > 0 else _MOST_NODES_THEN):
+        x = y
+        while True:
             self._steps_left -= 1
-            latest = -frontier[0][0]
-            if latest == _NO_PRODUCER or (found := self._role(latest)) is None:
-                return
-            while frontier and -frontier[0][0] == latest:
-                heapq.heappop(frontier)
-            node = self._nodes[latest]
-            if (op := self._pools.get(id(node))) is not None:
+            stretch = self._stretch(x)
+            while stretch.x is None:
+                behind = count + stretch.reduced_at if stretch.reduced_at else reduced_at
+                reached = count + len(stretch.nodes)
+                too_far = _is_too_far(reached, behind, max(widest, stretch.widest))
+                if stretch.has_ended or too_far or reached >= self._most_nodes:
+                    return
+                self._step(stretch)
+            if stretch.pool is not None:
                 if pool is not None:
                     return
-                pool = NamedPool(node, op)
-            nodes.append(node)
-            roles |= found
-            self._expand(node, tensors, frontier)
-            widest = max(widest, len(frontier))
-            if found & _REDUCING:
-                reduced_at = len(nodes)
-            if len(nodes) - reduced_at > _MOST_BETWEEN + 2 * widest + 3 * reduced_at:
+                pool = stretch.pool
+            reduced_at = count + stretch.reduced_at if stretch.reduced_at else reduced_at
+            count += len(stretch.nodes)
+            marks |= stretch.marks
+            widest = max(widest, stretch.widest)
+            if _is_too_far(count, reduced_at, widest) or count > self._most_nodes:
                 return
-            if len(frontier) == 1:
-                x = tensors[frontier[0][1]]
-                yield Region(x, y, _Walked(nodes), Role(roles), pool)
+            x = stretch.x
+            stretches.append(stretch)
+            if self._is_wanted(marks) and (pool or not _is_no_pooling(x, y, marks)):
+                yield Region(x, y, _Walked(stretches, count), Role(marks & _ROLES), pool)
 
     def position(self, tensor: gs.Tensor) -> int:
         """The place in the graph of the node that computes a tensor."""
         return self._position.get(tensor.name, _NO_PRODUCER)
 
-    def _expand(
-        self, node: gs.Node, tensors: dict[str, gs.Variable], frontier: list[tuple[int, str]]
-    ) -> None:
-        for tensor in node.inputs[:1] if id(node) in self._pools else node.inputs:
-            if self._varies(tensor) and tensor.name not in tensors:
-                tensors[tensor.name] = tensor
-                heapq.heappush(frontier, (-self.position(tensor), tensor.name))
+    @property
+    def _most_nodes(self) -> int:
+        return _MOST_NODES if self._steps_left > 0 else _MOST_NODES_THEN
 
-    def _role(self, index: int) -> int | None:
-        """The value of a node's role: a Flag adds up slowly."""
-        if index not in self._roles:
+    def _is_wanted(self, marks: int) -> bool:
+        return bool(marks & (_TELLING if self._reading is None else _READS))
+
+    def _stretch(self, y: gs.Variable) -> _Stretch:
+        if y.name not in self._stretches:
+            self._stretches[y.name] = _Stretch([(-self.position(y), y.name)], {y.name: y})
+        return self._stretches[y.name]
+
+    def _step(self, stretch: _Stretch) -> None:
+        """Replace the latest tensor of the frontier by what its node reads."""
+        self._steps_left -= 1
+        frontier = stretch.frontier
+        latest = -frontier[0][0]
+        marks = None if latest == _NO_PRODUCER else self._marks_of(latest)
+        if marks is None:
+            stretch.has_ended = True
+            return
+        while frontier and -frontier[0][0] == latest:
+            heapq.heappop(frontier)
+        node = self._nodes[latest]
+        if (op := self._pools.get(id(node))) is not None:
+            stretch.has_ended = stretch.pool is not None
+            stretch.pool = NamedPool(node, op)
+        stretch.nodes.append(node)
+        stretch.marks |= marks
+        self._expand(node, stretch)
+        stretch.widest = max(stretch.widest, len(frontier))
+        if marks & _REDUCING:
+            stretch.reduced_at = len(stretch.nodes)
+        if not frontier:
+            stretch.has_ended = True
+        elif len(frontier) == 1 and not stretch.has_ended:
+            stretch.x = stretch.tensors[frontier[0][1]]
+            stretch.frontier, stretch.tensors = [], {}
+
+    def _expand(self, node: gs.Node, stretch: _Stretch) -> None:
+        for tensor in node.inputs[:1] if id(node) in self._pools else node.inputs:
+            if self._varies(tensor) and tensor.name not in stretch.tensors:
+                stretch.tensors[tensor.name] = tensor
+                heapq.heappush(stretch.frontier, (-self.position(tensor), tensor.name))
+
+    def _marks_of(self, index: int) -> int | None:
+        """The value of a node's role, as a Flag adds up slowly, and what else is to be known."""
+        if index not in self._marks:
             node = self._nodes[index]
             named = Role.LINEAR | Role.SUM if id(node) in self._pools else None
             found = named or role(node, self._varies)
-            self._roles[index] = None if found is None else found.value
-        return self._roles[index]
+            self._marks[index] = None if found is None else found.value | self._more_of(node)
+        return self._marks[index]
+
+    def _more_of(self, node: gs.Node) -> int:
+        reads = self._reading and any(tensor.name in self._reading for tensor in node.inputs)
+        return _MARKS.get(node.op, 0) | (_READS if reads else 0)
 
     def _varies(self, tensor: gs.Tensor) -> bool:
         return not is_constant(tensor, self.constants)
+
+
+def _is_too_far(count: int, reduced_at: int, widest: int) -> bool:
+    """Whether these are more nodes behind the last reduction than are looked at."""
+    return count - reduced_at > _MOST_BETWEEN + 2 * widest + 3 * reduced_at
+
+
+def _is_no_pooling(x: gs.Variable, y: gs.Variable, marks: int) -> bool:
+    """Whether the shapes say that nothing is pooled.
+
+    Windows that an exporter froze, and sliding ones, are worth a word all the same.
+    """
+    if marks & (_GATHERS | _SLIDES) or x.shape is None or y.shape is None:
+        return False
+    return len(y.shape) > len(x.shape) or (x.shape == y.shape and all(x.shape))

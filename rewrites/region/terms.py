@@ -51,9 +51,12 @@ class NotCarried(Exception):
         self.label = label
 
 
-def check_size(elements: int) -> None:
-    if elements > MOST_TERMS:
-        raise TooLarge(f"too large to try: {elements:,} terms, at most {MOST_TERMS:,}")
+def check_size(elements: int, most: int = MOST_TERMS) -> None:
+    """Raises:
+    TooLarge: these are more terms, or windows of an axis, than are tried.
+    """
+    if elements > most:
+        raise TooLarge(f"too large to try: {elements:,} terms, at most {most:,}")
 
 
 def uniform(shape: int | tuple[int, ...], value: Any) -> Array:

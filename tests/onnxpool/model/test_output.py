@@ -1,5 +1,6 @@
 """Files that appear together: what a killed run left goes, what another run writes stays."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -104,3 +105,34 @@ def test_what_a_folder_passes_on_is_not_added_to_a_file_that_had_it_not(tmp_path
         writing.write(b"data", tmp_path / "out")
         writing.publish()
     assert os.listxattr(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("number", [0, 1])
+def test_ctrl_c_between_two_renames_leaves_no_mixture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, late: bool
+) -> None:
+    """Of an older model and its data both are replaced, or none is."""
+    for name in ("weights", "model"):
+        (tmp_path / name).write_bytes(b"old")
+    calls = []
+    replace = Path.replace
+
+    def interrupted(path: Path, target: Path) -> None:
+        calls.append(target)
+        if late:
+            replace(path, target)
+        if len(calls) == number + 1:
+            raise KeyboardInterrupt
+        if not late:
+            replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    stopped = number == 0 and not late
+    with Output() as writing:
+        for name in ("weights", "model"):
+            writing.write(b"new", tmp_path / name)
+        with pytest.raises(KeyboardInterrupt) if stopped else contextlib.nullcontext():
+            writing.publish()
+    found = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert found == dict.fromkeys(("weights", "model"), b"old" if stopped else b"new")

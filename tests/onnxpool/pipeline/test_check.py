@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -238,6 +239,54 @@ def test_a_vector_of_sizes_says_what_the_graph_declares(channels: int) -> None:
     error = probe.compare(graph, 18)
     assert error is not None
     assert error < 1e-5
+
+
+def _sliced(length: int, end: int) -> gs.Graph:
+    """The elements from 5 to `end` of so many."""
+    x = helper.make_tensor_value_info("X", TensorProto.FLOAT, [1, length])
+    y = helper.make_tensor_value_info("Y", TensorProto.FLOAT, None)
+    bounds = {"starts": 5, "ends": end, "axes": 1}
+    constants = [onnx.numpy_helper.from_array(np.array([v]), n) for n, v in bounds.items()]
+    node = helper.make_node("Slice", ["X", *bounds], ["Y"])
+    graph = helper.make_graph([node], "", [x], [y], constants)
+    opsets = [helper.make_opsetid("", 17)]
+    imported = gs.import_onnx(helper.make_model(graph, opset_imports=opsets, ir_version=8))
+    imported.outputs[0].dtype = np.float32
+    return imported
+
+
+@pytest.mark.parametrize("op", ["ReduceMean", "ReduceMax"])
+def test_a_node_over_long_axes_is_run_on_a_part_of_them(op: str) -> None:
+    x = helper.make_tensor_value_info("X", TensorProto.FLOAT, [100_000, 4, 6, 40])
+    y = helper.make_tensor_value_info("Y", TensorProto.FLOAT, [100_000, 4, 1, 40])
+    node = helper.make_node("ReduceMean", ["X"], ["Y"], axes=[2])
+    opsets = [helper.make_opsetid("", 17)]
+    model = helper.make_model(helper.make_graph([node], "", [x], [y]), opset_imports=opsets)
+    graph = gs.import_onnx(model)
+    probe = NodeProbe(graph.nodes[0], graph.inputs, 17)
+    replace(graph, graph.nodes[0], 17, lambda b, n: b.outputs(op, n.inputs, n.outputs, axes=[2]))
+    tracemalloc.start()
+    try:
+        if op == "ReduceMean":
+            assert probe.compare(graph, 17) == 0
+        else:
+            with pytest.raises(CheckError, match="which no rounding explains"):
+                probe.compare(graph, 17)
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_names_a_position_far_along_an_axis_is_not_cropped_before_it() -> None:
+    graph, other = _sliced(3_000_000, 2_000_000), _sliced(3_000_000, 2_500_000)
+    probe = NodeProbe(graph.nodes[0], graph.inputs, 17)
+    with pytest.raises(CheckError, match=r"gives .* instead of"):
+        probe.compare(other, 17)
+
+
+def test_what_is_large_and_runs_on_no_part_is_not_run() -> None:
+    graph = _sliced(8_000_000, 5_000_000)
+    assert NodeProbe(graph.nodes[0], graph.inputs, 17).compare(graph, 17) is None
 
 
 def again(b: Builder, node: gs.Node) -> list[gs.Tensor]:

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import onnx
@@ -15,7 +15,8 @@ import pytest
 from onnx import NodeProto, TensorProto, helper
 
 from onnxpool.errors import ArgumentError
-from onnxpool.rewrites.graph import cost, limits, worker
+from onnxpool.rewrites.graph import cost, limits, resident, worker
+from onnxpool.rewrites.graph.infer import infer_shapes
 from onnxpool.rewrites.graph.run import RunError, Runner, TooLarge
 from tests.rewrites.graph.bombs import BOMBS, OPSET, N, constant, model
 
@@ -130,8 +131,66 @@ def test_a_loop_ends_with_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
         runner({"X": X})
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps to RLIMIT_AS")
+@pytest.fixture
+def _watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A system that keeps no process within its memory, as macOS and Windows do not."""
+    worker._end()
+    monkeypatch.setattr(limits, "KEPT_BY_SYSTEM", False)
+    yield
+    worker._end()
+
+
 def test_what_is_not_known_ends_with_the_memory() -> None:
+    _takes_too_much()
+
+
+@pytest.mark.usefixtures("_watched")
+def test_a_watchdog_sees_the_memory_where_the_system_does_not() -> None:
+    _takes_too_much()
+
+
+@pytest.mark.usefixtures("_watched")
+def test_a_watchdog_sees_the_time_where_the_system_does_not() -> None:
+    with limits.within(seconds=1), pytest.raises(TooLarge, match="more than 1 s"):
+        Runner(BOMBS["endless_loop"]())({"X": X})
+
+
+@pytest.mark.usefixtures("_watched")
+@pytest.mark.parametrize("name", ["range", "constant_of_shape"])
+def test_shapes_of_bombs_are_inferred_in_a_worker_there(name: str) -> None:
+    with limits.within() as allowed:
+        shapes = {v.name for v in infer_shapes(BOMBS[name]()).graph.value_info}
+    assert "p" in shapes
+    assert allowed.follows_values == (name != "range")
+
+
+@pytest.mark.usefixtures("_watched")
+def test_what_is_found_does_not_depend_on_who_watches() -> None:
+    piece = _piece(*PIECES["pads"])
+    (here,) = Runner(piece)({"X": X})
+    (there,) = Runner(piece)._remote.run({"X": X}, 20, 1 << 30)
+    np.testing.assert_array_equal(here, there)
+    graph = infer_shapes(piece).graph
+    assert [d.dim_value for d in graph.output[0].type.tensor_type.shape.dim] == [1, 4, 15, 17]
+
+
+def test_what_a_function_in_a_worker_raises_is_told() -> None:
+    with pytest.raises(RunError, match="ValueError"):
+        worker.apart(int, ("x",), 20, 1 << 30)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no ps")
+def test_every_way_to_ask_for_memory_tells_the_same() -> None:
+    found = resident.resident(os.getpid())
+    told = resident._of_ps(os.getpid())
+    assert found is not None
+    assert told is not None
+    assert found == pytest.approx(told, rel=0.1)
+    assert resident.resident(1 << 30) is None
+    assert resident._of_ps(1 << 30) is None
+
+
+def _takes_too_much() -> None:
     piece = _piece(
         [
             N("NonZero", ["X"], ["i"]),

@@ -19,9 +19,11 @@ from onnxpool.rewrites.graph.contents import Contents
 from onnxpool.rewrites.lift import adaptive_average_pool, adaptive_max_pool, gem_pool
 from onnxpool.rewrites.lift.construct import Construct, Declined
 from onnxpool.rewrites.lift.rule import Meanings, Rule, judge
-from onnxpool.rewrites.region.computation import Constants
-from onnxpool.rewrites.region.region import RegionFinder
+from onnxpool.rewrites.region.computation import Constants, compute
+from onnxpool.rewrites.region.proof import windows_of
+from onnxpool.rewrites.region.region import Region, RegionFinder
 from onnxpool.rewrites.region.semantics import SEMANTICS
+from onnxpool.rewrites.region.terms import TooLarge
 from tests.exports import Graph, cut, reduced, separable
 from tests.rewrites.test_find import find_in
 
@@ -68,7 +70,15 @@ def test_a_window_that_is_off_by_one_is_no_adaptive_pooling(
 def why_not(rule: Rule, build: Callable[[Graph], str], dtype: int = onnx.TensorProto.FLOAT) -> str:
     """Why all that lies between X and what `build` returns is not the op of `rule`."""
     g = Graph()
-    y = build(g)
+    verdict = judge(rule, _region(g, build(g), dtype), Meanings(Constants(OPSET), Contents()))
+    if isinstance(verdict, Construct):
+        return ""
+    assert isinstance(verdict, Declined)
+    return verdict.reason
+
+
+def _region(g: Graph, y: str, dtype: int = onnx.TensorProto.FLOAT) -> Region:
+    """All that lies between X and `y`."""
     info = helper.make_tensor_value_info
     graph = helper.make_graph(
         g.nodes,
@@ -84,11 +94,15 @@ def why_not(rule: Rule, build: Callable[[Graph], str], dtype: int = onnx.TensorP
     (scope,) = file.scopes
     (end,) = scope.graph.outputs
     *_, region = (r for r in RegionFinder(scope.graph).regions(end) if r.x.name == "X")
-    verdict = judge(rule, region, Meanings(Constants(OPSET), Contents()))
-    if isinstance(verdict, Construct):
-        return ""
-    assert isinstance(verdict, Declined)
-    return verdict.reason
+    return region
+
+
+@pytest.mark.parametrize("size", [(1, 10**9), (9000, 9000)])
+def test_a_file_may_declare_any_number_of_windows(size: tuple[int, int]) -> None:
+    g = Graph()
+    value = compute(_region(g, maxima(g)), SHAPE, {2, 3}, Constants(OPSET))
+    with pytest.raises(TooLarge, match="too large to try"):
+        windows_of(value, SHAPE, size)
 
 
 def number(value: Any) -> Array:
