@@ -27,6 +27,7 @@ from onnxpool.model.calls import (
 )
 from onnxpool.model.file import ModelFile
 from onnxpool.model.graphs import OVERRIDABLE_SINCE_IR
+from onnxpool.model.known_values import put_known_values
 from onnxpool.model.open_sizes import Sizes, open_sizes
 from onnxpool.model.scope import Scope
 from onnxpool.model.skeleton import (
@@ -233,6 +234,7 @@ class Inference:
             opset_import=[*_with_dialect(opset_import), *self._called.imports()],
             graph=graph,
         )
+        put_known_values(model.graph)
         # It raises all sorts, and nothing inferred is an answer, too.
         with contextlib.suppress(Exception):
             return infer_shapes(model).graph

@@ -19,6 +19,8 @@ import dataclasses
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+import onnx_graphsurgeon as gs
+
 from onnxpool.ops.windows import MOST_WINDOWS, Window, windows
 from onnxpool.rewrites.graph.tensors import carried_from, shape_of
 from onnxpool.rewrites.lift.construct import Construct, Declined
@@ -26,6 +28,8 @@ from onnxpool.rewrites.region.origin import Origin
 from onnxpool.rewrites.region.region import Region
 
 _POOLS = {"AveragePool": "AdaptiveAvgPool", "MaxPool": "AdaptiveMaxPool"}
+_AROUND = ("Identity", "Reshape", "Squeeze", "Unsqueeze")
+"""What makes a plane of a line, and a line of it again."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,9 +74,7 @@ def explain(
     """
     regions = [d.region for d in declined]
     imitations = {id(r): axes for r in regions if (axes := _imitation(r)) is not None}
-    exact = [
-        r for c in constructs for r in c.found if len(r.nodes) == 1 and r.nodes[0].op in _POOLS
-    ]
+    exact = [r for c in constructs for r in c.found if pool_of(r) is not None]
     explained: list[Declined] = []
     for each in declined:
         axes = imitations.get(id(each.region))
@@ -99,11 +101,25 @@ def _imitation(region: Region) -> tuple[_Axis, ...] | None:
     return axes if not all(axis.is_exact for axis in axes) else None
 
 
+def pool_of(region: Region) -> gs.Node | None:
+    """The one pooling node of a region, as of a line that is pooled as a plane of height 1."""
+    pools = [node for node in region.nodes if node.op in _POOLS]
+    others = [node for node in region.nodes if node.op not in _POOLS]
+    if len(pools) != 1 or any(node.op not in _AROUND for node in others):
+        return None
+    x, y = (shape_of(t) for t in (region.x, region.y))
+    axes = len(pools[0].attrs["kernel_shape"])
+    as_a_line = x is not None and y is not None and len(x) == len(y) == 3 and axes == 2
+    return pools[0] if not others or as_a_line else None
+
+
 def _axes(region: Region) -> tuple[_Axis, ...] | None:
-    """The axes of one pooling node of known sizes that does not pad."""
-    node = region.nodes[0]
-    x, y = shape_of(region.x), shape_of(region.y)
-    if len(region.nodes) > 1 or node.op not in _POOLS or x is None or y is None:
+    """The axes of one pooling node of known sizes that does not pad, those of the region."""
+    node = pool_of(region)
+    if node is None:
+        return None
+    x, y = shape_of(node.inputs[0]), shape_of(node.outputs[0])
+    if x is None or y is None:
         return None
     kernel = node.attrs["kernel_shape"]
     k = len(kernel)
@@ -114,11 +130,16 @@ def _axes(region: Region) -> tuple[_Axis, ...] | None:
         return None
     strides = node.attrs.get("strides") or [1] * k
     numbers = zip(x[-k:], y[-k:], kernel, strides, strict=True)
-    return tuple(_Axis(*map(int, each)) for each in numbers)
+    axes = tuple(_Axis(*map(int, each)) for each in numbers)
+    if len(region.nodes) == 1:
+        return axes
+    height, width = axes
+    return (width,) if height == _Axis(1, 1, 1, height.stride) else None
 
 
 def _by_paddle(region: Region, producer: str) -> str:
-    if "paddle" not in producer.lower() or "pads" in region.nodes[0].attrs:
+    node = pool_of(region)
+    if "paddle" not in producer.lower() or node is None or "pads" in node.attrs:
         return ""
     return f"{producer} writes adaptive pools without pads, and ordinary ones with them"
 
@@ -132,7 +153,8 @@ def _evidence(
 ) -> str:
     """What says that adaptive pooling is meant, in words; empty where nothing does."""
     axes = imitations[id(region)]
-    (node,) = region.nodes
+    node = pool_of(region)
+    assert node is not None
     origin = origins.get(id(node), Origin())
     # First of the modules is the whole network, and last the op itself.
     classes = [path.split(".")[-1] for path in origin.modules[1:-1]]
@@ -160,13 +182,19 @@ def _evidence(
 def _is_level(other: Region, region: Region) -> bool:
     """Whether two regions pool one tensor by the same op."""
     same = carried_from(other.x) is carried_from(region.x)
-    return same and other.nodes[0].op == region.nodes[0].op
+    return same and _op(other) == _op(region)
+
+
+def _op(region: Region) -> str:
+    """That of the pooling node of a region that has one."""
+    node = pool_of(region)
+    assert node is not None
+    return str(node.op)
 
 
 def _sizes(region: Region) -> tuple[int, ...]:
     """The sizes of the pooled axes of the output of one pooling node."""
-    k = len(region.nodes[0].attrs["kernel_shape"])
-    return tuple(size for size in (shape_of(region.y) or ())[-k:] if isinstance(size, int))
+    return tuple(size for size in (shape_of(region.y) or ())[2:] if isinstance(size, int))
 
 
 def _own_name(name: str) -> str:
@@ -182,7 +210,7 @@ def _reason(region: Region, axes: Sequence[_Axis], evidence: str) -> str:
         f"stride {axis.length} // {axis.bins} = {axis.stride} and kernel {axis.kernel} imitate "
         f"adaptive pooling of {axis.length} to {axis.bins} ({evidence}), whose windows are "
         f"{adaptive} long, so the values differ; if they should not, put "
-        f"{_POOLS[region.nodes[0].op]}{len(axes)}d into the source and use onnxpool export, or "
+        f"{_POOLS[_op(region)]}{len(axes)}d into the source and use onnxpool export, or "
         "rewrite with --restore"
     )
 
