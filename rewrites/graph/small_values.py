@@ -81,11 +81,12 @@ def _slice_of_sizes(attributes: Attributes, shape: Sequence[int]) -> Array:
 
 def _squeeze(attributes: Attributes, x: Array, axes: Array | None = None) -> Array:
     chosen = attributes.get("axes") if axes is None else axes
-    return np.squeeze(x, None if chosen is None else tuple(int(a) for a in chosen))
+    return np.squeeze(x, None if chosen is None else tuple(int(a) for a in np.ravel(chosen)))
 
 
 def _unsqueeze(attributes: Attributes, x: Array, axes: Array | None = None) -> Array:
-    return np.expand_dims(x, tuple(int(a) for a in (attributes["axes"] if axes is None else axes)))
+    chosen = np.ravel(attributes["axes"] if axes is None else axes)  # A number will do, too.
+    return np.expand_dims(x, tuple(int(a) for a in chosen))
 
 
 def _reshape(attributes: Attributes, x: Array, shape: Array) -> Array:

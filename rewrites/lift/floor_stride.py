@@ -27,7 +27,7 @@ from onnxpool.rewrites.lift.construct import Construct, Declined
 from onnxpool.rewrites.region.origin import Origin
 from onnxpool.rewrites.region.region import Region
 
-_POOLS = {"AveragePool": "AdaptiveAvgPool", "MaxPool": "AdaptiveMaxPool"}
+POOLS = {"AveragePool": "AdaptiveAvgPool", "MaxPool": "AdaptiveMaxPool"}
 _AROUND = ("Identity", "Reshape", "Squeeze", "Unsqueeze")
 """What makes a plane of a line, and a line of it again."""
 
@@ -103,8 +103,8 @@ def _imitation(region: Region) -> tuple[_Axis, ...] | None:
 
 def pool_of(region: Region) -> gs.Node | None:
     """The one pooling node of a region, as of a line that is pooled as a plane of height 1."""
-    pools = [node for node in region.nodes if node.op in _POOLS]
-    others = [node for node in region.nodes if node.op not in _POOLS]
+    pools = [node for node in region.nodes if node.op in POOLS]
+    others = [node for node in region.nodes if node.op not in POOLS]
     if len(pools) != 1 or any(node.op not in _AROUND for node in others):
         return None
     x, y = (shape_of(t) for t in (region.x, region.y))
@@ -210,7 +210,7 @@ def _reason(region: Region, axes: Sequence[_Axis], evidence: str) -> str:
         f"stride {axis.length} // {axis.bins} = {axis.stride} and kernel {axis.kernel} imitate "
         f"adaptive pooling of {axis.length} to {axis.bins} ({evidence}), whose windows are "
         f"{adaptive} long, so the values differ; if they should not, put "
-        f"{_POOLS[_op(region)]}{len(axes)}d into the source and use onnxpool export, or "
+        f"{POOLS[_op(region)]}{len(axes)}d into the source and use onnxpool export, or "
         "rewrite with --restore"
     )
 

@@ -42,6 +42,11 @@ class _Axis:
         candidates = range(1, self.length + 1)
         return {b for b in candidates if self.kernel in (self.length // b, -(-self.length // b))}
 
+    @property
+    def nearest_bins(self) -> set[int]:
+        """Those of `bins` where the kernel is rounded to the nearest, as Python's round does."""
+        return {b for b in self.bins if self.kernel == round(self.length / b)}
+
     def is_exact(self, bins: int) -> bool:
         starts = (i * self.kernel - self.pad for i in range(self.number))
         found = [Window(max(s, 0), min(s + self.kernel, self.length)) for s in starts]
@@ -105,6 +110,7 @@ def _explained(
         return each
     if any(all(axis.is_exact(b) for axis in axes) for b in bins):
         return each
+    bins = set.intersection(*(axis.nearest_bins for axis in axes)) or bins
     meant = (min(bins),) * len(axes) if len(bins) == 1 else ()
     to = " or ".join(map(str, sorted(bins)))
     shown = ", ".join(_text(k) for k in sorted(kernels, reverse=True))

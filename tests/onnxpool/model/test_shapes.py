@@ -378,3 +378,41 @@ class TestFunctions:
             {FUNCTION} f (p) => (q) {{ q = d.f(p) }}"""
         with contextlib.suppress(ModelError):
             inferred(text)
+
+
+def test_shapes_follow_from_what_nodes_compute_of_constants() -> None:
+    main = inferred(f"""{HEAD}
+        g (float[N,2,13] x) => (float[a,b,c,d,e] y) {{
+            six = Constant <value_int = 6> ()
+            none = Constant <value_int = 0> ()
+            one = Constant <value_float = 1.4> ()
+            first = Identity(none)
+            step = CastLike(one, six)
+            bins = Range(first, six, step)
+            sizes = Shape(bins)
+            twice = Concat <axis = 0> (sizes, sizes)
+            plane = ConstantOfShape(twice)
+            axis = Sub(step, six)
+            axes = Unsqueeze(axis, none)
+            four = Constant <value_ints = [4, 1]> ()
+            wide = Add(axes, four)
+            z = Unsqueeze(x, wide)
+            y = Add(z, z)
+        }}
+    """).main
+    found = shapes(main)
+    assert found["bins"] == (6,)
+    assert found["plane"] == (6, 6)
+    assert found["y"] == ("N", 1, 2, 13, 1)
+
+
+def test_an_initializer_that_is_an_input_is_not_known() -> None:
+    main = inferred(f"""{HEAD}
+        g (float[N,2,13] x, int64 n) => (float[a] y) <int64 n = {{6}}> {{
+            one = Constant <value_int = 1> ()
+            none = Constant <value_int = 0> ()
+            m = Identity(n)
+            y = Range(none, m, one)
+        }}
+    """).main
+    assert shapes(main)["y"] == ("a",)

@@ -218,7 +218,7 @@ def models():
 
 def main(path):
     folder = Folder(path, f"TensorFlow {tf.__version__}, tf2onnx {tf2onnx.__version__}")
-    for height, width in ((36, 48), (60, 60), (33, 33), (28, 41)):
+    for height, width in ((36, 48), (33, 33), (33, 41), (28, 41)):
         size, shape = f"{height}x{width}", (1, height, width, 8)
         for writer, name, says in ((write, "", ""), (write_graph, "tf1_", "TF 1: ")):
             name, says = f"{name}pyramid_{size}", f"{says}pyramid, SAME, {size}"
