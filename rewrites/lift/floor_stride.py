@@ -26,6 +26,7 @@ from onnxpool.rewrites.graph.tensors import carried_from, shape_of
 from onnxpool.rewrites.lift.construct import Construct, Declined
 from onnxpool.rewrites.region.origin import Origin
 from onnxpool.rewrites.region.region import Region
+from onnxpool.rewrites.region.size import is_unknown
 
 POOLS = {"AveragePool": "AdaptiveAvgPool", "MaxPool": "AdaptiveMaxPool"}
 _AROUND = ("Identity", "Reshape", "Squeeze", "Unsqueeze")
@@ -79,6 +80,8 @@ def explain(
     for each in declined:
         axes = imitations.get(id(each.region))
         evidence = ""
+        if axes is None and (why := _open_by_paddle(each, producer)):
+            each = dataclasses.replace(each, reason=why, level="warning")
         if axes:
             evidence = _by_paddle(each.region, producer)
             evidence = evidence or _evidence(each.region, regions, imitations, exact, origins)
@@ -142,6 +145,21 @@ def _by_paddle(region: Region, producer: str) -> str:
     if "paddle" not in producer.lower() or node is None or "pads" in node.attrs:
         return ""
     return f"{producer} writes adaptive pools without pads, and ordinary ones with them"
+
+
+def _open_by_paddle(declined: Declined, producer: str) -> str:
+    """What is wrong with a pool of Paddle's whose sizes are open; empty where nothing is."""
+    region = declined.region
+    node, evidence = pool_of(region), _by_paddle(region, producer)
+    is_open = is_unknown(shape_of(region.x), shape_of(region.y))
+    if node is None or not evidence or not is_open or declined.level != "note":
+        return ""
+    kernel, stride = (_text(node.attrs.get(key, ())) for key in ("kernel_shape", "strides"))
+    return (
+        f"kernel {kernel} and stride {stride or 1} imitate adaptive pooling at the size that it "
+        f"was exported at ({evidence}), and the sizes are open now; to which size it pools is not "
+        "in the graph: rewrite with --restore NODE=HxW"
+    )
 
 
 def _evidence(

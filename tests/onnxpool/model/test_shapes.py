@@ -416,3 +416,25 @@ def test_an_initializer_that_is_an_input_is_not_known() -> None:
         }}
     """).main
     assert shapes(main)["y"] == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("x", "target", "y"),
+    [
+        ("N,2,12,12", (-1, 2, 3, 4, 3, 4), ("N", 2, 3, 4, 3, 4)),
+        ("N,2,12,12", (-1, 24, 0), ("N", 24, 12)),
+        ("2,3,N,4", (2, 3, -1, 2, 2), (2, 3, "N", 2, 2)),
+        ("N,2,12,12", (-1, 2, 72), (None, 2, 72)),
+        ("N,2,12,12", (2, -1, 12, 12), (2, None, 12, 12)),
+        ("N,M,12", (-1, 4, 3), (None, 4, 3)),
+    ],
+)
+def test_a_reshape_that_keeps_an_open_axis(x: str, target: tuple[int, ...], y: Dims) -> None:
+    sizes = ", ".join(map(str, target))
+    main = inferred(f"""{HEAD}
+        g (float[{x}] x) => (float y) <int64[{len(target)}] t = {{{sizes}}}> {{
+            r = Reshape(x, t)
+            y = Relu(r)
+        }}
+    """).main
+    assert shapes(main)["r"] == y

@@ -136,6 +136,25 @@ def test_a_pyramid_with_same(size: tuple[int, int], pad: str, op: str) -> None:
     assert all("a pyramid as TensorFlow has it" in detail for detail in details)
 
 
+@pytest.mark.parametrize("op", ADAPTIVE)
+@pytest.mark.parametrize("plane", [("H", "W"), (28, "W")])
+def test_open_sizes(plane: tuple[int | str, ...], op: str) -> None:
+    """To which size such a pool was adaptive is not in the graph: the user says it."""
+    shape = (2, 3, *plane)
+    paddle = model(shape, [floor((28, 41), (6, 6))], op, "PaddlePaddle")
+    pyramid = model(shape, [same((28, 41), bins) for bins in (1, 2, 3, 6)], op)
+    assert warned(paddle) == ["Y0"]
+    assert warned(pyramid) == ["Y0", "Y1", "Y2", "Y3"]
+    assert not warned(model(shape, [floor((28, 41), (6, 6))], op, "pytorch"))
+    assert not warned(model(shape, [same((28, 41), bins) for bins in (3, 6)], op))
+    x = np.random.default_rng(0).standard_normal((2, 3, 28, 35)).astype(np.float32)
+    for made, node in ((paddle, "Y0"), (pyramid, "Y3")):
+        result = onnxpool.rewrite(made, restore={node: (6, 6)})
+        found = Runner(result.model)({"X": x})[-1]
+        wanted = ADAPTIVE[op][1](torch.from_numpy(x), 6).numpy()
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("shape", "levels"),
     [
