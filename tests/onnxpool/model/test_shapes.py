@@ -438,3 +438,19 @@ def test_a_reshape_that_keeps_an_open_axis(x: str, target: tuple[int, ...], y: D
         }}
     """).main
     assert shapes(main)["r"] == y
+
+
+def test_names_that_inference_made_up_are_no_claims() -> None:
+    text = f"""{HEAD}
+        g (float[N,3,8] x) => (float y) <int64[2] flat = {{-1, 8}}, int64[3] back = {{-1, 2, 4}}> {{
+            r = Reshape(x, flat)
+            y = Reshape(r, back)
+        }}
+    """
+    proto = onnx.shape_inference.infer_shapes(parser.parse_model(text))
+    (value,) = proto.graph.value_info
+    assert value.type.tensor_type.shape.dim[0].dim_param.startswith("unk__")
+    model_file = ModelFile.from_proto(proto)
+    infer(model_file)
+    assert shapes(model_file.main)["r"] == (None, 8)
+    assert shapes(model_file.main)["y"] == (None, 2, 4)
