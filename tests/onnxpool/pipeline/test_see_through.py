@@ -289,3 +289,17 @@ def test_nodes_of_nested_calls_have_names_of_their_own() -> None:
     names = [node.name for node in result.model.graph.node if node.name]
     assert len(set(names)) == len(names)
     assert result.report.rewritten
+
+
+def test_constants_that_the_call_gives() -> None:
+    power = """<opset_import: ["" : 17], domain: "aten">
+        raised <p>(x) => (y) { q = Constant<value_float: float = @p>() y = Pow(x, q) }"""
+    gem = """<opset_import: ["" : 17, "aten" : 1], domain: "net">
+        gem <p, q>(x) => (y) {
+            low = Constant<value_float=1e-6>() e = CastLike(low, x) a = Max(x, e)
+            b = aten.raised<p: float = @p>(a) m = ReduceMean<axes=[2, 3]>(b)
+            y = aten.raised<p: float = @q>(m)
+        }"""
+    before = model("r = Tanh(X) Y = net.gem<p=2.5, q=0.4>(r)", power, gem)
+    result = rewritten(before)
+    assert [f.op for f in result.report.findings if f.action == "rewritten"] == ["GeMPool"]
