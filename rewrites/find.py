@@ -227,12 +227,18 @@ class _Search:
             (pooled or any(map(_is_named, y.inputs)))
             and not is_constant(y, self.finder.constants)
             and not self._is_inside(y, self.lifted)
+            and not _is_copy(y)
         )
 
     def _is_inside(self, y: gs.Variable, nodes: set[int]) -> bool:
         """Whether `y` is computed by `nodes` for them alone."""
         inside = bool(y.outputs) and all(id(node) in nodes for node in (*y.inputs, *y.outputs))
         return inside and y.name not in self.outputs
+
+
+def _is_copy(y: gs.Variable) -> bool:
+    """Whether `y` copies another tensor: pooling ends in that one."""
+    return any(node.op == "Identity" for node in y.inputs)
 
 
 def _is_named(node: gs.Node) -> bool:

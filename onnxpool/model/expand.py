@@ -217,7 +217,9 @@ class _Expander:
         copies = self._name_outputs(function.output, outputs, names)
         self._name_inner(function.node, names, _title(node, outputs))
         attributes = _attributes(node, function, frame.attributes)
-        inner = _Frame(path, names, attributes, _named(node, outputs), frame.calls + 1)
+        inner = _Frame(
+            path, names, attributes, _named(node, outputs, frame.caller), frame.calls + 1
+        )
         yield from self._nodes(function.node, inner)
         yield from copies
 
@@ -343,9 +345,10 @@ def _title(node: NodeProto, outputs: Sequence[str]) -> str:
     return node.name or next(filter(None, outputs), node.op_type)
 
 
-def _named(node: NodeProto, outputs: Sequence[str]) -> NodeProto:
-    """What the nodes of its body inherit of a call."""
-    return NodeProto(name=_title(node, outputs), metadata_props=node.metadata_props)
+def _named(node: NodeProto, outputs: Sequence[str], caller: NodeProto | None) -> NodeProto:
+    """What the nodes of its body inherit of a call, which may stand in the body of another."""
+    within = f"{caller.name}/" if caller is not None else ""
+    return NodeProto(name=f"{within}{_title(node, outputs)}", metadata_props=node.metadata_props)
 
 
 def _inherit(node: NodeProto, caller: NodeProto) -> None:

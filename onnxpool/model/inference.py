@@ -27,6 +27,8 @@ from onnxpool.model.calls import (
 )
 from onnxpool.model.file import ModelFile
 from onnxpool.model.graphs import OVERRIDABLE_SINCE_IR
+from onnxpool.model.kept_axes import keep_axes
+from onnxpool.model.known_values import put_known_values
 from onnxpool.model.open_sizes import Sizes, open_sizes
 from onnxpool.model.scope import Scope
 from onnxpool.model.skeleton import (
@@ -233,9 +235,12 @@ class Inference:
             opset_import=[*_with_dialect(opset_import), *self._called.imports()],
             graph=graph,
         )
+        put_known_values(model.graph)
         # It raises all sorts, and nothing inferred is an answer, too.
         with contextlib.suppress(Exception):
-            return infer_shapes(model).graph
+            graph = infer_shapes(model).graph
+            if keep_axes(model.graph, graph):
+                graph = infer_shapes(model).graph
         return graph
 
     def _note_calls(self, scope: Scope) -> None:

@@ -67,7 +67,9 @@ def _shape(types: Types, name: str) -> Shape | None:
 def _confirm(claimed: Shape | None, derived: Shape | None) -> Shape | None:
     """`derived`, and where it leaves a size open, what is claimed."""
     if claimed is not None:
-        claimed = tuple(Claimed(dim) if isinstance(dim, str) else dim for dim in claimed)
+        # Names that onnx made up in an earlier round are no claim: two may be of one length.
+        named = (None if _is_generated(dim) else dim for dim in claimed)
+        claimed = tuple(Claimed(dim) if isinstance(dim, str) else dim for dim in named)
     if derived is None:
         return claimed
     if claimed is None or len(claimed) != len(derived):

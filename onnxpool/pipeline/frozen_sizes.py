@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
+import onnx
+
 from onnxpool.errors import ArgumentError
 from onnxpool.inputs.sizes import parse, parse_named
 from onnxpool.model.file import ModelFile
@@ -79,8 +81,13 @@ def told(
         traced=traced,
         known={name: Known(None, "--output-size says so") for name in ordinary},
         restored=restored,
-        producer=file.proto.producer_name,
+        producer=_producer(file.proto),
     )
+
+
+def _producer(model: onnx.ModelProto) -> str:
+    """Who wrote a model; where a tool has dropped that, the name of the graph may still tell."""
+    return model.producer_name or model.graph.name
 
 
 def _check(file: ModelFile, output_sizes: Iterable[str], traced_sizes: Iterable[str]) -> None:

@@ -29,6 +29,7 @@ from onnxpool.model.expand import (
     expand,
 )
 from onnxpool.model.file import ModelFile
+from onnxpool.model.known_types import resolve_types
 from onnxpool.model.names import Names
 from onnxpool.model.scope import Scope
 from onnxpool.model.skeleton import is_small
@@ -110,6 +111,9 @@ def see_through(file: ModelFile, goal: Goal, told: Hints) -> Seen:
     file.mark_changed()
     file = file.reimported()
     shapes.infer(file)
+    if resolve_types(file, _from_calls(done.values())):
+        file = file.reimported()
+        shapes.infer(file)
     return Seen(file, tuple(_notes(done.values())))
 
 
@@ -166,7 +170,7 @@ def _expanded_everywhere(file: ModelFile) -> tuple[ModelFile, Expansion]:
         wanted = _every_call_and(taken)
         expansion = expand(model, model.graph, functions, wanted, Names(model), most_nodes)
         drop_uncalled(model, functions)
-        copy = _with_weights(model, file)
+        copy = _with_weights(model, file, _from_calls([expansion]))
         at = [(expansion.addresses.get(output), branch) for output, branch in _branches(copy)]
         found = {(*a.path, Step(a.output, branch)) for a, branch in at if a is not None}
         if found <= taken:
@@ -202,8 +206,18 @@ def _shell(tensor: TensorProto) -> TensorProto:
     return TensorProto(name=tensor.name, dims=tensor.dims, data_type=tensor.data_type)
 
 
-def _with_weights(model: onnx.ModelProto, file: ModelFile) -> ModelFile:
+def _from_calls(expansions: Iterable[Expansion]) -> set[str]:
+    """The outputs of nodes that came out of functions."""
+    return {name for e in expansions for name, address in e.addresses.items() if address.path}
+
+
+def _with_weights(model: onnx.ModelProto, file: ModelFile, from_calls: set[str]) -> ModelFile:
     """A model file of a copy that reads its initializers where `file` has them."""
+    copy = _model_file(model, file)
+    return _model_file(model, file) if resolve_types(copy, from_calls) else copy
+
+
+def _model_file(model: onnx.ModelProto, file: ModelFile) -> ModelFile:
     copy = ModelFile(model, file.path, None, file.folder.left)
     stored = {c.name: c for c in file.main.stored.values()}
     for constant in copy.main.stored.values():
@@ -311,7 +325,7 @@ def _found(file: ModelFile, needed: Mapping[Root, set[Path]], goal: Goal, told: 
     if needed:
         model = _without_weights(file.proto)
         done = _apply(model, needed)
-        file = _with_weights(model, file)
+        file = _with_weights(model, file, _from_calls(done.values()))
     found: _Ends = set()
     for pooling in survey(file, goal, told, Bodies(file.proto.functions)):
         proto = _root_of(pooling.scope).proto

@@ -23,6 +23,7 @@ from onnxpool.rewrites.lift.construct import Construct, Declined, replace
 from onnxpool.rewrites.lower.function_body import Bodies, is_body
 from onnxpool.rewrites.plan import Plan, plan
 from onnxpool.rewrites.repair.hints import Hints, WrongHint
+from onnxpool.rewrites.repair.resize_behind import keep_sizes_behind
 from onnxpool.rewrites.repair.retarget import retarget
 from onnxpool.rewrites.repair.sizes_tried import Before, Tried
 
@@ -105,6 +106,7 @@ class Pooling:
     def rewrite(self) -> None:
         """Lift what is to change into the dialect, and lower what becomes standard ops."""
         graph, opset = self.scope.graph, self.scope.opset
+        keep_sizes_behind(graph, [each.construct for each in self._changing()], opset)
         for each in self._changing():
             _set_restored_shape(each.construct)
         lifted = [

@@ -233,6 +233,8 @@ def _size_value(node: NodeProto, x: _Tensor) -> Array:
 
 def _constant(node: NodeProto) -> _Tensor:
     (attribute,) = node.attribute
+    if attribute.ref_attr_name:
+        raise _Unknown  # Whoever calls the function gives it.
     value = onnx.helper.get_attribute_value(attribute)
     match attribute.name:
         case "value":

@@ -1,6 +1,7 @@
 """Small tensors that nodes compute, where they say how large others are: shapes, axes, counts.
 
-Only a bound on what a run costs depends on them: what is run is run by ONNX Runtime.
+A bound on what a run costs depends on them, and what shapes follow: what is run is run by ONNX
+Runtime.
 """
 
 from __future__ import annotations
@@ -74,13 +75,18 @@ def _slice(attributes: Attributes, x: Array, *rest: Array) -> Array:
     return x[tuple(index)]
 
 
+def _slice_of_sizes(attributes: Attributes, shape: Sequence[int]) -> Array:
+    return np.asarray(shape[attributes.get("start", 0) : attributes.get("end")], np.int64)
+
+
 def _squeeze(attributes: Attributes, x: Array, axes: Array | None = None) -> Array:
     chosen = attributes.get("axes") if axes is None else axes
-    return np.squeeze(x, None if chosen is None else tuple(int(a) for a in chosen))
+    return np.squeeze(x, None if chosen is None else tuple(int(a) for a in np.ravel(chosen)))
 
 
 def _unsqueeze(attributes: Attributes, x: Array, axes: Array | None = None) -> Array:
-    return np.expand_dims(x, tuple(int(a) for a in (attributes["axes"] if axes is None else axes)))
+    chosen = np.ravel(attributes["axes"] if axes is None else axes)  # A number will do, too.
+    return np.expand_dims(x, tuple(int(a) for a in chosen))
 
 
 def _reshape(attributes: Attributes, x: Array, shape: Array) -> Array:
@@ -143,6 +149,7 @@ _RULES: Mapping[str, Callable[..., Any]] = {
     "Add": _elementwise(np.add),
     "And": _elementwise(np.logical_and),
     "Cast": _cast,
+    "CastLike": lambda _, x, like: x.astype(like.dtype),
     "Ceil": _elementwise(np.ceil),
     "Concat": _concat,
     "ConstantOfShape": _constant_of_shape,
@@ -170,7 +177,9 @@ _RULES: Mapping[str, Callable[..., Any]] = {
     "ReduceSum": _reduction(np.sum),
     "Reshape": _reshape,
     "Round": _elementwise(np.round),
+    "Shape": lambda attributes, x: _slice_of_sizes(attributes, x.shape),
     "Sign": _elementwise(np.sign),
+    "Size": lambda _, x: np.asarray(x.size, np.int64),
     "Slice": _slice,
     "Sqrt": _elementwise(np.sqrt),
     "Squeeze": _squeeze,

@@ -195,7 +195,7 @@ def _judged(
     if repair is not None and not _is_frozen_by_an_exporter(region):
         return Declined(
             region,
-            f"windows computed in the graph; as adaptive pooling they are {repair.in_words()}, and "
+            f"windows computed in the graph; as adaptive pooling, {repair.in_words()}, and "
             "nothing says that they should be that",
         )
     construct = rule.construct(sweep.whole_region(), meaning, constants)

@@ -19,13 +19,18 @@ import dataclasses
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+import onnx_graphsurgeon as gs
+
 from onnxpool.ops.windows import MOST_WINDOWS, Window, windows
 from onnxpool.rewrites.graph.tensors import carried_from, shape_of
 from onnxpool.rewrites.lift.construct import Construct, Declined
 from onnxpool.rewrites.region.origin import Origin
 from onnxpool.rewrites.region.region import Region
+from onnxpool.rewrites.region.size import is_unknown
 
-_POOLS = {"AveragePool": "AdaptiveAvgPool", "MaxPool": "AdaptiveMaxPool"}
+POOLS = {"AveragePool": "AdaptiveAvgPool", "MaxPool": "AdaptiveMaxPool"}
+_AROUND = ("Identity", "Reshape", "Squeeze", "Unsqueeze")
+"""What makes a plane of a line, and a line of it again."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,13 +75,13 @@ def explain(
     """
     regions = [d.region for d in declined]
     imitations = {id(r): axes for r in regions if (axes := _imitation(r)) is not None}
-    exact = [
-        r for c in constructs for r in c.found if len(r.nodes) == 1 and r.nodes[0].op in _POOLS
-    ]
+    exact = [r for c in constructs for r in c.found if pool_of(r) is not None]
     explained: list[Declined] = []
     for each in declined:
         axes = imitations.get(id(each.region))
         evidence = ""
+        if axes is None and (why := _open_by_paddle(each, producer)):
+            each = dataclasses.replace(each, reason=why, level="warning")
         if axes:
             evidence = _by_paddle(each.region, producer)
             evidence = evidence or _evidence(each.region, regions, imitations, exact, origins)
@@ -99,11 +104,25 @@ def _imitation(region: Region) -> tuple[_Axis, ...] | None:
     return axes if not all(axis.is_exact for axis in axes) else None
 
 
+def pool_of(region: Region) -> gs.Node | None:
+    """The one pooling node of a region, as of a line that is pooled as a plane of height 1."""
+    pools = [node for node in region.nodes if node.op in POOLS]
+    others = [node for node in region.nodes if node.op not in POOLS]
+    if len(pools) != 1 or any(node.op not in _AROUND for node in others):
+        return None
+    x, y = (shape_of(t) for t in (region.x, region.y))
+    axes = len(pools[0].attrs["kernel_shape"])
+    as_a_line = x is not None and y is not None and len(x) == len(y) == 3 and axes == 2
+    return pools[0] if not others or as_a_line else None
+
+
 def _axes(region: Region) -> tuple[_Axis, ...] | None:
-    """The axes of one pooling node of known sizes that does not pad."""
-    node = region.nodes[0]
-    x, y = shape_of(region.x), shape_of(region.y)
-    if len(region.nodes) > 1 or node.op not in _POOLS or x is None or y is None:
+    """The axes of one pooling node of known sizes that does not pad, those of the region."""
+    node = pool_of(region)
+    if node is None:
+        return None
+    x, y = shape_of(node.inputs[0]), shape_of(node.outputs[0])
+    if x is None or y is None:
         return None
     kernel = node.attrs["kernel_shape"]
     k = len(kernel)
@@ -114,13 +133,33 @@ def _axes(region: Region) -> tuple[_Axis, ...] | None:
         return None
     strides = node.attrs.get("strides") or [1] * k
     numbers = zip(x[-k:], y[-k:], kernel, strides, strict=True)
-    return tuple(_Axis(*map(int, each)) for each in numbers)
+    axes = tuple(_Axis(*map(int, each)) for each in numbers)
+    if len(region.nodes) == 1:
+        return axes
+    height, width = axes
+    return (width,) if height == _Axis(1, 1, 1, height.stride) else None
 
 
 def _by_paddle(region: Region, producer: str) -> str:
-    if "paddle" not in producer.lower() or "pads" in region.nodes[0].attrs:
+    node = pool_of(region)
+    if "paddle" not in producer.lower() or node is None or "pads" in node.attrs:
         return ""
     return f"{producer} writes adaptive pools without pads, and ordinary ones with them"
+
+
+def _open_by_paddle(declined: Declined, producer: str) -> str:
+    """What is wrong with a pool of Paddle's whose sizes are open; empty where nothing is."""
+    region = declined.region
+    node, evidence = pool_of(region), _by_paddle(region, producer)
+    is_open = is_unknown(shape_of(region.x), shape_of(region.y))
+    if node is None or not evidence or not is_open or declined.level != "note":
+        return ""
+    kernel, stride = (_text(node.attrs.get(key, ())) for key in ("kernel_shape", "strides"))
+    return (
+        f"kernel {kernel} and stride {stride or 1} imitate adaptive pooling at the size that it "
+        f"was exported at ({evidence}), and the sizes are open now; to which size it pools is not "
+        "in the graph: rewrite with --restore NODE=HxW"
+    )
 
 
 def _evidence(
@@ -132,7 +171,8 @@ def _evidence(
 ) -> str:
     """What says that adaptive pooling is meant, in words; empty where nothing does."""
     axes = imitations[id(region)]
-    (node,) = region.nodes
+    node = pool_of(region)
+    assert node is not None
     origin = origins.get(id(node), Origin())
     # First of the modules is the whole network, and last the op itself.
     classes = [path.split(".")[-1] for path in origin.modules[1:-1]]
@@ -160,13 +200,19 @@ def _evidence(
 def _is_level(other: Region, region: Region) -> bool:
     """Whether two regions pool one tensor by the same op."""
     same = carried_from(other.x) is carried_from(region.x)
-    return same and other.nodes[0].op == region.nodes[0].op
+    return same and _op(other) == _op(region)
+
+
+def _op(region: Region) -> str:
+    """That of the pooling node of a region that has one."""
+    node = pool_of(region)
+    assert node is not None
+    return str(node.op)
 
 
 def _sizes(region: Region) -> tuple[int, ...]:
     """The sizes of the pooled axes of the output of one pooling node."""
-    k = len(region.nodes[0].attrs["kernel_shape"])
-    return tuple(size for size in (shape_of(region.y) or ())[-k:] if isinstance(size, int))
+    return tuple(size for size in (shape_of(region.y) or ())[2:] if isinstance(size, int))
 
 
 def _own_name(name: str) -> str:
@@ -182,7 +228,7 @@ def _reason(region: Region, axes: Sequence[_Axis], evidence: str) -> str:
         f"stride {axis.length} // {axis.bins} = {axis.stride} and kernel {axis.kernel} imitate "
         f"adaptive pooling of {axis.length} to {axis.bins} ({evidence}), whose windows are "
         f"{adaptive} long, so the values differ; if they should not, put "
-        f"{_POOLS[region.nodes[0].op]}{len(axes)}d into the source and use onnxpool export, or "
+        f"{POOLS[_op(region)]}{len(axes)}d into the source and use onnxpool export, or "
         "rewrite with --restore"
     )
 

@@ -15,12 +15,15 @@ from collections.abc import Iterable, Sequence
 import onnx_graphsurgeon as gs
 
 from onnxpool.ops.windows import Window, windows
-from onnxpool.rewrites.graph.constants import has_reference
+from onnxpool.rewrites.graph.constants import has_reference, is_standard
 from onnxpool.rewrites.graph.tensors import carried_from, shape_of
 from onnxpool.rewrites.lift.construct import Declined
+from onnxpool.rewrites.region.size import is_unknown
 
 _POOLS = ("AveragePool", "MaxPool")
 _SAME = ("SAME_LOWER", "SAME_UPPER")
+_OPEN_LEVELS = 3
+"""Of a pyramid whose sizes say nothing: two may be ordinary pools."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +45,11 @@ class _Axis:
         candidates = range(1, self.length + 1)
         return {b for b in candidates if self.kernel in (self.length // b, -(-self.length // b))}
 
+    @property
+    def nearest_bins(self) -> set[int]:
+        """Those of `bins` where the kernel is rounded to the nearest, as Python's round does."""
+        return {b for b in self.bins if self.kernel == round(self.length / b)}
+
     def is_exact(self, bins: int) -> bool:
         starts = (i * self.kernel - self.pad for i in range(self.number))
         found = [Window(max(s, 0), min(s + self.kernel, self.length)) for s in starts]
@@ -55,6 +63,7 @@ def explain(declined: Sequence[Declined], nodes: Sequence[gs.Node]) -> list[Decl
         declined: regions that are left.
         nodes: of their graph.
     """
+    declined = _with_open_ones(declined, nodes)
     levels = {id(node): axes for node in nodes if (axes := _level(node)) is not None}
     pooled = [(n.op, carried_from(n.inputs[0]), levels[id(n)]) for n in nodes if id(n) in levels]
     explained = []
@@ -69,9 +78,41 @@ def explain(declined: Sequence[Declined], nodes: Sequence[gs.Node]) -> list[Decl
     return explained
 
 
+def _with_open_ones(declined: Sequence[Declined], nodes: Sequence[gs.Node]) -> list[Declined]:
+    """Give levels of pyramids whose sizes are open another reason, the ones that are not global."""
+    open_ones = [n for n in nodes if _is_open_level(n)]
+    explained = []
+    for each in declined:
+        node = each.region.nodes[0]
+        source = carried_from(node.inputs[0]) if any(node is n for n in open_ones) else None
+        siblings = [n for n in open_ones if n.op == node.op and carried_from(n.inputs[0]) is source]
+        kernels = {tuple(n.attrs["kernel_shape"]) for n in siblings}
+        if len(each.region.nodes) == 1 and each.level == "note" and len(kernels) >= _OPEN_LEVELS:
+            shown = ", ".join(_text(k) for k in sorted(kernels, reverse=True))
+            reason = (
+                f"one of {len(siblings)} pools of {carried_from(each.region.x).name!r} with kernel "
+                f"= stride ({shown}) and padding SAME, a pyramid as TensorFlow has it, whose "
+                "sizes are open: its kernel was computed of one size; right as it is if the "
+                "network was trained so, else rewrite with --restore NODE=HxW"
+            )
+            each = dataclasses.replace(each, reason=reason, level="warning")
+        explained.append(each)
+    return explained
+
+
+def _is_open_level(node: gs.Node) -> bool:
+    """Whether a node pools side by side with padding SAME over sizes that are open."""
+    if node.op not in _POOLS or not is_standard(node) or has_reference(node):
+        return False
+    kernel = list(node.attrs["kernel_shape"])
+    if node.attrs.get("auto_pad") not in _SAME or list(node.attrs.get("strides", ())) != kernel:
+        return False
+    return is_unknown(shape_of(node.inputs[0]), shape_of(node.outputs[0])) and max(kernel) > 1
+
+
 def _level(node: gs.Node) -> tuple[_Axis, ...] | None:
     """The axes of a pool of side-by-side windows with SAME padding; None: it is none."""
-    if node.op not in _POOLS or node.domain not in (None, "", "ai.onnx") or has_reference(node):
+    if node.op not in _POOLS or not is_standard(node) or has_reference(node):
         return None
     x, y = shape_of(node.inputs[0]), shape_of(node.outputs[0])
     kernel = node.attrs["kernel_shape"]
@@ -105,6 +146,7 @@ def _explained(
         return each
     if any(all(axis.is_exact(b) for axis in axes) for b in bins):
         return each
+    bins = set.intersection(*(axis.nearest_bins for axis in axes)) or bins
     meant = (min(bins),) * len(axes) if len(bins) == 1 else ()
     to = " or ".join(map(str, sorted(bins)))
     shown = ", ".join(_text(k) for k in sorted(kernels, reverse=True))

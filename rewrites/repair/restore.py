@@ -13,6 +13,7 @@ import onnx_graphsurgeon as gs
 from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool
 from onnxpool.rewrites.graph.tensors import shape_of
 from onnxpool.rewrites.lift.construct import Construct, Declined
+from onnxpool.rewrites.lift.floor_stride import pool_of
 from onnxpool.rewrites.lift.needed_repair import Repair
 from onnxpool.rewrites.region.size import in_words
 from onnxpool.rewrites.repair.hints import EVERY_NODE, Hints, WrongHint
@@ -58,12 +59,13 @@ def _check(graph: gs.Graph, hints: Hints) -> None:
 
 def _size(each: Declined, hints: Hints) -> tuple[int, ...]:
     """The size to which a region is to pool; empty where it stays."""
-    node = each.region.nodes[0]
-    if len(each.region.nodes) > 1 or node.op not in _OPS:
+    node = pool_of(each.region)
+    if node is None:
         return ()
+    axes = len(node.attrs["kernel_shape"]) if len(each.region.nodes) == 1 else 1
     size = hints.restored.get(str(node.name or node.outputs[0].name))
     if size:
-        return size * len(node.attrs["kernel_shape"]) if len(size) == 1 else size
+        return size * axes if len(size) == 1 else size[-axes:]
     return each.meant if EVERY_NODE in hints.restored else ()
 
 
@@ -73,4 +75,6 @@ def _restored(each: Declined, size: tuple[int, ...]) -> Construct:
     wrong = (plane,) if len(plane) == len(size) else ()
     evidence = f"--restore says that it pools adaptively to {in_words(size)}"
     repair = Repair(wrong=wrong, evidence=evidence, restored=True)
-    return Construct(_OPS[region.nodes[0].op](size), (region,), repair=repair)
+    node = pool_of(region)
+    assert node is not None
+    return Construct(_OPS[node.op](size), (region,), repair=repair)

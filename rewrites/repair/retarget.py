@@ -125,14 +125,15 @@ def frozen_planes(construct: Construct) -> Iterator[Plane]:
     repair = construct.repair
     if repair is None or repair.restored or not repair.evidence:
         return
-    for region, size in zip(construct.regions, _sizes(construct), strict=True):
+    for region, size in zip(construct.regions, sizes_of(construct), strict=True):
         if region is not None and (kernel := _frozen_kernel(region)):
             first = len(shape_of(region.x) or ()) - len(kernel)
             axes = zip(itertools.count(first), kernel, size, strict=False)
             yield Plane(region.x, region.y, tuple(a for a in axes if a[2] > 0))
 
 
-def _sizes(construct: Construct) -> Sequence[tuple[int, ...]]:
+def sizes_of(construct: Construct) -> Sequence[tuple[int, ...]]:
+    """To which size each pool of a construct pools; empty where the graph computes it."""
     op = construct.op
     if isinstance(op, PyramidPool):
         return op.sizes()

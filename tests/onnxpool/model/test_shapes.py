@@ -378,3 +378,79 @@ class TestFunctions:
             {FUNCTION} f (p) => (q) {{ q = d.f(p) }}"""
         with contextlib.suppress(ModelError):
             inferred(text)
+
+
+def test_shapes_follow_from_what_nodes_compute_of_constants() -> None:
+    main = inferred(f"""{HEAD}
+        g (float[N,2,13] x) => (float[a,b,c,d,e] y) {{
+            six = Constant <value_int = 6> ()
+            none = Constant <value_int = 0> ()
+            one = Constant <value_float = 1.4> ()
+            first = Identity(none)
+            step = CastLike(one, six)
+            bins = Range(first, six, step)
+            sizes = Shape(bins)
+            twice = Concat <axis = 0> (sizes, sizes)
+            plane = ConstantOfShape(twice)
+            axis = Sub(step, six)
+            axes = Unsqueeze(axis, none)
+            four = Constant <value_ints = [4, 1]> ()
+            wide = Add(axes, four)
+            z = Unsqueeze(x, wide)
+            y = Add(z, z)
+        }}
+    """).main
+    found = shapes(main)
+    assert found["bins"] == (6,)
+    assert found["plane"] == (6, 6)
+    assert found["y"] == ("N", 1, 2, 13, 1)
+
+
+def test_an_initializer_that_is_an_input_is_not_known() -> None:
+    main = inferred(f"""{HEAD}
+        g (float[N,2,13] x, int64 n) => (float[a] y) <int64 n = {{6}}> {{
+            one = Constant <value_int = 1> ()
+            none = Constant <value_int = 0> ()
+            m = Identity(n)
+            y = Range(none, m, one)
+        }}
+    """).main
+    assert shapes(main)["y"] == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("x", "target", "y"),
+    [
+        ("N,2,12,12", (-1, 2, 3, 4, 3, 4), ("N", 2, 3, 4, 3, 4)),
+        ("N,2,12,12", (-1, 24, 0), ("N", 24, 12)),
+        ("2,3,N,4", (2, 3, -1, 2, 2), (2, 3, "N", 2, 2)),
+        ("N,2,12,12", (-1, 2, 72), (None, 2, 72)),
+        ("N,2,12,12", (2, -1, 12, 12), (2, None, 12, 12)),
+        ("N,M,12", (-1, 4, 3), (None, 4, 3)),
+    ],
+)
+def test_a_reshape_that_keeps_an_open_axis(x: str, target: tuple[int, ...], y: Dims) -> None:
+    sizes = ", ".join(map(str, target))
+    main = inferred(f"""{HEAD}
+        g (float[{x}] x) => (float y) <int64[{len(target)}] t = {{{sizes}}}> {{
+            r = Reshape(x, t)
+            y = Relu(r)
+        }}
+    """).main
+    assert shapes(main)["r"] == y
+
+
+def test_names_that_inference_made_up_are_no_claims() -> None:
+    text = f"""{HEAD}
+        g (float[N,3,8] x) => (float y) <int64[2] flat = {{-1, 8}}, int64[3] back = {{-1, 2, 4}}> {{
+            r = Reshape(x, flat)
+            y = Reshape(r, back)
+        }}
+    """
+    proto = onnx.shape_inference.infer_shapes(parser.parse_model(text))
+    (value,) = proto.graph.value_info
+    assert value.type.tensor_type.shape.dim[0].dim_param.startswith("unk__")
+    model_file = ModelFile.from_proto(proto)
+    infer(model_file)
+    assert shapes(model_file.main)["r"] == (None, 8)
+    assert shapes(model_file.main)["y"] == (None, 2, 4)

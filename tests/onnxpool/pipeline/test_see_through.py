@@ -250,3 +250,56 @@ def test_a_call_that_its_function_does_not_take_stays_a_call() -> None:
     proto.graph.node[0].input[1] = ""
     before = proto.SerializeToString()
     assert onnxpool.rewrite(before).serialize() == before
+
+
+def test_constants_that_are_cast_like_an_input() -> None:
+    """As functions for all types have them, and in calls of one name in two functions."""
+    unsqueeze = """<opset_import: ["" : 17], domain: "aten">
+        scaled (x, y) => (z) { one = CastLike(y, x) z = Mul(x, one) }"""
+    halves = """<opset_import: ["" : 17, "aten" : 1], domain: "net">
+        halves (x) => (y) {
+            zero = Constant<value_int=0>() six = Constant<value_int=6>()
+            more = Constant<value_int=7>() end = Constant<value_int=13>()
+            axis = Constant<value_int=2>() one = Constant<value_ints=[1]>()
+            a0 = Reshape(zero, one) a6 = Reshape(six, one) a7 = Reshape(more, one)
+            a2 = Reshape(axis, one) ae = Reshape(end, one)
+            s = Slice(x, a0, a7, a2) t = Slice(x, a6, ae, a2)
+            m = ReduceMean<axes=[2]>(s) n = ReduceMean<axes=[2]>(t)
+            k = Constant<value_float=1.0>()
+            u = aten.scaled(m, k) v = aten.scaled(n, k)
+            y = Concat<axis=2>(u, v)
+        }"""
+    before = model("r = aten.tanh(X) Y = net.halves(r)", unsqueeze, halves, TANH)
+    result = rewritten(before)
+    (found,) = [f for f in result.report.findings if f.action == "rewritten"]
+    assert found.op == "AdaptiveAveragePool"
+    assert names_of_functions(result) == ["halves", "tanh"]
+
+
+def test_nodes_of_nested_calls_have_names_of_their_own() -> None:
+    """Two functions that call a third alike: ONNX Runtime takes no two nodes of one name."""
+    mean = """<opset_import: ["" : 17, "aten" : 1], domain: "net">
+        mean (x) => (y) { [call] y = aten.rows(x) }"""
+    rows = """<opset_import: ["" : 17], domain: "aten">
+        rows (x) => (y) { [n0] y = ReduceMean<axes=[3], keepdims=1>(x) }"""
+    other = mean.replace("mean (x)", "again (x)")
+    nodes = "a = net.mean(X) b = ReduceMean<axes=[2], keepdims=1>(a)"
+    nodes += " c = net.again(X) d = ReduceMean<axes=[2], keepdims=1>(c) Y = Add(b, d)"
+    result = rewritten(model(nodes, mean, other, rows))
+    names = [node.name for node in result.model.graph.node if node.name]
+    assert len(set(names)) == len(names)
+    assert result.report.rewritten
+
+
+def test_constants_that_the_call_gives() -> None:
+    power = """<opset_import: ["" : 17], domain: "aten">
+        raised <p>(x) => (y) { q = Constant<value_float: float = @p>() y = Pow(x, q) }"""
+    gem = """<opset_import: ["" : 17, "aten" : 1], domain: "net">
+        gem <p, q>(x) => (y) {
+            low = Constant<value_float=1e-6>() e = CastLike(low, x) a = Max(x, e)
+            b = aten.raised<p: float = @p>(a) m = ReduceMean<axes=[2, 3]>(b)
+            y = aten.raised<p: float = @q>(m)
+        }"""
+    before = model("r = Tanh(X) Y = net.gem<p=2.5, q=0.4>(r)", power, gem)
+    result = rewritten(before)
+    assert [f.op for f in result.report.findings if f.action == "rewritten"] == ["GeMPool"]

@@ -71,6 +71,46 @@ def test_paddle(lengths: tuple[int, ...], bins: tuple[int, ...], producer: str, 
     assert not warned(model(shape, [floor(lengths, bins)], op, "pytorch"))
 
 
+def test_paddle_is_known_by_the_graph_where_a_tool_dropped_the_producer() -> None:
+    made = model((1, 3, 15, 15), [floor((15, 15), (6, 6))])
+    made.graph.name = "PaddlePaddle Graph in PIR mode"
+    assert warned(made) == ["Y0"]
+
+
+def line(length: int, bins: int, op: str) -> onnx.ModelProto:
+    """As Paddle writes a line: a plane of height 1, pooled."""
+    window = floor((1, length), (1, bins))
+    nodes = [
+        helper.make_node("Unsqueeze", ["X", "axis"], ["plane"]),
+        helper.make_node(op, ["plane"], ["pooled"], "pool", **window),
+        helper.make_node("Squeeze", ["pooled", "axis"], ["Y"]),
+    ]
+    x = helper.make_tensor_value_info("X", TensorProto.FLOAT, (2, 3, length))
+    axis = helper.make_tensor("axis", TensorProto.INT64, [1], [2])
+    graph = helper.make_graph(nodes, "graph", [x], [onnx.ValueInfoProto(name="Y")], [axis])
+    imports = [helper.make_opsetid("", 13)]
+    made = helper.make_model(
+        graph, opset_imports=imports, ir_version=8, producer_name="PaddlePaddle"
+    )
+    return onnx.shape_inference.infer_shapes(made)
+
+
+@pytest.mark.parametrize("op", ADAPTIVE)
+@pytest.mark.parametrize("restore", [{"*": ()}, {"pool": (4,)}, {"pool": (1, 4)}])
+@pytest.mark.parametrize("length", [14, 15, 23])
+def test_a_line_that_is_pooled_as_a_plane(
+    length: int, restore: dict[str, tuple[int, ...]], op: str
+) -> None:
+    made = line(length, 4, op)
+    (finding,) = onnxpool.inspect(made).findings
+    assert finding.level == "warning"
+    assert f"adaptive pooling of {length} to 4" in finding.detail
+    result = onnxpool.rewrite(made, restore=restore)
+    x = np.random.default_rng(0).standard_normal((2, 3, length)).astype(np.float32)
+    wanted = ADAPTIVE[op][0](torch.from_numpy(x), 4).numpy()
+    np.testing.assert_allclose(Runner(result.model)({"X": x})[0], wanted, rtol=0, atol=1e-6)
+
+
 @pytest.mark.parametrize("op", ADAPTIVE)
 @pytest.mark.parametrize(("length", "inexact"), [(33, ["Y3"]), (14, ["Y2", "Y3"]), (15, ["Y3"])])
 def test_a_pyramid_counts_its_exact_levels(length: int, inexact: list[str], op: str) -> None:
@@ -94,6 +134,25 @@ def test_a_pyramid_with_same(size: tuple[int, int], pad: str, op: str) -> None:
     assert "Y0" not in found
     details = [f.detail for f in onnxpool.inspect(made).findings if f.node in found]
     assert all("a pyramid as TensorFlow has it" in detail for detail in details)
+
+
+@pytest.mark.parametrize("op", ADAPTIVE)
+@pytest.mark.parametrize("plane", [("H", "W"), (28, "W")])
+def test_open_sizes(plane: tuple[int | str, ...], op: str) -> None:
+    """To which size such a pool was adaptive is not in the graph: the user says it."""
+    shape = (2, 3, *plane)
+    paddle = model(shape, [floor((28, 41), (6, 6))], op, "PaddlePaddle")
+    pyramid = model(shape, [same((28, 41), bins) for bins in (1, 2, 3, 6)], op)
+    assert warned(paddle) == ["Y0"]
+    assert warned(pyramid) == ["Y0", "Y1", "Y2", "Y3"]
+    assert not warned(model(shape, [floor((28, 41), (6, 6))], op, "pytorch"))
+    assert not warned(model(shape, [same((28, 41), bins) for bins in (3, 6)], op))
+    x = np.random.default_rng(0).standard_normal((2, 3, 28, 35)).astype(np.float32)
+    for made, node in ((paddle, "Y0"), (pyramid, "Y3")):
+        result = onnxpool.rewrite(made, restore={node: (6, 6)})
+        found = Runner(result.model)({"X": x})[-1]
+        wanted = ADAPTIVE[op][1](torch.from_numpy(x), 6).numpy()
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -134,6 +193,48 @@ def test_all_that_is_warned_of_is_restored(op: str) -> None:
         wanted = ADAPTIVE[op][1](torch.from_numpy(x), bins).numpy()
         np.testing.assert_allclose(y, wanted, rtol=0, atol=0 if op == "MaxPool" else 1e-6)
     assert not warned(result.model)  # And nothing is left to rewrite.
+
+
+def upsampled(batch: int | str, opset: int) -> onnx.ModelProto:
+    """A pyramid of 33x33 as tf2onnx writes it: 3x3 windows for 2, upsampled by factors."""
+    nodes, scales = [], []
+    for bins, number in ((2, 3), (6, 6)):
+        window = same((33, 33), bins)
+        nodes += [
+            helper.make_node("AveragePool", ["X"], [f"p{bins}"], f"p{bins}", **window),
+            helper.make_node("Relu", [f"p{bins}"], [f"r{bins}"]),
+            helper.make_node(
+                "Resize",
+                [f"r{bins}", "roi", f"s{bins}"],
+                [f"u{bins}"],
+                mode="linear",
+                coordinate_transformation_mode="align_corners",
+            ),
+        ]
+        factors = [1.0, 1.0, 33 / number, 33 / number]
+        scales.append(helper.make_tensor(f"s{bins}", TensorProto.FLOAT, [4], factors))
+    nodes.append(helper.make_node("Concat", ["X", "u2", "u6"], ["Y"], axis=1))
+    x = helper.make_tensor_value_info("X", TensorProto.FLOAT, (batch, 2, 33, 33))
+    roi = helper.make_tensor("roi", TensorProto.FLOAT, [0], [])
+    outputs = [onnx.ValueInfoProto(name="Y")]
+    graph = helper.make_graph(nodes, "graph", [x], outputs, [roi, *scales])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    return onnx.shape_inference.infer_shapes(made)
+
+
+@pytest.mark.parametrize("opset", [11, 12, 13, 18])
+@pytest.mark.parametrize("batch", [2, "N"])
+def test_what_upsamples_a_restored_plane_makes_the_size_it_made(
+    batch: int | str, opset: int
+) -> None:
+    result = onnxpool.rewrite(upsampled(batch, opset), restore={"*": ()})
+    x = torch.randn(2, 2, 33, 33, generator=torch.Generator().manual_seed(0))
+    levels = [F.adaptive_avg_pool2d(x, bins).relu() for bins in (2, 6)]
+    wanted = torch.cat(
+        [x, *(F.interpolate(y, (33, 33), mode="bilinear", align_corners=True) for y in levels)], 1
+    )
+    (found,) = Runner(result.model)({"X": x.numpy()})
+    np.testing.assert_allclose(found, wanted.numpy(), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
