@@ -116,6 +116,17 @@ Target = Annotated[
         show_default=False,
     ),
 ]
+TargetPython = Annotated[
+    Path | None,
+    typer.Option(
+        "--target-python",
+        metavar="PATH",
+        help="A Python that has the runtime of the target: the result is run there, in a process "
+        "of its own, and compared with ONNX Runtime before it is written. Default: this one, "
+        "where it has it.",
+        show_default=False,
+    ),
+]
 Opset = Annotated[
     int | None,
     typer.Option(

@@ -72,6 +72,7 @@ def rewrite(
     make_folder: bool = False,
     way: Way = "copy",
     compare: Callable[[Rewritten], None] | None = None,
+    target_python: Path | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> tuple[Result, Report]:
@@ -81,6 +82,7 @@ def rewrite(
         make_folder: whether to make the folder of `out`.
         way: how external data comes to `out`.
         compare: called before it is written; raises where it should not be.
+        target_python: an interpreter that has the runtime of the target.
         options: of `onnxpool.rewrite`.
     """
     from onnxpool.pipeline.rewrite import rewrite
@@ -88,6 +90,9 @@ def rewrite(
     result = rewrite(_model(source), **options)
     if compare is not None:
         compare(result)
+    if options["target"] and (options["check"] != "none" or target_python):
+        limits = {name: options[name] for name in ("time_limit", "memory_limit")}
+        result = result.run_in_target(target_python, **limits)
     report = dataclasses.replace(result.report, model=str(source))
     copied = report.unchanged
     if out == STREAM:

@@ -59,6 +59,8 @@ ESPDL = Target(
         Limit(("SpaceToDepth",), "gives wrong values"),
         Limit(tuple(_NO_OP.split()), "it has no such op"),
     ),
+    driver="espdl",
+    modules=("esp_ppq",),
     known_ops=TRIED,
     convert="esp_ppq.api.espdl_quantize_onnx('model.onnx', …), which quantizes",
     run="dl::Model(…).run(), on the device",

@@ -55,6 +55,8 @@ MNN = Target(
         Limit(("Hardmax", "IsNaN"), "does not load"),
     ),
     faster=(FASTER_PRODUCTS, FASTER_EXP_LOG),
+    driver="mnn",
+    modules=("MNN",),
     known_ops=TRIED,
     convert="MNNConvert -f ONNX --modelFile model.onnx --MNNModel model.mnn --bizCode x",
     run="MNN.nn.load_module_from_file('model.mnn', inputs, outputs)",

@@ -47,6 +47,8 @@ NNCASE = Target(
         Limit(("LpNormalization",), "does not run"),
         Limit(tuple(_ENDS_THE_PROCESS.split()), "ends the process"),
     ),
+    driver="nncase",
+    modules=("nncase",),
     known_ops=TRIED,
     convert="nncase.Compiler(options): import_onnx(…), compile(), gencode_tobytes()",
     run="nncase.Simulator(): load_model(…), run()",

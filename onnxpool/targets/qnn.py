@@ -41,6 +41,9 @@ QNN = Target(
         Limit(("Pad",), "with mode edge it gives wrong values", when=pads_by_edge),
         Limit(tuple(_ON_THE_CPU.split()), "stays on the CPU"),
     ),
+    driver="qnn",
+    modules=("onnxruntime_qnn",),
+    half=True,
     known_ops=TRIED,
     run="onnxruntime.InferenceSession('model.onnx') with the QNN provider's device; "
     "htp_arch, soc_model, enable_htp_fp16_precision=1",

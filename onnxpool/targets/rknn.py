@@ -31,6 +31,9 @@ RKNN = Target(
         Limit(("ReduceMax",), "runs on its CPU", when=reduces_plane, cure=GLOBAL_POOLING),
         Limit(("Pow",), "runs on its CPU", when=is_whole_power, cure=PRODUCTS),
     ),
+    driver="rknn",
+    modules=("rknn",),
+    half=True,
     known_ops=TRIED,
     convert="RKNN(): config(target_platform='rk3588'), load_onnx('model.onnx'), "
     "build(do_quantization=False), export_rknn('model.rknn')",

@@ -82,6 +82,11 @@ class Target:
         dynamic: whether sizes may be left to the runtime.
         limits: what it does not take, in the order in which cures are tried.
         faster: what it takes, but computes faster in the form of the cure.
+        driver: the file in running/drivers/ that runs a model in it, without its ending; empty:
+            there is none.
+        modules: what a Python has that runs it.
+        version: what its version begins with, where others of these modules are another target.
+        half: whether it computes in float16.
         known_ops: op types that it was seen to run, or documents. An op that is neither there nor
             limited is reported as not tried. Empty: all standard ops.
         custom_domains: whether it takes ops of other domains than ONNX's, and local functions.
@@ -100,6 +105,10 @@ class Target:
     dynamic: bool = True
     limits: tuple[Limit, ...] = ()
     faster: tuple[Limit, ...] = ()
+    driver: str = ""
+    modules: tuple[str, ...] = ()
+    version: str = ""
+    half: bool = False
     known_ops: frozenset[str] = frozenset()
     custom_domains: bool = False
     convert: str = ""

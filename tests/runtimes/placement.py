@@ -8,6 +8,7 @@ target rknn. (Qualcomm's toolchain refuses a model of which anything would stay 
 from __future__ import annotations
 
 import collections
+import os
 import re
 import subprocess
 import tempfile
@@ -17,14 +18,16 @@ from typing import Annotated
 
 import typer
 
+from onnxpool.targets.running.process import WORKER
 from tests.runtimes import environments
 from tests.runtimes.constructs import STATIC, TOOLCHAIN_STATES, builders
 from tests.runtimes.document import table
 from tests.runtimes.jobs import DEFAULT, Job, jobs_of, prepare
-from tests.runtimes.registry import by_name
+from tests.runtimes.registry import HERE, by_name
 
 RUNTIME = by_name("rknn")
 TIMEOUT = 120
+BUILD = HERE / "rknn_build.py"
 PLACED = re.compile(r"\] \d+ +(\w+) +\w+ +(CPU|NPU|GPU) ")
 ENDS = ("InputOperator", "OutputOperator")
 
@@ -50,8 +53,11 @@ def _in_words(python: Path, job: Job) -> str:
     if job.not_made:
         return "not made"
     with tempfile.TemporaryDirectory() as folder:
-        command = [str(python), str(RUNTIME.driver_path), job.runs[0].model]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=TIMEOUT)
+        command = [str(python), str(BUILD), str(RUNTIME.driver_path), job.runs[0].model]
+        env = {**os.environ, "PYTHONPATH": str(WORKER.parent)}
+        done = subprocess.run(
+            command, cwd=folder, env=env, capture_output=True, text=True, timeout=TIMEOUT
+        )
     if done.returncode:
         return "does not build"
     left = collections.Counter(on_the_cpu(done.stdout + done.stderr))

@@ -7,6 +7,9 @@ import functools
 import tomllib
 from pathlib import Path
 
+from onnxpool.targets import find
+from onnxpool.targets.running.process import driver_path
+
 HERE = Path(__file__).parent
 PYPROJECT = HERE.parents[1] / "pyproject.toml"
 
@@ -45,29 +48,30 @@ class Runtime:
 
     Attributes:
         target: its name for ``onnxpool rewrite --target``.
-        driver: the file in drivers/, without its ending.
         distribution: the package on PyPI by which it is known to be installed.
         dynamic: whether one loaded model takes inputs of several sizes; else it is converted for
             each size.
         light: whether continuous integration runs it.
         toolchain: whether it is a vendor's, for one device: it is run at static sizes, and on what
             onnxpool writes without a target, too.
-        half: whether it computes in float16.
     """
 
     name: str
     target: str
-    driver: str
     distribution: str
     environment: Environment = JOINT
     dynamic: bool = True
     light: bool = False
     toolchain: bool = False
-    half: bool = False
 
     @property
     def driver_path(self) -> Path:
-        return HERE / "drivers" / f"{self.driver}.py"
+        return driver_path(find(self.target).driver)
+
+    @property
+    def half(self) -> bool:
+        """Whether it computes in float16."""
+        return find(self.target).half
 
 
 OPENCV_4 = Environment("opencv4", 260, ("opencv-python-headless==4.14.0.94",))
@@ -116,25 +120,23 @@ NNCASE = Environment(
 )
 
 RUNTIMES = (
-    Runtime("onnxruntime", "onnxruntime", "onnxruntime", "onnxruntime", light=True),
-    Runtime("onnxruntime-web", "onnxruntime-web", "onnxruntime_web", "", WEB),
-    Runtime("openvino", "openvino", "openvino", "openvino", light=True),
-    Runtime("opencv4", "opencv4", "opencv", "opencv-python-headless", OPENCV_4, light=True),
-    Runtime("opencv5", "opencv5", "opencv", "opencv-python-headless", light=True),
-    Runtime("ncnn", "ncnn", "ncnn", "ncnn", NCNN, dynamic=False, light=True),
-    Runtime("mnn", "mnn", "mnn", "MNN"),
-    Runtime("tract", "tract", "tract", "tract", light=True),
-    Runtime("tvm", "tvm", "tvm", "apache-tvm", TVM),
-    Runtime("iree", "iree", "iree", "iree-base-compiler", IREE),
-    Runtime("litert", "litert", "litert", "ai-edge-litert", LITERT, dynamic=False),
-    Runtime("tinygrad", "tinygrad", "tinygrad", "tinygrad"),
-    Runtime("emx", "emx", "emx", "emx-onnx-cgen", EMX, dynamic=False, toolchain=True),
-    Runtime("espdl", "espdl", "espdl", "esp-ppq", ESPDL, dynamic=False, toolchain=True),
-    Runtime("qnn", "qnn", "qnn", "onnxruntime-qnn", QNN, dynamic=False, toolchain=True, half=True),
-    Runtime(
-        "rknn", "rknn", "rknn", "rknn-toolkit2", RKNN, dynamic=False, toolchain=True, half=True
-    ),
-    Runtime("nncase", "nncase", "nncase", "nncase", NNCASE, dynamic=False, toolchain=True),
+    Runtime("onnxruntime", "onnxruntime", "onnxruntime", light=True),
+    Runtime("onnxruntime-web", "onnxruntime-web", "", WEB),
+    Runtime("openvino", "openvino", "openvino", light=True),
+    Runtime("opencv4", "opencv4", "opencv-python-headless", OPENCV_4, light=True),
+    Runtime("opencv5", "opencv5", "opencv-python-headless", light=True),
+    Runtime("ncnn", "ncnn", "ncnn", NCNN, dynamic=False, light=True),
+    Runtime("mnn", "mnn", "MNN"),
+    Runtime("tract", "tract", "tract", light=True),
+    Runtime("tvm", "tvm", "apache-tvm", TVM),
+    Runtime("iree", "iree", "iree-base-compiler", IREE),
+    Runtime("litert", "litert", "ai-edge-litert", LITERT, dynamic=False),
+    Runtime("tinygrad", "tinygrad", "tinygrad"),
+    Runtime("emx", "emx", "emx-onnx-cgen", EMX, dynamic=False, toolchain=True),
+    Runtime("espdl", "espdl", "esp-ppq", ESPDL, dynamic=False, toolchain=True),
+    Runtime("qnn", "qnn", "onnxruntime-qnn", QNN, dynamic=False, toolchain=True),
+    Runtime("rknn", "rknn", "rknn-toolkit2", RKNN, dynamic=False, toolchain=True),
+    Runtime("nncase", "nncase", "nncase", NNCASE, dynamic=False, toolchain=True),
 )
 
 TOOLCHAINS = tuple(runtime.target for runtime in RUNTIMES if runtime.toolchain)

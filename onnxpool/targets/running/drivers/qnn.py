@@ -29,4 +29,4 @@ def load(model):
     options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     options.add_provider_for_devices([DEVICE], SETTINGS)
     session = ort.InferenceSession(model.path, options)
-    return lambda x: session.run(model.outputs, {model.input: x})
+    return lambda *xs: session.run(model.outputs, dict(zip(model.inputs, xs, strict=True)))

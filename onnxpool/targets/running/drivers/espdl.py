@@ -15,8 +15,9 @@ def load(model):
     torch.set_num_threads(1)
     executor = TorchExecutor(load_onnx_graph(model.path), device="cpu")
 
-    def run(x):
-        results = executor.forward({model.input: torch.from_numpy(x)}, output_names=model.outputs)
+    def run(*xs):
+        given = dict(zip(model.inputs, map(torch.from_numpy, xs), strict=True))
+        results = executor.forward(given, output_names=model.outputs)
         return [y.numpy() for y in results]
 
     return run

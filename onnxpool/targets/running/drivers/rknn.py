@@ -1,12 +1,10 @@
 """Rockchip's NPU by the simulator of rknn-toolkit2: RK3588, float16.
 
-It writes files into the working directory. Called as a program it builds a model, and the toolkit
-prints where each op runs.
+It writes files into the working directory.
 """
 
 import importlib.metadata
 import os
-import sys
 from pathlib import Path
 
 from rknn.api import RKNN
@@ -20,7 +18,7 @@ def load(model):
     os.chdir(Path(model.path).parent)
     rknn = built(model.path)
     done(rknn.init_runtime(), "init_runtime")
-    return lambda x: rknn.inference(inputs=[x], data_format="nchw")
+    return lambda *xs: rknn.inference(inputs=list(xs), data_format="nchw")
 
 
 def built(path, verbose=False):
@@ -34,7 +32,3 @@ def built(path, verbose=False):
 def done(status, step):
     if status:
         raise RuntimeError(f"{step} ends with status {status}")
-
-
-if __name__ == "__main__":
-    built(sys.argv[1], verbose=True)

@@ -35,8 +35,9 @@ def load(model):
     simulator = nncase.Simulator()
     simulator.load_model(compiler.gencode_tobytes())
 
-    def run(x):
-        simulator.set_input_tensor(0, nncase.RuntimeTensor.from_numpy(x))
+    def run(*xs):
+        for k, x in enumerate(xs):
+            simulator.set_input_tensor(k, nncase.RuntimeTensor.from_numpy(x))
         simulator.run()
         outputs = range(len(model.outputs))
         return [simulator.get_output_tensor(k).to_numpy() for k in outputs]
