@@ -1,6 +1,6 @@
 """nncase, for Kendryte's chips."""
 
-from onnxpool.rewrites.legalize import auto_pad, lp_pool, volume_pool
+from onnxpool.rewrites.legalize import allow_zero, auto_pad, lp_pool, volume_pool
 from onnxpool.rewrites.legalize.resize import RESIZE_BY_MATMUL
 from onnxpool.targets.conditions import (
     gives_indices,
@@ -23,7 +23,7 @@ NNCASE = Target(
     tested="2.11.0",
     measured="2026-11-28",
     runs_on="NPU",
-    opset=20,
+    opset=16,
     dynamic=False,
     limits=(
         Limit(
@@ -37,6 +37,12 @@ NNCASE = Target(
             "of volumes it gives wrong shapes",
             when=is_volume,
             cure=volume_pool.POOL_BY_PLANES,
+        ),
+        Limit(
+            ("Reshape",),
+            "with allowzero ends the process",
+            when=allow_zero.applies,
+            cure=allow_zero.WITHOUT_ALLOW_ZERO,
         ),
         Limit(lp_pool.OPS, "ends the process", cure=lp_pool.POWER_AVERAGE),
         Limit(("Resize",), "cubic it ends the process", when=is_cubic, cure=RESIZE_BY_MATMUL),

@@ -1,11 +1,14 @@
 """Qualcomm's NPU (HTP), through ONNX Runtime's QNN execution provider, in float16."""
 
 from onnxpool.rewrites.legalize import lp_pool, volume_pool
+from onnxpool.rewrites.legalize.pad_by_concat import PAD_BY_CONCAT, feeds_average
+from onnxpool.rewrites.legalize.sign_magnitude import MAGNITUDE_WITH_SIGN
 from onnxpool.targets.conditions import (
     gives_indices,
     has_ceil_mode,
     has_dilations,
     is_behind_slice,
+    is_sign_times_magnitude,
     is_volume,
     pads_by_edge,
 )
@@ -33,6 +36,18 @@ QNN = Target(
             "of volumes stays on the CPU",
             when=is_volume,
             cure=volume_pool.POOL_BY_PLANES,
+        ),
+        Limit(
+            ("Mul",),
+            "of a Sign of volumes it does not build",
+            when=is_sign_times_magnitude,
+            cure=MAGNITUDE_WITH_SIGN,
+        ),
+        Limit(
+            ("Pad",),
+            "in front of an average may give wrong values, and not end",
+            when=feeds_average,
+            cure=PAD_BY_CONCAT,
         ),
         Limit(("AveragePool",), "behind a Slice it may be wrong", when=is_behind_slice),
         Limit(("AveragePool",), "with ceil_mode it gives garbage", when=has_ceil_mode),

@@ -1,10 +1,12 @@
 """Rockchip's NPU, through rknn-toolkit2, in float16."""
 
 from onnxpool.rewrites.legalize import volume_pool
+from onnxpool.rewrites.legalize.pad_by_concat import PAD_BY_CONCAT, feeds_average
 from onnxpool.rewrites.legalize.power import PRODUCTS, is_whole_power
 from onnxpool.rewrites.legalize.reduce_plane import GLOBAL_POOLING
 from onnxpool.rewrites.legalize.resize import RESIZE_BY_MATMUL
-from onnxpool.targets.conditions import is_cubic, is_volume, reduces_plane
+from onnxpool.rewrites.legalize.zeros_around import ZEROS_AROUND
+from onnxpool.targets.conditions import is_cubic, is_volume, pads_unevenly, reduces_plane
 from onnxpool.targets.target import Limit, Target
 from onnxpool.targets.tried import TRIED
 
@@ -14,7 +16,7 @@ RKNN = Target(
     tested="2.5.0",
     measured="2026-11-28",
     runs_on="NPU",
-    opset=19,
+    opset=16,
     dynamic=False,
     limits=(
         Limit(
@@ -22,6 +24,18 @@ RKNN = Target(
             "of volumes it ends the process",
             when=is_volume,
             cure=volume_pool.POOL_BY_PLANES,
+        ),
+        Limit(
+            ("AveragePool",),
+            "with uneven pads gives wrong values",
+            when=pads_unevenly,
+            cure=ZEROS_AROUND,
+        ),
+        Limit(
+            ("Pad",),
+            "in front of an average gives wrong values, or does not build",
+            when=feeds_average,
+            cure=PAD_BY_CONCAT,
         ),
         Limit(("Resize",), "cubic it ends the process", when=is_cubic, cure=RESIZE_BY_MATMUL),
         Limit(("Mod",), "gives wrong values"),

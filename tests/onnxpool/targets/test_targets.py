@@ -170,6 +170,7 @@ CURED = [
         model_of("Resize", X, {"s": ints(1, 8, 17, 9)}, order=["X", "", "", "s"], mode="cubic"),
         "MatMul",
     ),
+    ("nncase", model_of("Reshape", X, {"s": ints(8, -1)}, allowzero=1), "allowzero"),
     ("nncase", model_of("MaxPool", X, kernel_shape=[3, 3], auto_pad="SAME_LOWER"), "pads"),
     ("nncase", model_of("AveragePool", {"X": (1, 4, 5, 6, 7)}, kernel_shape=[2] * 3), "planes"),
     ("caffe", model_of("Clip", X, {"min": floats(0.25)[0]}), "Relu"),
@@ -191,6 +192,29 @@ def test_what_the_target_does_not_take_is_written_otherwise(
     assert change.error is not None
     assert same_outputs(result.model, model)
     assert not onnxpool.inspect(result.model, target=name).refusals
+
+
+@pytest.mark.parametrize("name", ["qnn", "rknn"])
+def test_an_average_behind_a_pad_is_behind_a_concat(name: str) -> None:
+    model = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 16]>
+        g (float[1,2,11,11] x) => (float[1,2,4,4] y)
+        <int64[8] pads = {0, 0, 0, 0, 0, 0, 1, 1}>
+        { padded = Pad(x, pads)
+          y = AveragePool<kernel_shape = [3, 3], strides = [3, 3]>(padded) }""")
+    result = onnxpool.rewrite(model, target=name)
+    assert ops(result.model) == ["Concat", "Concat", "AveragePool"]
+    assert same_outputs(result.model, model)
+
+
+def test_uneven_padding_that_counts_is_a_concat_for_rknn() -> None:
+    attributes: dict[str, Any] = {"kernel_shape": [4, 4], "pads": [0, 0, 1, 1]}
+    model = model_of("AveragePool", X, count_include_pad=1, **attributes)
+    result = onnxpool.rewrite(model, target="rknn")
+    assert ops(result.model) == ["Concat", "Concat", "AveragePool"]
+    assert same_outputs(result.model, model)
+    with pytest.raises(TargetError, match="fewer positions"):
+        onnxpool.rewrite(model_of("AveragePool", X, **attributes), target="rknn")
 
 
 def test_litert_gets_the_folded_sizes_of_a_resize_as_an_initializer() -> None:
@@ -265,7 +289,7 @@ def test_resize_to_computed_sizes(name: str, bins: int, form: str) -> None:
         ("qnn", model_of("AveragePool", X, kernel_shape=[3, 3], ceil_mode=1), "garbage"),
         ("qnn", model_of("Pad", X, {"p": ints(*[0, 0, 1, 1] * 2)}, mode="edge"), "mode edge"),
         ("qnn", model_of("Erf", X), "stays on the CPU"),
-        ("rknn", model_of("LayerNormalization", X, {"s": np.ones(12, "f")}), "does not load"),
+        ("rknn", model_of("Mod", {"X": (2, 3), "Z": (2, 3)}, fmod=1), "wrong values"),
         ("nncase", model_of("MaxPool", X, kernel_shape=[3, 3], ceil_mode=1), "ceil_mode"),
         ("nncase", model_of("IsNaN", X), "ends the process"),
         ("caffe", model_of("Resize", X, {"s": floats(1, 1, 2, 2)}, order=["X", "", "s"]), "layer"),

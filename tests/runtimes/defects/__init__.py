@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from tests.runtimes.defects import litert, ncnn
+from tests.runtimes.defects import litert, ncnn, rknn
 from tests.runtimes.defects.defect import Defect
 from tests.runtimes.matrix import Runner
 
@@ -15,7 +15,7 @@ __all__ = ["DEFECTS", "Defect", "observe"]
 TOLERANCE = 1e-3
 """Of the greatest output. A defect is no matter of rounding."""
 
-DEFECTS: tuple[Defect, ...] = (*ncnn.DEFECTS, *litert.DEFECTS)
+DEFECTS: tuple[Defect, ...] = (*ncnn.DEFECTS, *litert.DEFECTS, *rknn.DEFECTS)
 
 
 def observe(defect: Defect, runner: Runner) -> str:
