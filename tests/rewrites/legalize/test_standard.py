@@ -200,7 +200,7 @@ def test_a_pad_of_zeros_is_a_concat(amounts: list[int]) -> None:
     ],
 )
 def test_other_pads_are_left(
-    constants: dict[str, Array], attributes: dict[str, str], reason: str
+    constants: dict[str, Array], attributes: dict[str, Any], reason: str
 ) -> None:
     model = model_of("Pad", {"X": PLANE}, constants, **attributes)
     with pytest.raises(Unsupported, match=reason):
