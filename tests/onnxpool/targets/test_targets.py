@@ -194,6 +194,17 @@ def test_what_the_target_does_not_take_is_written_otherwise(
     assert not onnxpool.inspect(result.model, target=name).refusals
 
 
+def test_a_node_of_constants_alone_is_checked() -> None:
+    model = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 11]>
+        g (float[1,2,3,3] x) => (float[1,2,3,3] y) <float[2] scale = {2, 3}>
+        { column = Unsqueeze<axes = [1, 2]>(scale)
+          y = Mul(x, column) }""")
+    result = onnxpool.rewrite(model, target="opencv4")
+    assert [change.error for change in result.report.changes if change.op == "Unsqueeze"] == [0]
+    assert same_outputs(result.model, model)
+
+
 @pytest.mark.parametrize("name", ["qnn", "rknn"])
 def test_an_average_behind_a_pad_is_behind_a_concat(name: str) -> None:
     model = onnx.parser.parse_model("""

@@ -38,7 +38,7 @@ def load(model):
 
     def run(*xs):
         with net.create_extractor() as extractor:
-            for k, (x, axis) in enumerate(zip(xs, axes, strict=True)):
+            for k, (x, axis) in enumerate(zip(xs, axes[:count], strict=True)):
                 mat = ncnn.Mat(np.ascontiguousarray(x), batch_index=axis)
                 extractor.input(f"in{k}", mat.clone())
             return [extract(extractor, f"out{k}", axis) for k, axis in enumerate(axes[count:])]
