@@ -85,7 +85,9 @@ def _blob(values: Array) -> bytes:
 
 def _lines(message: Mapping[str, Any], indent: str) -> Iterator[str]:
     for name, value in message.items():
-        for each in value if isinstance(value, Sequence) and not isinstance(value, str) else [value]:
+        for each in (
+            value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+        ):
             if isinstance(each, Mapping):
                 yield f"{indent}{name} {{"
                 yield from _lines(each, indent + "  ")

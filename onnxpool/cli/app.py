@@ -41,7 +41,7 @@ app = typer.Typer(
 @app.command(cls=Command)
 def rewrite(
     paths: opt.SourcesAndOut,
-    to: opt.To = "standard",
+    to: opt.RewrittenTo = "standard",
     strategy: opt.Strategy = "auto",
     target: opt.Target = None,
     target_python: opt.TargetPython = None,
@@ -86,6 +86,8 @@ def rewrite(
         )
     if way is not None and out == places.STREAM:
         raise ArgumentError(f"--weights {way} wants a file as OUT; on standard output they stay")
+    if to == "caffe":
+        target = work.check_caffe(out, target, many=many)
     if target_python is not None and target is None:
         raise ArgumentError("--target-python goes with --target, whose runtime it has")
     if reference is not None and many:

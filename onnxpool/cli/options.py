@@ -99,6 +99,15 @@ To = Annotated[
         "for ONNX Runtime with and without the library of kernels."
     ),
 ]
+RewrittenTo = Annotated[
+    Literal["standard", "custom-op", "caffe"],
+    typer.Option(
+        "--to",
+        help="What pooling becomes: standard ONNX ops, or custom ops with a function body each, "
+        "for ONNX Runtime with and without the library of kernels. Or what the model becomes: a "
+        "net of Caffe's, OUT.prototxt with OUT.caffemodel beside it.",
+    ),
+]
 Strategy = Annotated[
     Literal["auto", "matmul", "slice", "pool"],
     typer.Option(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from onnxpool import caffe
 from onnxpool.errors import CheckError, TargetError
 from onnxpool.model.file import ModelFile
 from onnxpool.pipeline.loading import LARGEST, weights
 from onnxpool.targets import Target
+from onnxpool.targets.caffe import CAFFE
 from onnxpool.validation.in_target import TargetRun, run_in_target
 
 UNCHECKED = "--check none writes it all the same"
@@ -33,6 +35,9 @@ def run(file: ModelFile, target: Target, python: Path | None) -> TargetRun:
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model.onnx"
         file.save(model)
+        if target.name == CAFFE.name:
+            net = caffe.convert(file.proto, file.path.parent)
+            caffe.save(net, model.with_suffix(caffe.ENDING))
         found = run_in_target(model, target, python)
     name = f"{found.target} {found.version}"
     if found.outcome == "wrong":

@@ -21,6 +21,7 @@ MNN = Target(
     measured="2026-11-22",
     runs_on="phone",
     opset=17,
+    least_opset=13,
     limits=(
         Limit(
             ("AveragePool", "MaxPool"),
@@ -44,6 +45,12 @@ MNN = Target(
             ("Conv",),
             "of volumes does not run without kernel_shape",
             when=lacks_kernel_of_volume,
+            cure=attribute_defaults.WRITTEN_OUT,
+        ),
+        Limit(
+            attribute_defaults.NORMALIZATIONS,
+            "takes 0 for an epsilon that is left out",
+            when=attribute_defaults.applies,
             cure=attribute_defaults.WRITTEN_OUT,
         ),
         Limit(("Resize",), "cubic it gives wrong values", when=is_cubic, cure=RESIZE_BY_MATMUL),

@@ -41,6 +41,7 @@ NCNN = Target(
     measured="2026-11-22",
     runs_on="phone",
     opset=17,
+    least_opset=13,
     dynamic=False,
     limits=(
         Limit(

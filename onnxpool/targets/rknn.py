@@ -17,6 +17,7 @@ RKNN = Target(
     measured="2026-11-28",
     runs_on="NPU",
     opset=16,
+    least_opset=13,
     dynamic=False,
     limits=(
         Limit(

@@ -77,6 +77,7 @@ class Target:
         tested: the version that it was measured with; empty where only documentation is known.
         runs_on: where it is mostly met.
         opset: the greatest opset that it gets.
+        least_opset: the least opset that it gets: older ones are converted.
         measured: the day of that, as YYYY-MM-DD.
         strategy: what averages and maxima are built of (see rewrites/lower).
         dynamic: whether sizes may be left to the runtime.
@@ -100,6 +101,7 @@ class Target:
     tested: str
     runs_on: Place
     opset: int
+    least_opset: int = 0
     measured: str = ""
     strategy: str = "pool"
     dynamic: bool = True

@@ -143,6 +143,16 @@ CURED = [
     ("litert", model_of("Mul", X, {"c": np.ones((8, 1, 1), "f")}), "every axis"),
     ("tensorrt", model_of("GlobalMaxPool", {"X": (1, 1, 317, 317)}), "a reduction"),
     ("tensorrt", model_of("MaxPool", {"X": (1, 1, 320, 320)}, kernel_shape=[317, 317]), "lines"),
+    (
+        "mnn",
+        model_of("BatchNormalization", X, {k: np.full(8, 0.1, np.float32) for k in "sbmv"}),
+        "attributes written out",
+    ),
+    (
+        "mnn",
+        model_of("InstanceNormalization", X, {k: np.full(8, 0.1, np.float32) for k in "sb"}),
+        "attributes written out",
+    ),
     ("emx", model_of("GlobalLpPool", X, p=3), "powers"),
     ("espdl", model_of("MaxPool", X, kernel_shape=[3, 1]), "strides"),
     (
@@ -303,9 +313,13 @@ def test_resize_to_computed_sizes(name: str, bins: int, form: str) -> None:
         ("rknn", model_of("Mod", {"X": (2, 3), "Z": (2, 3)}, fmod=1), "wrong values"),
         ("nncase", model_of("MaxPool", X, kernel_shape=[3, 3], ceil_mode=1), "ceil_mode"),
         ("nncase", model_of("IsNaN", X), "ends the process"),
-        ("caffe", model_of("Resize", X, {"s": floats(1, 1, 2, 2)}, order=["X", "", "s"]), "layer"),
+        (
+            "caffe",
+            model_of("Resize", X, {"s": floats(1, 1, 2, 2)}, order=["X", "", "s"]),
+            "corners",
+        ),
         ("caffe", model_of("Pow", X, {"p": np.ones((8, 1, 1), "f")}), "exponent is one number"),
-        ("caffe", model_of("MaxPool", X, kernel_shape=[3, 3], strides=[2, 2]), "rounds"),
+        ("caffe", model_of("AveragePool", X, kernel_shape=[3, 3], pads=[1] * 4), "its padding"),
     ],
 )
 def test_what_cannot_be_written_otherwise_is_refused(
@@ -349,6 +363,19 @@ def test_a_node_without_a_form_in_the_opset_is_refused() -> None:
     model = model_of("Trilu", X)
     with pytest.raises(TargetError, match=r"Trilu node 'node'.* starts at opset 14"):
         onnxpool.rewrite(model, opset=11)
+
+
+@pytest.mark.parametrize("name", [t.name for t in TARGETS if t.least_opset])
+def test_an_older_model_is_converted(name: str) -> None:
+    target = find(name)
+    model = model_of("Softmax", {"X": (1, 5, 2, 3)}, opset=9)
+    result = onnxpool.rewrite(model, target=name)
+    assert result.report.opset == target.least_opset > result.report.opset_before == 9
+    assert same_outputs(result.model, model)
+    newer = model_of("Relu", X, opset=target.least_opset + 1)
+    assert onnxpool.rewrite(newer, target=name).report.opset == target.least_opset + 1
+    with pytest.raises(ArgumentError, match=f"takes at least {target.least_opset}"):
+        onnxpool.rewrite(newer, target=name, opset=target.least_opset - 1)
 
 
 @pytest.mark.parametrize("opset", [11, 13, 17, 18, 21])
