@@ -24,10 +24,11 @@ Layers = Iterator[Layer]
 
 
 def _power(
-    w: Writer, node: Node, *, scale: float = 1, shift: float = 0, power: float = 1, of: int = 0
+    w: Writer, node: Node, of: str = "", *, scale: float = 1, shift: float = 0, power: float = 1
 ) -> Layer:
+    """(shift + scale · x) ^ power of the first input, or of the tensor `of`."""
     settings = {"power": power, "scale": scale, "shift": shift}
-    return w.layer("Power", node, {"power_param": settings}, bottoms=[node.input[of]])
+    return w.layer("Power", node, {"power_param": settings}, bottoms=[of or node.input[0]])
 
 
 def _scale(w: Writer, node: Node, factor: Array, bias: Array, of: str, top: str = "") -> Layer:
@@ -41,7 +42,7 @@ def _elementwise(w: Writer, node: Node) -> Layers:
     for of, other in ((0, b), (1, a)):
         number = w.number(other)
         if number is not None:
-            yield _power(w, node, of=of, **_linear(node, number, of))
+            yield _power(w, node, node.input[of], **_linear(node, number, of))
             return
         if other in w.constants:
             x = node.input[of]
@@ -123,8 +124,8 @@ def _leaky(kind: str, message: str, name: str, default: float) -> Emit:
     return emit
 
 
-def _fixed_power(**settings: float) -> Emit:
-    return lambda w, node: [_power(w, node, **settings)]
+def _fixed_power(scale: float = 1, power: float = 1) -> Emit:
+    return lambda w, node: [_power(w, node, scale=scale, power=power)]
 
 
 def _convolution(w: Writer, node: Node) -> Layers:

@@ -172,7 +172,7 @@ cells, each of them run. Written by
 
 A first run takes hours on two cores (a toolchain 2 to 11 minutes); what has not changed since is
 not run again, and where `run` is given names, the page keeps what it says of the others. `--json
-FILE` writes how far each cell is off, in units of PyTorch's own error, and the words of the runtime.
+FILE` writes how far each cell is off, in units of PyTorch's own error, and what the runtime says.
 
 Static models are run at the size of the example in `models/`. Dynamic ones leave N, H and W open
 and are run at three sizes, one longer and one shorter than the example and not square; for a
