@@ -1,6 +1,7 @@
 """ESP-DL, Espressif's library for its microcontrollers, through esp-ppq."""
 
 from onnxpool.rewrites.legalize import auto_pad, lp_pool, pool_defaults
+from onnxpool.rewrites.legalize.dropout import NOTHING_DROPPED
 from onnxpool.rewrites.legalize.resize import RESIZE_BY_MATMUL
 from onnxpool.rewrites.legalize.sign_magnitude import MAGNITUDE_WITH_SIGN
 from onnxpool.targets.conditions import (
@@ -15,7 +16,7 @@ from onnxpool.targets.target import Limit, Target
 from onnxpool.targets.tried import TRIED
 
 _NO_OP = """
-    ArgMin Atan Ceil Celu CumSum Dropout Einsum GRU GridSample Hardmax If IsNaN LRN Mean
+    ArgMin Atan Ceil Celu CumSum Einsum GRU GridSample Hardmax If IsNaN LRN Mean
     QuantizeLinear ReduceProd RoiAlign Round Selu Sign Softsign ThresholdedRelu Trilu
 """
 
@@ -46,6 +47,7 @@ ESPDL = Target(
             when=is_sign_times_magnitude,
             cure=MAGNITUDE_WITH_SIGN,
         ),
+        Limit(("Dropout",), "it has no such op", cure=NOTHING_DROPPED),
         Limit(lp_pool.OPS, "it has no such op", cure=lp_pool.POWER_AVERAGE),
         Limit(
             ("Resize",),

@@ -1,6 +1,8 @@
 """nncase, for Kendryte's chips."""
 
 from onnxpool.rewrites.legalize import allow_zero, auto_pad, lp_pool, volume_pool
+from onnxpool.rewrites.legalize.dropout import NOTHING_DROPPED
+from onnxpool.rewrites.legalize.lowest_around import LOWEST_AROUND, pads_what_may_be_negative
 from onnxpool.rewrites.legalize.resize import RESIZE_BY_MATMUL
 from onnxpool.targets.conditions import (
     gives_indices,
@@ -44,6 +46,13 @@ NNCASE = Target(
             when=allow_zero.applies,
             cure=allow_zero.WITHOUT_ALLOW_ZERO,
         ),
+        Limit(
+            ("MaxPool",),
+            "takes its padding for zeros",
+            when=pads_what_may_be_negative,
+            cure=LOWEST_AROUND,
+        ),
+        Limit(("Dropout",), "ends the process in front of others", cure=NOTHING_DROPPED),
         Limit(lp_pool.OPS, "ends the process", cure=lp_pool.POWER_AVERAGE),
         Limit(("Resize",), "cubic it ends the process", when=is_cubic, cure=RESIZE_BY_MATMUL),
         Limit(("AveragePool", "MaxPool"), "ignores ceil_mode", when=has_ceil_mode),

@@ -1,6 +1,7 @@
 """Qualcomm's NPU (HTP), through ONNX Runtime's QNN execution provider, in float16."""
 
 from onnxpool.rewrites.legalize import lp_pool, volume_pool
+from onnxpool.rewrites.legalize.dropout import NOTHING_DROPPED
 from onnxpool.rewrites.legalize.pad_by_concat import PAD_BY_CONCAT, feeds_average
 from onnxpool.rewrites.legalize.sign_magnitude import MAGNITUDE_WITH_SIGN
 from onnxpool.targets.conditions import (
@@ -11,12 +12,13 @@ from onnxpool.targets.conditions import (
     is_sign_times_magnitude,
     is_volume,
     pads_by_edge,
+    truncates,
 )
 from onnxpool.targets.target import Limit, Target
 from onnxpool.targets.tried import TRIED
 
 _ON_THE_CPU = """
-    Celu Dropout Einsum Erf Hardmax Mod OneHot ReduceL1 ReduceLogSum ReduceProd ReduceSumSquare
+    Celu Einsum Erf Hardmax Mod OneHot ReduceL1 ReduceLogSum ReduceProd ReduceSumSquare
     Softsign Trilu
 """
 
@@ -30,6 +32,7 @@ QNN = Target(
     strategy="auto",
     dynamic=False,
     limits=(
+        Limit(("Dropout",), "stays on the CPU", cure=NOTHING_DROPPED),
         Limit(lp_pool.OPS, "stays on the CPU", cure=lp_pool.POWER_AVERAGE),
         Limit(
             ("GlobalMaxPool", "MaxPool"),
@@ -54,6 +57,7 @@ QNN = Target(
         Limit(("MaxPool",), "with dilations it stays on the CPU", when=has_dilations),
         Limit(("MaxPool",), "gives no indices", when=gives_indices),
         Limit(("Pad",), "with mode edge it gives wrong values", when=pads_by_edge),
+        Limit(("Cast",), "to integers gives wrong values", when=truncates),
         Limit(tuple(_ON_THE_CPU.split()), "stays on the CPU"),
     ),
     driver="qnn",

@@ -31,11 +31,16 @@ def emit(b: Builder, node: gs.Node) -> Sequence[gs.Tensor]:
         raise Unsupported("its pads are computed, negative, or for axes that are named")
     if not all(isinstance(dim, int) for dim in x.shape) or x.dtype is None:
         raise Unsupported("its sizes are known to the runtime alone")
-    for axis, (start, end) in enumerate(pads.T.tolist()):
+    return [surrounded(b, x, pads.T.tolist(), 0)]
+
+
+def surrounded(b: Builder, x: gs.Tensor, pads: Sequence[Sequence[int]], value: float) -> gs.Tensor:
+    """X with so much of a value before and behind each axis; its sizes are known."""
+    for axis, (start, end) in enumerate(pads):
         if start or end:
-            first, last = (_zeros(b, x, axis, length) for length in (start, end))
+            first, last = (_filled(b, x, axis, length, value) for length in (start, end))
             x = b.concat([*first, x, *last], axis)
-    return [x]
+    return x
 
 
 def _is_of_zeros(node: gs.Node, opset: int) -> bool:
@@ -45,13 +50,13 @@ def _is_of_zeros(node: gs.Node, opset: int) -> bool:
     return value is not None and not value.any()
 
 
-def _zeros(b: Builder, x: gs.Tensor, axis: int, length: int) -> Sequence[gs.Tensor]:
+def _filled(b: Builder, x: gs.Tensor, axis: int, length: int, value: float) -> Sequence[gs.Tensor]:
     shape = list(x.shape)
     shape[axis] = length
     if not length:
         return []
-    name = f"zeros_{'_'.join(map(str, shape))}"
-    return [b.constant(name, np.zeros(shape, numpy_type(x.dtype)))]
+    name = f"filled_{value:g}_{'_'.join(map(str, shape))}"
+    return [b.constant(name, np.full(shape, value, numpy_type(x.dtype)))]
 
 
 PAD_BY_CONCAT = Replacement("Concat with zeros", emit)

@@ -155,6 +155,7 @@ CURED = [
     ),
     ("emx", model_of("GlobalLpPool", X, p=3), "powers"),
     ("espdl", model_of("MaxPool", X, kernel_shape=[3, 1]), "strides"),
+    ("qnn", model_of("Dropout", X), "drops nothing"),
     (
         "espdl",
         model_of("MaxPool", X, kernel_shape=[3, 3], strides=[1, 2], auto_pad="SAME_UPPER"),
@@ -181,7 +182,8 @@ CURED = [
         "MatMul",
     ),
     ("nncase", model_of("Reshape", X, {"s": ints(8, -1)}, allowzero=1), "allowzero"),
-    ("nncase", model_of("MaxPool", X, kernel_shape=[3, 3], auto_pad="SAME_LOWER"), "pads"),
+    ("nncase", model_of("AveragePool", X, kernel_shape=[3, 3], auto_pad="SAME_LOWER"), "pads"),
+    ("nncase", model_of("MaxPool", X, kernel_shape=[3, 3], pads=[1] * 4), "lowest number"),
     ("nncase", model_of("AveragePool", {"X": (1, 4, 5, 6, 7)}, kernel_shape=[2] * 3), "planes"),
     ("caffe", model_of("Clip", X, {"min": floats(0.25)[0]}), "Relu"),
 ]
