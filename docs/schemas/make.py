@@ -166,6 +166,7 @@ def targets() -> Schema:
         "int": {"type": "integer"},
         "tuple[Limit, ...]": {"type": "array", "items": limit},
         "frozenset[str]": texts,
+        "tuple[str, ...]": texts,
         "Place": of_type(Place, {}),
     }
     properties = {

@@ -41,9 +41,10 @@ app = typer.Typer(
 @app.command(cls=Command)
 def rewrite(
     paths: opt.SourcesAndOut,
-    to: opt.To = "standard",
+    to: opt.RewrittenTo = "standard",
     strategy: opt.Strategy = "auto",
     target: opt.Target = None,
+    target_python: opt.TargetPython = None,
     opset: opt.Opset = None,
     input_shapes: opt.InputShapes = None,
     freeze_inputs: opt.FreezeInputs = None,
@@ -85,6 +86,10 @@ def rewrite(
         )
     if way is not None and out == places.STREAM:
         raise ArgumentError(f"--weights {way} wants a file as OUT; on standard output they stay")
+    if to == "caffe":
+        target = work.check_caffe(out, target, many=many)
+    if target_python is not None and target is None:
+        raise ArgumentError("--target-python goes with --target, whose runtime it has")
     if reference is not None and many:
         raise ArgumentError("--reference goes with one model; call rewrite for each")
     act = functools.partial(
@@ -94,6 +99,7 @@ def rewrite(
         to=to,
         strategy=strategy,
         target=target,
+        target_python=target_python,
         opset=opset,
         input_shapes=parse_all(input_shapes or ()),
         freeze_inputs=tuple(freeze_inputs or ()),

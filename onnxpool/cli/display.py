@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from onnxpool.targets import Target
     from onnxpool.validation.accuracy import Accuracy
     from onnxpool.validation.compare import SizeResult, Validation
+    from onnxpool.validation.in_target import TargetRun
 
 
 def escape(text: str) -> str:
@@ -47,6 +48,8 @@ def show(report: Report, console: Console) -> None:
     for line in (*_sizes_fixed(report), *_changes(report)):
         say(console, escape(line))
     show_wrong(report, console)
+    if report.in_target:
+        say(console, escape(_in_target(report.in_target)))
     for note in report.notes:
         say(console, f"note: {escape(note)}")
     say(console, _closing(report))
@@ -92,6 +95,15 @@ def _refusal(refusal: Refusal, target: str) -> str:
     text = f"{target} {word} {refusal.node}{place}: {refusal.reason} ({refusal.evidence})"
     text += f"; rewrite puts {refusal.becomes} there" if refusal.becomes else ""
     return f"[{style}]{escape(text)}[/{style}]"
+
+
+def _in_target(run: TargetRun) -> str:
+    if run.outcome != "right":
+        return f"not run in {run.target}: {run.detail}"
+    return (
+        f"{run.target} {run.version} runs it, at {' and '.join(run.sizes)}; "
+        f"off from ONNX Runtime by up to {run.error:.0e}"
+    )
 
 
 def show_targets(targets: Iterable[Target], console: Console) -> None:

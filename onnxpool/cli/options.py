@@ -99,6 +99,15 @@ To = Annotated[
         "for ONNX Runtime with and without the library of kernels."
     ),
 ]
+RewrittenTo = Annotated[
+    Literal["standard", "custom-op", "caffe"],
+    typer.Option(
+        "--to",
+        help="What pooling becomes: standard ONNX ops, or custom ops with a function body each, "
+        "for ONNX Runtime with and without the library of kernels. Or what the model becomes: a "
+        "net of Caffe's, OUT.prototxt with OUT.caffemodel beside it.",
+    ),
+]
 Strategy = Annotated[
     Literal["auto", "matmul", "slice", "pool"],
     typer.Option(
@@ -113,6 +122,17 @@ Target = Annotated[
         metavar="NAME",
         help="Write for this runtime: `onnxpool targets` lists them.",
         autocompletion=_target_names,
+        show_default=False,
+    ),
+]
+TargetPython = Annotated[
+    Path | None,
+    typer.Option(
+        "--target-python",
+        metavar="PATH",
+        help="A Python that has the runtime of the target: the result is run there, in a process "
+        "of its own, and compared with ONNX Runtime before it is written. Default: this one, "
+        "where it has it.",
         show_default=False,
     ),
 ]

@@ -72,6 +72,7 @@ def rewrite(
     make_folder: bool = False,
     way: Way = "copy",
     compare: Callable[[Rewritten], None] | None = None,
+    target_python: Path | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> tuple[Result, Report]:
@@ -81,16 +82,28 @@ def rewrite(
         make_folder: whether to make the folder of `out`.
         way: how external data comes to `out`.
         compare: called before it is written; raises where it should not be.
+        target_python: an interpreter that has the runtime of the target.
         options: of `onnxpool.rewrite`.
     """
+    from onnxpool.caffe import convert
+    from onnxpool.caffe import files as caffe_files
     from onnxpool.pipeline.rewrite import rewrite
 
+    as_caffe = options["to"] == "caffe"
+    if as_caffe:
+        options["to"] = "standard"
     result = rewrite(_model(source), **options)
     if compare is not None:
         compare(result)
+    if options["target"] and (options["check"] != "none" or target_python):
+        limits = {name: options[name] for name in ("time_limit", "memory_limit")}
+        result = result.run_in_target(target_python, **limits)
     report = dataclasses.replace(result.report, model=str(source))
     copied = report.unchanged
-    if out == STREAM:
+    if as_caffe:
+        caffe_files.save(convert(result.model, result.data_folder), out)
+        copied = False
+    elif out == STREAM:
         _print(result.serialize())
         if result.data_folder:
             note = f"its weights stay where they are, in the folder {result.data_folder}"
@@ -101,6 +114,22 @@ def rewrite(
         copied = result.save(out, progress, way)
     call.written = str(out)
     return ("copied" if copied else "written"), report
+
+
+def check_caffe(out: Path, target: str | None, *, many: bool) -> str:
+    """The target of a net of Caffe's.
+
+    Raises:
+        ArgumentError: the call does not fit.
+    """
+    from onnxpool.caffe import files
+
+    if many:
+        raise ArgumentError("--to caffe goes with one model; call rewrite for each")
+    if target not in (None, "caffe"):
+        raise ArgumentError(f"--to caffe is a target of its own; leave --target {target} out")
+    files.check(out)
+    return "caffe"
 
 
 def weights(given: Sequence[str]) -> tuple[Way | None, Path | None]:

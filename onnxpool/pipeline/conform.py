@@ -36,7 +36,7 @@ class Job:
 
 
 def wanted_opset(file: ModelFile, target: Target | None, opset: int | None) -> int:
-    """The opset that the result gets: as asked for, else the target's where the model's is newer.
+    """The opset that the result gets: as asked for, else the nearest that the target takes.
 
     Raises:
         ArgumentError: the target does not take it, it is below what lowering serves, or the model
@@ -45,6 +45,8 @@ def wanted_opset(file: ModelFile, target: Target | None, opset: int | None) -> i
     if opset is None:
         newest = target.opset if target else file.opset
         opset = min(newest, file.opset)
+        if target and MIN_READ <= file.opset < target.least_opset:
+            opset = target.least_opset
     elif not file.opset:
         raise ArgumentError(
             "the model uses no op of ONNX's own domain and has no opset to convert; "
@@ -53,6 +55,11 @@ def wanted_opset(file: ModelFile, target: Target | None, opset: int | None) -> i
     elif target and opset > target.opset:
         raise ArgumentError(
             f"opset {opset} is not for {target.name}, which takes at most {target.opset}; "
+            "leave --opset out"
+        )
+    elif target and opset < target.least_opset:
+        raise ArgumentError(
+            f"opset {opset} is not for {target.name}, which takes at least {target.least_opset}; "
             "leave --opset out"
         )
     if opset != file.opset and (file.opset < MIN_READ or opset < MIN_WRITTEN):

@@ -31,7 +31,7 @@ def check_loading(
     Raises:
         CheckError: it loads the model as it came, and not the result.
     """
-    size = _weights(after.proto)
+    size = weights(after.proto)
     if size > LARGEST:
         return [
             f"not loaded by ONNX Runtime before it was written: {size >> 20} MB of weights, more "
@@ -53,7 +53,8 @@ def check_loading(
     return []
 
 
-def _weights(model: onnx.ModelProto) -> int:
+def weights(model: onnx.ModelProto) -> int:
+    """How many bytes a model has, with its external data."""
     elsewhere = sum(nbytes(t) for t in tensors_of_model(model) if is_external(t))
     return int(model.ByteSize()) + elsewhere
 

@@ -60,7 +60,7 @@ class Piece:
         # Python has no way to feed ONNX Runtime a bfloat16.
         bfloat16 = any(onnx_type(t.dtype) == onnx.TensorProto.BFLOAT16 for t in given)
         self._promote = promote or bfloat16
-        inputs = (_opened(given[0], open_axes), *given[1:], *self.sized)
+        inputs = (*(_opened(x, open_axes) for x in given[:1]), *given[1:], *self.sized)
         model = cut(inputs, outputs, opset, bodies=bodies, promote=self._promote)
         try:
             self._runner = Runner(model, kernels=kernels)

@@ -16,6 +16,7 @@ from onnxpool.rewrites.lift.needed_repair import Repair
 from onnxpool.rewrites.region import size as region_size
 from onnxpool.rewrites.region.region import Region, ops_in_words
 from onnxpool.rewrites.region.size import Share
+from onnxpool.validation.in_target import TargetRun
 
 Action = Literal["rewritten", "rewritable", "left"]
 LEVELS: tuple[Level, ...] = get_args(Level)
@@ -137,6 +138,8 @@ class Report:
         fixed: per input whose sizes were fixed, its shape before and after.
         folded: how many nodes of which op became constant because sizes are fixed.
         unchanged: whether the result is the model that came, byte for byte.
+        in_target: what became of the result in the runtime of the target; None where it was not
+            asked for.
     """
 
     model: str
@@ -152,6 +155,7 @@ class Report:
     fixed: Mapping[str, str] = dataclasses.field(default_factory=dict)
     folded: Mapping[str, int] = dataclasses.field(default_factory=dict)
     unchanged: bool = False
+    in_target: TargetRun | None = None
 
     @classmethod
     def empty(cls, model: str) -> Report:

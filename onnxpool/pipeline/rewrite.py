@@ -31,7 +31,7 @@ from onnxpool.model.kinds import Plain
 from onnxpool.model.output import Progress
 from onnxpool.model.placement import Way
 from onnxpool.ops import InvalidOp, register_schemas
-from onnxpool.pipeline import conform, freeze_inputs, frozen_sizes, report
+from onnxpool.pipeline import conform, freeze_inputs, frozen_sizes, in_target, report
 from onnxpool.pipeline import input_shapes as input_shapes_
 from onnxpool.pipeline.check import check_whole_model
 from onnxpool.pipeline.frozen_sizes import OutputSizes, Restore, TracedSizes
@@ -46,7 +46,7 @@ from onnxpool.rewrites.graph.verify import verify
 from onnxpool.rewrites.lift import aten_fallback
 from onnxpool.rewrites.lower.function_body import Bodies, is_body
 from onnxpool.rewrites.repair.hints import Hints
-from onnxpool.targets import Target
+from onnxpool.targets import Target, find
 
 if TYPE_CHECKING:
     from torch import nn
@@ -94,6 +94,34 @@ class Result:
 
         self._file.fill()
         return validate(self._file.reimported(), reference, **options)
+
+    def run_in_target(
+        self,
+        python: str | os.PathLike[str] | None = None,
+        *,
+        time_limit: float | None = None,
+        memory_limit: int | None = None,
+    ) -> Result:
+        """Run the model in the runtime of its target, in a process of its own.
+
+        Args:
+            python: an interpreter that has the runtime; None: this one, if it has.
+            time_limit, memory_limit: as `rewrite` takes them, for that process.
+
+        Returns:
+            The same, with what became of it in the report.
+
+        Raises:
+            TargetError: the runtime does not load or run it.
+            CheckError: it gives other values than ONNX Runtime.
+            ArgumentError: the model has no target, or `python` does not have the runtime.
+        """
+        if not self.report.target:
+            raise ArgumentError("a model runs in the runtime of its target: name one")
+        interpreter = None if python is None else Path(python)
+        with limits.within(time_limit, memory_limit):
+            run = in_target.run(self._file, find(self.report.target), interpreter)
+        return dataclasses.replace(self, report=dataclasses.replace(self.report, in_target=run))
 
     def save(
         self,

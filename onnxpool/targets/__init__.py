@@ -12,15 +12,19 @@ from __future__ import annotations
 from onnxpool.errors import ArgumentError
 from onnxpool.targets.caffe import CAFFE
 from onnxpool.targets.emx import EMX
+from onnxpool.targets.espdl import ESPDL
 from onnxpool.targets.iree import IREE
 from onnxpool.targets.litert import LITERT
 from onnxpool.targets.mnn import MNN
 from onnxpool.targets.ncnn import NCNN
+from onnxpool.targets.nncase import NNCASE
 from onnxpool.targets.onnxruntime import ONNXRUNTIME
 from onnxpool.targets.onnxruntime_web import ONNXRUNTIME_WEB
 from onnxpool.targets.opencv4 import OPENCV4
 from onnxpool.targets.opencv5 import OPENCV5
 from onnxpool.targets.openvino import OPENVINO
+from onnxpool.targets.qnn import QNN
+from onnxpool.targets.rknn import RKNN
 from onnxpool.targets.target import PLACES, Limit, Target
 from onnxpool.targets.tensorrt import TENSORRT
 from onnxpool.targets.tinygrad import TINYGRAD
@@ -43,6 +47,10 @@ TARGETS: tuple[Target, ...] = (
     LITERT,
     TINYGRAD,
     EMX,
+    ESPDL,
+    QNN,
+    RKNN,
+    NNCASE,
     TENSORRT,
     CAFFE,
 )

@@ -18,6 +18,8 @@ EMX = Target(
         Limit(("Slice",), "cannot step backwards", when=slices_backwards),
         Limit(("Einsum",), "it has few of its equations"),
     ),
+    driver="emx",
+    modules=("emx_onnx_cgen",),
     known_ops=TRIED,
     convert="emx-onnx-cgen compile model.onnx model.c",
     run="gcc -c model.c; call model(x, y)",

@@ -17,6 +17,8 @@ IREE = Target(
         Limit(("RoiAlign", "Softsign"), "does not compile"),
         Limit(("MaxPool",), "gives other indices", when=gives_indices),
     ),
+    driver="iree",
+    modules=("iree.compiler", "iree.runtime"),
     known_ops=TRIED,
     convert="iree-import-onnx model.onnx -o model.mlir; iree-compile --iree-input-type=onnx "
     "--iree-hal-target-backends=llvm-cpu model.mlir -o model.vmfb",

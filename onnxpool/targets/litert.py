@@ -98,6 +98,8 @@ LITERT = Target(
         Limit(("GatherND",), "gives a wrong shape"),
     ),
     faster=(FASTER_EXP_LOG,),
+    driver="litert",
+    modules=("ai_edge_litert", "onnx2tf"),
     known_ops=TRIED,
     convert="onnx2tf -i copy-of-model.onnx (it overwrites its input)",
     run="Interpreter('model_float32.tflite').get_signature_runner()(…)",

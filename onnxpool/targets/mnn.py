@@ -21,6 +21,7 @@ MNN = Target(
     measured="2026-11-22",
     runs_on="phone",
     opset=17,
+    least_opset=13,
     limits=(
         Limit(
             ("AveragePool", "MaxPool"),
@@ -46,6 +47,12 @@ MNN = Target(
             when=lacks_kernel_of_volume,
             cure=attribute_defaults.WRITTEN_OUT,
         ),
+        Limit(
+            attribute_defaults.NORMALIZATIONS,
+            "takes 0 for an epsilon that is left out",
+            when=attribute_defaults.applies,
+            cure=attribute_defaults.WRITTEN_OUT,
+        ),
         Limit(("Resize",), "cubic it gives wrong values", when=is_cubic, cure=RESIZE_BY_MATMUL),
         Limit(("MaxPool",), "gives no indices", when=gives_indices),
         Limit(("MaxPool",), "with dilations it ends the process", when=has_dilations),
@@ -55,6 +62,8 @@ MNN = Target(
         Limit(("Hardmax", "IsNaN"), "does not load"),
     ),
     faster=(FASTER_PRODUCTS, FASTER_EXP_LOG),
+    driver="mnn",
+    modules=("MNN",),
     known_ops=TRIED,
     convert="MNNConvert -f ONNX --modelFile model.onnx --MNNModel model.mnn --bizCode x",
     run="MNN.nn.load_module_from_file('model.mnn', inputs, outputs)",

@@ -41,6 +41,7 @@ NCNN = Target(
     measured="2026-11-22",
     runs_on="phone",
     opset=17,
+    least_opset=13,
     dynamic=False,
     limits=(
         Limit(
@@ -94,6 +95,8 @@ NCNN = Target(
         Limit(("SpaceToDepth",), "gives wrong values"),
         Limit(tuple(_NO_LAYER.split()), "it has no such layer"),
     ),
+    driver="ncnn",
+    modules=("ncnn", "pnnx"),
     known_ops=TRIED,
     convert="pnnx model.onnx inputshape=[1,3,224,224]f32 fp16=0",
     run="ncnn.Net().load_param('model.ncnn.param'); .load_model('model.ncnn.bin')",

@@ -10,6 +10,8 @@ ONNXRUNTIME = Target(
     runs_on="server",
     opset=26,
     strategy="auto",
+    driver="onnxruntime",
+    modules=("onnxruntime",),
     custom_domains=True,
     run="onnxruntime.InferenceSession('model.onnx', providers=['CPUExecutionProvider'])",
 )

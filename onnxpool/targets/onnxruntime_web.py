@@ -10,6 +10,7 @@ ONNXRUNTIME_WEB = Target(
     runs_on="browser",
     opset=26,
     strategy="auto",
+    driver="onnxruntime_web",
     custom_domains=True,
     run="ort.InferenceSession.create('model.onnx', {executionProviders: ['wasm']})",
 )

@@ -35,6 +35,9 @@ OPENCV5 = Target(
         Limit(lp_pool.OPS, "does not load", cure=lp_pool.POWER_AVERAGE),
         Limit(("GRU",), "gives a wrong shape"),
     ),
+    driver="opencv",
+    modules=("cv2",),
+    version="5.",
     known_ops=TRIED,
     run="net = cv2.dnn.readNetFromONNX('model.onnx'); net.setInput(x, name); net.forward(outputs)",
 )

@@ -20,6 +20,8 @@ OPENVINO = Target(
         ),
     ),
     faster=(FASTER_EXP_LOG,),
+    driver="openvino",
+    modules=("openvino",),
     known_ops=TRIED,
     convert="ov.convert_model('model.onnx')",
     run="ov.Core().compile_model(model, 'CPU', {'INFERENCE_PRECISION_HINT': 'f32'})",

@@ -77,11 +77,17 @@ class Target:
         tested: the version that it was measured with; empty where only documentation is known.
         runs_on: where it is mostly met.
         opset: the greatest opset that it gets.
+        least_opset: the least opset that it gets: older ones are converted.
         measured: the day of that, as YYYY-MM-DD.
         strategy: what averages and maxima are built of (see rewrites/lower).
         dynamic: whether sizes may be left to the runtime.
         limits: what it does not take, in the order in which cures are tried.
         faster: what it takes, but computes faster in the form of the cure.
+        driver: the file in running/drivers/ that runs a model in it, without its ending; empty:
+            there is none.
+        modules: what a Python has that runs it.
+        version: what its version begins with, where others of these modules are another target.
+        half: whether it computes in float16.
         known_ops: op types that it was seen to run, or documents. An op that is neither there nor
             limited is reported as not tried. Empty: all standard ops.
         custom_domains: whether it takes ops of other domains than ONNX's, and local functions.
@@ -95,11 +101,16 @@ class Target:
     tested: str
     runs_on: Place
     opset: int
+    least_opset: int = 0
     measured: str = ""
     strategy: str = "pool"
     dynamic: bool = True
     limits: tuple[Limit, ...] = ()
     faster: tuple[Limit, ...] = ()
+    driver: str = ""
+    modules: tuple[str, ...] = ()
+    version: str = ""
+    half: bool = False
     known_ops: frozenset[str] = frozenset()
     custom_domains: bool = False
     convert: str = ""

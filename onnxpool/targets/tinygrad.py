@@ -18,6 +18,8 @@ TINYGRAD = Target(
         Limit(("Gather",), "by constant indices of several axes does not run", gathers_a_table),
         Limit(("MaxPool",), "gives other indices", when=gives_indices),
     ),
+    driver="tinygrad",
+    modules=("tinygrad",),
     known_ops=TRIED,
     run="OnnxRunner('model.onnx')({name: Tensor(x)})",
     notes="without clang it takes seconds per model",

@@ -19,6 +19,8 @@ TRACT = Target(
         Limit(("RoiAlign",), "does not load"),
     ),
     faster=(FASTER_PRODUCTS, FASTER_EXP_LOG),
+    driver="tract",
+    modules=("tract",),
     known_ops=TRIED,
     run="tract.onnx().load('model.onnx').into_model().into_runnable()",
 )

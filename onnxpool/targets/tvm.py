@@ -19,6 +19,8 @@ TVM = Target(
         Limit(("MaxPool",), "gives no indices", when=gives_indices),
     ),
     faster=(FASTER_PRODUCTS,),
+    driver="tvm",
+    modules=("tvm",),
     known_ops=TRIED,
     convert="relax.frontend.onnx.from_onnx(onnx.load('model.onnx'))",
     run="relax.VirtualMachine(tvm.compile(module, target='llvm'), tvm.cpu())['main'](x)",

@@ -2,6 +2,7 @@
 
 Conv(X, W)   = Conv<kernel_shape = sizes of W>(X, W)
 Resize(X, …) = Resize<mode = nearest, coordinate_transformation_mode = half_pixel>(X, …)
+BatchNormalization(X, …) = BatchNormalization<epsilon = 1e-5>(X, …)    and InstanceNormalization
 """
 
 from __future__ import annotations
@@ -15,12 +16,16 @@ from onnxpool.rewrites.graph.builder import Builder
 from onnxpool.rewrites.graph.unsupported import Unsupported
 from onnxpool.rewrites.legalize.replacement import Replacement
 
+NORMALIZATIONS = ("BatchNormalization", "InstanceNormalization")
+
 
 def _missing(node: gs.Node) -> dict[str, Any]:
     """The defaults of the attributes that `node` has not."""
     defaults: dict[str, Any] = {}
     if node.op == "Resize":
         defaults |= {"mode": "nearest", "coordinate_transformation_mode": "half_pixel"}
+    if node.op in NORMALIZATIONS:
+        defaults["epsilon"] = 1e-5
     weights = node.inputs[1].shape if node.op in ("Conv", "ConvTranspose") else None
     if weights is not None and all(isinstance(size, int) for size in weights):
         defaults["kernel_shape"] = list(weights[2:])

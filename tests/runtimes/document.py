@@ -170,9 +170,9 @@ cells, each of them run. Written by
     python -m tests.runtimes install
     python -m tests.runtimes run --write docs/portability.md
 
-What has not changed since the last run is not run again; where `run` is given names, the page
-keeps what it says of the others. `--json FILE` writes the error of each cell, in units of
-PyTorch's own.
+A first run takes hours on two cores (a toolchain 2 to 11 minutes); what has not changed since is
+not run again, and where `run` is given names, the page keeps what it says of the others. `--json
+FILE` writes how far each cell is off, in units of PyTorch's own error, and what the runtime says.
 
 Static models are run at the size of the example in `models/`. Dynamic ones leave N, H and W open
 and are run at three sizes, one longer and one shorter than the example and not square; for a

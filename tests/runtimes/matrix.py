@@ -15,18 +15,15 @@ import numpy as np
 import onnx
 
 from onnxpool.inputs.values import DISTRIBUTIONS
+from onnxpool.targets.running.process import WORKER, Answer, Worker
 from onnxpool.validation.accuracy import Accuracy
 from tests.runtimes.constructs import HALF_DISTRIBUTIONS, Form, Shape, State, Values
 from tests.runtimes.jobs import Job, load_values, values_path
-from tests.runtimes.process import Answer, Worker
-from tests.runtimes.registry import HERE, Runtime
+from tests.runtimes.registry import Runtime
 
 Outcome = Literal["right", "wrong", "refused", "crashed", "timeout", "not made"]
 TIMEOUT = 120.0
 """Seconds for loading a model and running it on all its inputs; the slowest takes ten."""
-
-
-MOST_WORDS = 400
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,8 +66,8 @@ class Runner:
             place.mkdir(parents=True, exist_ok=True)
         # Of its own, so that two runs at a time do not read each other's files.
         self._scratch = Path(tempfile.mkdtemp(prefix=f"{runtime.name}-", dir=scratch))
-        self._worker = Worker(runtime, python, logs)
-        self._code = (HERE / "worker.py").read_text() + runtime.driver_path.read_text()
+        self._worker = Worker(runtime.name, runtime.driver_path, python, logs)
+        self._code = WORKER.read_text() + runtime.driver_path.read_text()
 
     @property
     def version(self) -> str:
@@ -126,7 +123,7 @@ class Runner:
             outcome: Outcome = "refused"
             if answer.stage in ("crashed", "timeout"):
                 outcome = answer.stage
-            return dataclasses.replace(cell, outcome=outcome, detail=in_words(answer))
+            return dataclasses.replace(cell, outcome=outcome, detail=answer.in_words())
         return judged(cell, values, distributions, found, self._runtime.half)
 
     def run(self, model: Path, inputs: Sequence[np.ndarray]) -> tuple[Answer, list[Any]]:
@@ -135,29 +132,11 @@ class Runner:
         self._scratch.mkdir()
         path = self._scratch / "model.onnx"
         shutil.copyfile(model, path)
-        given, results = self._scratch / "given.npz", self._scratch / "results.npz"
-        arrays: dict[str, Any] = {str(i): x for i, x in enumerate(inputs)}
-        np.savez(given, **arrays)
         graph = onnx.load(path).graph
-        answer = self._worker.ask(
-            {
-                "model": str(path),
-                "input": graph.input[0].name,
-                "outputs": [y.name for y in graph.output],
-                "shape": inputs[0].shape,
-                "given": str(given),
-                "results": str(results),
-            },
-            TIMEOUT,
+        (name,) = (x.name for x in graph.input)
+        return self._worker.run(
+            path, [{name: x} for x in inputs], [y.name for y in graph.output], TIMEOUT
         )
-        if answer.stage != "done":
-            return answer, []
-        count = len(graph.output)
-        with np.load(results) as arrays:
-            if len(arrays) != count * len(inputs):
-                return Answer("run", f"{len(arrays)} outputs instead of {count * len(inputs)}"), []
-            found = [[arrays[f"{i}.{k}"] for k in range(count)] for i in range(len(inputs))]
-        return answer, found
 
 
 def judged(
@@ -180,9 +159,3 @@ def judged(
     failing = sorted({a.distribution for _, a in judged_all if not a.passed})
     detail = f"{worst.failure} (at {size}, {worst.distribution}; in {', '.join(failing)})"
     return dataclasses.replace(cell, outcome="wrong", detail=detail, units=units)
-
-
-def in_words(answer: Answer) -> str:
-    """What the runtime says, in one line."""
-    words = " ".join(answer.error.split())[:MOST_WORDS]
-    return f"{answer.stage}: {words}" if answer.stage in ("load", "run") else words

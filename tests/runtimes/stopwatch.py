@@ -1,6 +1,7 @@
 """Time models in one runtime, in turns: ``python stopwatch.py drivers/NAME.py``.
 
-It is started by the Python of the runtime's own environment, as worker.py is. Standard input holds
+It is started by the Python of the runtime's own environment, as worker.py is, which is to be on the
+path that modules are imported from. Standard input holds
 one request, JSON; the answer is the last line of standard output:
 
     {"models": [PATH…], "input": NAME, "outputs": [NAME…], "given": FILE.npy, "seconds": NUMBER}
@@ -26,7 +27,9 @@ def main() -> None:
     runs, times, failures = {}, {}, {}
     for path in request["models"]:
         try:
-            run = driver.load(Model(path, request["input"], request["outputs"], x.shape))
+            run = driver.load(
+                Model(path, [request["input"]], request["outputs"], [x.shape], [str(x.dtype)])
+            )
             run(x)
             runs[path], times[path] = run, float("inf")
         except Exception as error:

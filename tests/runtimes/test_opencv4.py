@@ -9,11 +9,11 @@ import pytest
 import onnxpool
 from onnxpool.errors import TargetError
 from onnxpool.targets import find
+from onnxpool.targets.running.process import Worker
 from tests.runtimes import environments
 from tests.runtimes.forms import Options, chain, floats, ints, one
 from tests.runtimes.ops import rewritten, verdict
 from tests.runtimes.pairs import pairs
-from tests.runtimes.process import Worker
 from tests.runtimes.ranks import ranks
 from tests.runtimes.registry import by_name
 
@@ -113,7 +113,7 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     python = environments.python_of(OPENCV, environments.default_folder())
     if python is None:
         pytest.skip("OpenCV 4 is not installed; python -m tests.runtimes install opencv4")
-    worker = Worker(OPENCV, python, tmp_path_factory.mktemp("log"))
+    worker = Worker("opencv4", OPENCV.driver_path, python, tmp_path_factory.mktemp("log"))
     assert worker.version == find("opencv4").tested
     yield worker
     worker.close()

@@ -143,7 +143,48 @@ CURED = [
     ("litert", model_of("Mul", X, {"c": np.ones((8, 1, 1), "f")}), "every axis"),
     ("tensorrt", model_of("GlobalMaxPool", {"X": (1, 1, 317, 317)}), "a reduction"),
     ("tensorrt", model_of("MaxPool", {"X": (1, 1, 320, 320)}, kernel_shape=[317, 317]), "lines"),
+    (
+        "mnn",
+        model_of("BatchNormalization", X, {k: np.full(8, 0.1, np.float32) for k in "sbmv"}),
+        "attributes written out",
+    ),
+    (
+        "mnn",
+        model_of("InstanceNormalization", X, {k: np.full(8, 0.1, np.float32) for k in "sb"}),
+        "attributes written out",
+    ),
     ("emx", model_of("GlobalLpPool", X, p=3), "powers"),
+    ("espdl", model_of("MaxPool", X, kernel_shape=[3, 1]), "strides"),
+    ("qnn", model_of("Dropout", X), "drops nothing"),
+    (
+        "espdl",
+        model_of("MaxPool", X, kernel_shape=[3, 3], strides=[1, 2], auto_pad="SAME_UPPER"),
+        "pads",
+    ),
+    (
+        "espdl",
+        model_of(
+            "Resize",
+            X,
+            {"s": ints(1, 8, 17, 9)},
+            order=["X", "", "", "s"],
+            mode="linear",
+            coordinate_transformation_mode="asymmetric",
+        ),
+        "MatMul",
+    ),
+    ("qnn", model_of("LpPool", X, kernel_shape=[2, 2], p=3), "powers"),
+    ("qnn", model_of("GlobalMaxPool", {"X": (1, 4, 5, 6, 7)}), "planes"),
+    ("rknn", model_of("MaxPool", {"X": (1, 4, 5, 6, 7)}, kernel_shape=[2] * 3), "planes"),
+    (
+        "rknn",
+        model_of("Resize", X, {"s": ints(1, 8, 17, 9)}, order=["X", "", "", "s"], mode="cubic"),
+        "MatMul",
+    ),
+    ("nncase", model_of("Reshape", X, {"s": ints(8, -1)}, allowzero=1), "allowzero"),
+    ("nncase", model_of("AveragePool", X, kernel_shape=[3, 3], auto_pad="SAME_LOWER"), "pads"),
+    ("nncase", model_of("MaxPool", X, kernel_shape=[3, 3], pads=[1] * 4), "lowest number"),
+    ("nncase", model_of("AveragePool", {"X": (1, 4, 5, 6, 7)}, kernel_shape=[2] * 3), "planes"),
     ("caffe", model_of("Clip", X, {"min": floats(0.25)[0]}), "Relu"),
 ]
 
@@ -163,6 +204,40 @@ def test_what_the_target_does_not_take_is_written_otherwise(
     assert change.error is not None
     assert same_outputs(result.model, model)
     assert not onnxpool.inspect(result.model, target=name).refusals
+
+
+def test_a_node_of_constants_alone_is_checked() -> None:
+    model = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 11]>
+        g (float[1,2,3,3] x) => (float[1,2,3,3] y) <float[2] scale = {2, 3}>
+        { column = Unsqueeze<axes = [1, 2]>(scale)
+          y = Mul(x, column) }""")
+    result = onnxpool.rewrite(model, target="opencv4")
+    assert [change.error for change in result.report.changes if change.op == "Unsqueeze"] == [0]
+    assert same_outputs(result.model, model)
+
+
+@pytest.mark.parametrize("name", ["qnn", "rknn"])
+def test_an_average_behind_a_pad_is_behind_a_concat(name: str) -> None:
+    model = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 16]>
+        g (float[1,2,11,11] x) => (float[1,2,4,4] y)
+        <int64[8] pads = {0, 0, 0, 0, 0, 0, 1, 1}>
+        { padded = Pad(x, pads)
+          y = AveragePool<kernel_shape = [3, 3], strides = [3, 3]>(padded) }""")
+    result = onnxpool.rewrite(model, target=name)
+    assert ops(result.model) == ["Concat", "Concat", "AveragePool"]
+    assert same_outputs(result.model, model)
+
+
+def test_uneven_padding_that_counts_is_a_concat_for_rknn() -> None:
+    attributes: dict[str, Any] = {"kernel_shape": [4, 4], "pads": [0, 0, 1, 1]}
+    model = model_of("AveragePool", X, count_include_pad=1, **attributes)
+    result = onnxpool.rewrite(model, target="rknn")
+    assert ops(result.model) == ["Concat", "Concat", "AveragePool"]
+    assert same_outputs(result.model, model)
+    with pytest.raises(TargetError, match="fewer positions"):
+        onnxpool.rewrite(model_of("AveragePool", X, **attributes), target="rknn")
 
 
 def test_litert_gets_the_folded_sizes_of_a_resize_as_an_initializer() -> None:
@@ -231,9 +306,22 @@ def test_resize_to_computed_sizes(name: str, bins: int, form: str) -> None:
         ("ncnn", model_of("Trilu", X), "no such layer"),
         ("tensorrt", model_of("MaxPool", X, kernel_shape=[2, 2], outputs=["Y", "I"]), "no indices"),
         ("emx", model_of("Einsum", X, equation="nchw->n"), "equations"),
-        ("caffe", model_of("Resize", X, {"s": floats(1, 1, 2, 2)}, order=["X", "", "s"]), "layer"),
+        ("espdl", model_of("Sign", X), "no such op"),
+        ("espdl", model_of("Identity", X), "at the end of the graph"),
+        ("espdl", model_of("AveragePool", X, kernel_shape=[3, 3], pads=[1] * 4), "its padding"),
+        ("qnn", model_of("AveragePool", X, kernel_shape=[3, 3], ceil_mode=1), "garbage"),
+        ("qnn", model_of("Pad", X, {"p": ints(*[0, 0, 1, 1] * 2)}, mode="edge"), "mode edge"),
+        ("qnn", model_of("Erf", X), "stays on the CPU"),
+        ("rknn", model_of("Mod", {"X": (2, 3), "Z": (2, 3)}, fmod=1), "wrong values"),
+        ("nncase", model_of("MaxPool", X, kernel_shape=[3, 3], ceil_mode=1), "ceil_mode"),
+        ("nncase", model_of("IsNaN", X), "ends the process"),
+        (
+            "caffe",
+            model_of("Resize", X, {"s": floats(1, 1, 2, 2)}, order=["X", "", "s"]),
+            "corners",
+        ),
         ("caffe", model_of("Pow", X, {"p": np.ones((8, 1, 1), "f")}), "exponent is one number"),
-        ("caffe", model_of("MaxPool", X, kernel_shape=[3, 3], strides=[2, 2]), "rounds"),
+        ("caffe", model_of("AveragePool", X, kernel_shape=[3, 3], pads=[1] * 4), "its padding"),
     ],
 )
 def test_what_cannot_be_written_otherwise_is_refused(
@@ -277,6 +365,19 @@ def test_a_node_without_a_form_in_the_opset_is_refused() -> None:
     model = model_of("Trilu", X)
     with pytest.raises(TargetError, match=r"Trilu node 'node'.* starts at opset 14"):
         onnxpool.rewrite(model, opset=11)
+
+
+@pytest.mark.parametrize("name", [t.name for t in TARGETS if t.least_opset])
+def test_an_older_model_is_converted(name: str) -> None:
+    target = find(name)
+    model = model_of("Softmax", {"X": (1, 5, 2, 3)}, opset=9)
+    result = onnxpool.rewrite(model, target=name)
+    assert result.report.opset == target.least_opset > result.report.opset_before == 9
+    assert same_outputs(result.model, model)
+    newer = model_of("Relu", X, opset=target.least_opset + 1)
+    assert onnxpool.rewrite(newer, target=name).report.opset == target.least_opset + 1
+    with pytest.raises(ArgumentError, match=f"takes at least {target.least_opset}"):
+        onnxpool.rewrite(newer, target=name, opset=target.least_opset - 1)
 
 
 @pytest.mark.parametrize("opset", [11, 13, 17, 18, 21])

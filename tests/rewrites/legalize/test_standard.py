@@ -9,17 +9,21 @@ from onnx import TensorProto, helper
 
 from onnxpool.rewrites.graph.replace import Emit
 from onnxpool.rewrites.legalize import auto_pad, lp_pool, volume_pool
+from onnxpool.rewrites.legalize.allow_zero import WITHOUT_ALLOW_ZERO
 from onnxpool.rewrites.legalize.attribute_defaults import WRITTEN_OUT
 from onnxpool.rewrites.legalize.auto_pad import EXPLICIT_PADS
 from onnxpool.rewrites.legalize.clip import CLIP_BY_RELU, MIN_OF_NEGATIVE
 from onnxpool.rewrites.legalize.constant_left import CONSTANT_ON_THE_RIGHT
+from onnxpool.rewrites.legalize.dropout import NOTHING_DROPPED
 from onnxpool.rewrites.legalize.flatten import FLATTEN_BY_RESHAPE
 from onnxpool.rewrites.legalize.full_rank import CONSTANT_OF_FULL_RANK
 from onnxpool.rewrites.legalize.full_rank import CONSTANT_OF_FULL_SHAPE as FULL_SHAPE
 from onnxpool.rewrites.legalize.gather import GATHER_BY_SLICES
 from onnxpool.rewrites.legalize.grouped_conv import CONV_PER_GROUP
 from onnxpool.rewrites.legalize.initializer import INITIALIZER
+from onnxpool.rewrites.legalize.lowest_around import LOWEST_AROUND
 from onnxpool.rewrites.legalize.lp_pool import POWER_AVERAGE
+from onnxpool.rewrites.legalize.pad_by_concat import PAD_BY_CONCAT
 from onnxpool.rewrites.legalize.pool_by_axes import POOL_BY_AXES
 from onnxpool.rewrites.legalize.pool_defaults import STRIDES_AND_PADS
 from onnxpool.rewrites.legalize.reduce_plane import GLOBAL_POOLING, PLANE_REDUCTION
@@ -181,6 +185,82 @@ def test_padding_that_counts_is_a_pad() -> None:
     assert ops(same(conv, ZEROS_AROUND.emit, terms=48)) == ["Pad", "Conv"]
     with pytest.raises(Unsupported, match="fewer positions"):
         replaced(model_of("AveragePool", {"X": PLANE}, **attributes), ZEROS_AROUND.emit)
+
+
+@pytest.mark.parametrize("amounts", [[0, 0, 1, 0, 0, 0, 2, 3], [1, 0, 0, 2, 0, 4, 0, 0]])
+def test_a_pad_of_zeros_is_a_concat(amounts: list[int]) -> None:
+    model = model_of("Pad", {"X": PLANE}, {"p": np.array(amounts)}, opset=17)
+    assert set(ops(same(model, PAD_BY_CONCAT.emit, terms=0))) == {"Concat"}
+
+
+@pytest.mark.parametrize(
+    ("constants", "attributes", "reason"),
+    [
+        ({"p": np.array([0, 0, 1, 0, 0, 0, -2, 3])}, {}, "negative"),
+        ({"p": np.array([0] * 8), "v": np.float32(1)}, {}, "something else than zeros"),
+        ({"p": np.array([0, 0, 1, 1] * 2)}, {"mode": "reflect"}, "something else than zeros"),
+    ],
+)
+def test_other_pads_are_left(
+    constants: dict[str, Array], attributes: dict[str, Any], reason: str
+) -> None:
+    model = model_of("Pad", {"X": PLANE}, constants, **attributes)
+    with pytest.raises(Unsupported, match=reason):
+        replaced(model, PAD_BY_CONCAT.emit)
+
+
+def test_a_pad_of_open_sizes_is_left() -> None:
+    model = model_of("Pad", {"X": ("N", 8, "H", "W")}, {"p": np.array([0, 0, 1, 1] * 2)})
+    with pytest.raises(Unsupported, match="known to the runtime alone"):
+        replaced(model, PAD_BY_CONCAT.emit)
+
+
+def test_a_reshape_without_allowzero() -> None:
+    model = model_of("Reshape", {"X": PLANE}, {"s": np.array([8, -1])}, allowzero=1)
+    new = same(model, WITHOUT_ALLOW_ZERO.emit, terms=0)
+    assert not new.graph.node[0].attribute
+
+
+def test_padding_of_a_maximum_is_the_lowest_number() -> None:
+    attributes: dict[str, Any] = {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 2, 1]}
+    model = model_of("MaxPool", {"X": PLANE}, **attributes)
+    new = same(model, LOWEST_AROUND.emit, terms=0)
+    assert ops(new) == ["Concat", "Concat", "MaxPool"]
+    x = -np.abs(random(*PLANE))
+    np.testing.assert_array_equal(run(new, X=x)[0], run(model, X=x)[0])
+    with pytest.raises(Unsupported, match="ceil_mode"):
+        replaced(model_of("MaxPool", {"X": PLANE}, ceil_mode=1, **attributes), LOWEST_AROUND.emit)
+
+
+@pytest.mark.parametrize("outputs", [("Y",), ("Y", "mask")])
+def test_a_dropout_that_drops_nothing(outputs: tuple[str, ...]) -> None:
+    model = model_of("Dropout", {"X": PLANE}, outputs=outputs)
+    del model.graph.output[1:]
+    assert ops(same(model, NOTHING_DROPPED.emit, terms=0)) == ["Identity"]
+
+
+@pytest.mark.parametrize(
+    ("constants", "outputs", "reason"),
+    [
+        ({"r": np.float32(0.5), "t": np.bool_(True)}, ("Y",), "may drop"),
+        ({}, ("Y", "mask"), "mask is used"),
+    ],
+)
+def test_another_dropout_is_left(
+    constants: dict[str, Array], outputs: tuple[str, ...], reason: str
+) -> None:
+    model = model_of("Dropout", {"X": PLANE}, constants, outputs=outputs)
+    with pytest.raises(Unsupported, match=reason):
+        replaced(model, NOTHING_DROPPED.emit)
+
+
+@pytest.mark.parametrize("sizes", [{"s": np.array([0, 8, 110])}, {}])
+def test_a_reshape_to_what_may_be_zero_keeps_allowzero(sizes: dict[str, Array]) -> None:
+    model = model_of("Reshape", {"X": PLANE}, sizes, order=["X", "s"], allowzero=1)
+    if not sizes:
+        model.graph.input.append(helper.make_tensor_value_info("s", TensorProto.INT64, [3]))
+    with pytest.raises(Unsupported, match="a size of it is 0, or may be"):
+        replaced(model, WITHOUT_ALLOW_ZERO.emit)
 
 
 @pytest.mark.parametrize("op", ["AveragePool", "MaxPool"])

@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from tests.runtimes.defects import litert, ncnn
+from tests.runtimes.defects import litert, ncnn, rknn
 from tests.runtimes.defects.defect import Defect
-from tests.runtimes.matrix import Runner, in_words
+from tests.runtimes.matrix import Runner
 
 __all__ = ["DEFECTS", "Defect", "observe"]
 
 TOLERANCE = 1e-3
 """Of the greatest output. A defect is no matter of rounding."""
 
-DEFECTS: tuple[Defect, ...] = (*ncnn.DEFECTS, *litert.DEFECTS)
+DEFECTS: tuple[Defect, ...] = (*ncnn.DEFECTS, *litert.DEFECTS, *rknn.DEFECTS)
 
 
 def observe(defect: Defect, runner: Runner) -> str:
@@ -28,7 +28,7 @@ def observe(defect: Defect, runner: Runner) -> str:
         path.write_bytes(model.SerializeToString())
         answer, found = runner.run(path, [x])
     if answer.stage != "done":
-        return in_words(answer)
+        return answer.in_words()
     ((y,),) = found
     if y.shape != wanted.shape:
         return f"shape {list(y.shape)} instead of {list(wanted.shape)}"

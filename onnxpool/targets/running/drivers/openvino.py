@@ -14,8 +14,8 @@ def load(model):
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
     compiled = ov.Core().compile_model(model.path, "CPU", settings)
 
-    def run(x):
-        results = compiled([x])
+    def run(*xs):
+        results = compiled(list(xs))
         return [results[i].copy() for i in range(len(model.outputs))]
 
     return run

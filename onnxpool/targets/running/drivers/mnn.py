@@ -24,11 +24,11 @@ def load(model):
     manager = nn.create_runtime_manager((settings,))
     manager.set_hint(WINOGRAD_MEMORY_LEVEL, 0)
     module = nn.load_module_from_file(
-        converted, [model.input], model.outputs, runtime_manager=manager
+        converted, model.inputs, model.outputs, runtime_manager=manager
     )
 
-    def run(x):
-        results = module.forward([expr.const(x, x.shape, expr.NCHW)])
+    def run(*xs):
+        results = module.forward([expr.const(x, x.shape, expr.NCHW) for x in xs])
         return [expr.convert(y, expr.NCHW).read().copy() for y in results]
 
     return run

@@ -11,8 +11,9 @@ def load(model):
     cv2.setNumThreads(1)
     net = cv2.dnn.readNetFromONNX(model.path)
 
-    def run(x):
-        net.setInput(x, model.input)
+    def run(*xs):
+        for name, x in zip(model.inputs, xs, strict=True):
+            net.setInput(x, name)
         return net.forward(model.outputs)
 
     return run

@@ -12,4 +12,4 @@ def load(model):
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
     session = ort.InferenceSession(model.path, options, providers=["CPUExecutionProvider"])
-    return lambda x: session.run(model.outputs, {model.input: x})
+    return lambda *xs: session.run(model.outputs, dict(zip(model.inputs, xs, strict=True)))

@@ -18,8 +18,8 @@ def load(model):
     compiled = tvm.compile(module, target="llvm")
     machine = relax.VirtualMachine(compiled, tvm.cpu())
 
-    def run(x):
-        results = machine["main"](tvm.runtime.tensor(x))
+    def run(*xs):
+        results = machine["main"](*map(tvm.runtime.tensor, xs))
         if isinstance(results, tvm.runtime.Tensor):
             return [results.numpy()]
         return [y.numpy() for y in results]

@@ -1,4 +1,4 @@
-"""ncnn, converted by pnnx for one input shape, float32 throughout.
+"""ncnn, converted by pnnx for one shape of each input, float32 throughout.
 
 pnnx takes the batch axis away where it can tell which it is; the Python file that it writes says so
 of every input and output (batch_index=233: none).
@@ -14,6 +14,8 @@ from pathlib import Path
 
 import ncnn
 import numpy as np
+
+TYPES = {"float32": "f32", "float64": "f64", "float16": "f16", "int32": "i32", "int64": "i64"}
 
 
 def version():
@@ -31,26 +33,32 @@ def load(model):
         failed = net.load_param(f"{stem}.ncnn.param") or net.load_model(f"{stem}.ncnn.bin")
     if failed:
         raise RuntimeError(f"ncnn: {words[0]}")
-    batch, *batches = batch_axes(Path(f"{stem}_ncnn.py").read_text())
+    axes = batch_axes(Path(f"{stem}_ncnn.py").read_text())
+    count = len(model.inputs)
 
-    def run(x):
+    def run(*xs):
         with net.create_extractor() as extractor:
-            extractor.input("in0", ncnn.Mat(np.ascontiguousarray(x), batch_index=batch).clone())
-            return [extract(extractor, f"out{k}", axis) for k, axis in enumerate(batches)]
+            for k, (x, axis) in enumerate(zip(xs, axes[:count], strict=True)):
+                mat = ncnn.Mat(np.ascontiguousarray(x), batch_index=axis)
+                extractor.input(f"in{k}", mat.clone())
+            return [extract(extractor, f"out{k}", axis) for k, axis in enumerate(axes[count:])]
 
     return run
 
 
 def batch_axes(program):
-    """The batch axis of the input and of the outputs, from the program that pnnx writes."""
+    """The batch axis of each input, then of each output, from the program that pnnx writes."""
     return [int(index) for index in re.findall(r"batch_index=(\d+)", program)]
 
 
 def convert(model):
     # The command of that name imports torch; the program is beside it.
     program = importlib.metadata.distribution("pnnx").locate_file("pnnx/pnnx")
-    shape = ",".join(map(str, model.shape))
-    command = [program, model.path, f"inputshape=[{shape}]f32", "fp16=0", "device=cpu"]
+    shapes = [
+        f"[{','.join(map(str, shape))}]{TYPES[dtype]}"
+        for shape, dtype in zip(model.shapes, model.types, strict=True)
+    ]
+    command = [program, model.path, f"inputshape={','.join(shapes)}", "fp16=0", "device=cpu"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(model.path).parent)
     if done.returncode:
         last = (done.stderr or done.stdout).strip().splitlines()[-1:]

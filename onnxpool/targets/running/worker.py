@@ -1,15 +1,14 @@
 """A process that runs models in one runtime: ``python worker.py drivers/NAME.py``.
 
-It is started by the Python of the runtime's own environment, which has NumPy and the runtime but
-neither onnxpool nor this package. It prints the runtime's version, then answers each line of its
-standard input, a request, by one line, both JSON:
+It is started by a Python that has NumPy and the runtime, and need not have onnxpool. It prints the
+runtime's version, then answers each line of its standard input, a request, by one line, both JSON:
 
-    {"model": PATH, "input": NAME, "outputs": [NAME…], "shape": [N, C, …],
+    {"model": PATH, "inputs": [NAME…], "outputs": [NAME…], "runs": COUNT,
      "given": FILE.npz, "results": FILE.npz}
     {"stage": "done" | "load" | "run", "error": TEXT}
 
-`given` holds inputs "0", "1", …, to be run one after the other on one loaded model; `shape` is that
-of the first. `results` takes the outputs, "0.0" the first output on the first input.
+`given` holds the values of the inputs, "0.0" those of the first input in the first run, "0.1" of
+the second one; a loaded model is run on one after the other. `results` takes the outputs alike.
 """
 
 import importlib.util
@@ -28,14 +27,15 @@ class Model(NamedTuple):
 
     Attributes:
         path: of the .onnx file, in a folder where the driver may write.
-        input, outputs: the names in the graph.
-        shape: of the first input, for runtimes that convert for one shape.
+        inputs, outputs: the names in the graph.
+        shapes, types: of the inputs in the first run, for runtimes that convert for those.
     """
 
     path: str
-    input: str
+    inputs: list[str]
     outputs: list[str]
-    shape: tuple[int, ...]
+    shapes: list[tuple[int, ...]]
+    types: list[str]
 
 
 def import_driver(path: str) -> ModuleType:
@@ -48,19 +48,22 @@ def import_driver(path: str) -> ModuleType:
 
 
 def answer(driver: ModuleType, request: dict[str, Any]) -> dict[str, str]:
-    """Load the model, run it on every input, and write the outputs."""
+    """Load the model, run it on the values of each run, and write the outputs."""
     stage = "load"
+    count = len(request["inputs"])
     try:
-        model = Model(
-            request["model"], request["input"], request["outputs"], tuple(request["shape"])
+        with np.load(request["given"]) as given:
+            runs = [[given[f"{i}.{k}"] for k in range(count)] for i in range(request["runs"])]
+        shapes = [x.shape for x in runs[0]]
+        types = [str(x.dtype) for x in runs[0]]
+        run = driver.load(
+            Model(request["model"], request["inputs"], request["outputs"], shapes, types)
         )
-        run = driver.load(model)
         stage = "run"
         results: dict[str, Any] = {}
-        with np.load(request["given"]) as given:
-            for i in range(len(given)):
-                for k, y in enumerate(run(given[str(i)])):
-                    results[f"{i}.{k}"] = np.asarray(y)
+        for i, xs in enumerate(runs):
+            for k, y in enumerate(run(*xs)):
+                results[f"{i}.{k}"] = np.asarray(y)
         np.savez(request["results"], **results)
     except Exception as error:
         traceback.print_exc()

@@ -15,11 +15,12 @@ def version():
 
 
 def load(model):
-    # A runner keeps the sizes of its first input.
-    runner_for = functools.cache(lambda shape: OnnxRunner(model.path))
+    # A runner keeps the sizes of its first inputs.
+    runner_for = functools.cache(lambda shapes: OnnxRunner(model.path))
 
-    def run(x):
-        results = runner_for(x.shape)({model.input: Tensor(x)})
+    def run(*xs):
+        given = {name: Tensor(x) for name, x in zip(model.inputs, xs, strict=True)}
+        results = runner_for(tuple(x.shape for x in xs))(given)
         return [results[name].numpy() for name in model.outputs]
 
     return run

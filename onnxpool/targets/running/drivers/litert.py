@@ -1,8 +1,8 @@
-"""LiteRT (TensorFlow Lite), converted by onnx2tf for one input shape, float32.
+"""LiteRT (TensorFlow Lite), converted by onnx2tf for one shape of each input, float32.
 
 onnx2tf overwrites the .onnx file, so it needs one of its own. It keeps the layout of inputs when
 told to, and leaves outputs channels-last or not as it went. Where the sizes of an output do not say
-which, it is the layout that is nearer to what ONNX Runtime gives for the first input.
+which, it is the layout that is nearer to what ONNX Runtime gives for the first inputs.
 """
 
 import importlib.metadata
@@ -29,8 +29,11 @@ def load(model):
     onnx2tf.convert(
         input_onnx_file_path=model.path,
         output_folder_path=str(folder),
-        overwrite_input_shape=[f"{model.input}:{','.join(map(str, model.shape))}"],
-        keep_ncw_or_nchw_or_ncdhw_input_names=[model.input],
+        overwrite_input_shape=[
+            f"{name}:{','.join(map(str, shape))}"
+            for name, shape in zip(model.inputs, model.shapes, strict=True)
+        ],
+        keep_ncw_or_nchw_or_ncdhw_input_names=model.inputs,
         copy_onnx_input_output_names_to_tflite=True,
         non_verbose=True,
     )
@@ -39,11 +42,12 @@ def load(model):
     infer = interpreter.get_signature_runner()
     turned: dict[str, bool] = {}
 
-    def run(x):
-        results = infer(**{model.input: x})
+    def run(*xs):
+        given = dict(zip(model.inputs, xs, strict=True))
+        results = infer(**given)
         if not turned:
             unsure = [name for name in model.outputs if is_ambiguous(results[name])]
-            values = values_of(proto, unsure, {model.input: x})
+            values = values_of(proto, unsure, given)
             for name in model.outputs:
                 turned[name] = is_turned(results[name], dims[name], values.get(name))
         return [channels_first(results[n]) if turned[n] else results[n] for n in model.outputs]

@@ -30,11 +30,11 @@ def load(model):
     written = Compiler(options).compile(onnx.load(model.path))
     Path(source).write_text(written)
     library = build(source)
-    _, *outputs = parameters(written)
+    outputs = parameters(written)[len(model.inputs) :]
 
-    def run(x):
+    def run(*xs):
         results = [np.zeros(shape, dtype) for dtype, shape in outputs]
-        library.model(*(array.ctypes.data_as(ctypes.c_void_p) for array in (x, *results)))
+        library.model(*(array.ctypes.data_as(ctypes.c_void_p) for array in (*xs, *results)))
         return results
 
     return run
@@ -52,7 +52,7 @@ def build(source):
 
 
 def parameters(written):
-    """Type and shape of each parameter of the function: the input, then the outputs."""
+    """Type and shape of each parameter of the function: the inputs, then the outputs."""
     (signature,) = re.findall(r"^void model\((.*)\) \{$", written, re.MULTILINE)
     found = []
     for part in signature.split(", "):

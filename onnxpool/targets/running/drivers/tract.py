@@ -9,7 +9,7 @@ def version():
 
 def load(model):
     runnable = tract.onnx().load(model.path).into_model().into_runnable()
-    return lambda x: [in_numbers(y).to_numpy() for y in runnable.run([x])]
+    return lambda *xs: [in_numbers(y).to_numpy() for y in runnable.run(list(xs))]
 
 
 def in_numbers(tensor):

@@ -29,9 +29,12 @@ def load(model):
     )
     answer(node)
 
-    def run(x):
-        (folder / "x.bin").write_bytes(x.tobytes())
-        request = {"input": model.input, "outputs": model.outputs, "shape": x.shape}
+    def run(*xs):
+        inputs = []
+        for k, (name, x) in enumerate(zip(model.inputs, xs, strict=True)):
+            (folder / f"given{k}.bin").write_bytes(x.tobytes())
+            inputs.append({"name": name, "dtype": str(x.dtype), "shape": x.shape})
+        request = {"inputs": inputs, "outputs": model.outputs}
         print(json.dumps(request), file=node.stdin, flush=True)
         return [read(folder / f"{k}.bin", **y) for k, y in enumerate(answer(node))]
 

@@ -31,8 +31,8 @@ def load(model):
     names = module.vm_module.function_names
     (function,) = (module[n] for n in names if "$" not in n and not n.startswith("__"))
 
-    def run(x):
-        results = function(x)
+    def run(*xs):
+        results = function(*xs)
         return [y.to_host() for y in (results if isinstance(results, tuple | list) else [results])]
 
     return run

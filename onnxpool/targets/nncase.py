@@ -1,0 +1,71 @@
+"""nncase, for Kendryte's chips."""
+
+from onnxpool.rewrites.legalize import allow_zero, auto_pad, lp_pool, volume_pool
+from onnxpool.rewrites.legalize.dropout import NOTHING_DROPPED
+from onnxpool.rewrites.legalize.lowest_around import LOWEST_AROUND, pads_what_may_be_negative
+from onnxpool.rewrites.legalize.resize import RESIZE_BY_MATMUL
+from onnxpool.targets.conditions import (
+    gives_indices,
+    has_auto_pad,
+    has_ceil_mode,
+    is_cubic,
+    is_volume,
+)
+from onnxpool.targets.target import Limit, Target
+from onnxpool.targets.tried import TRIED
+
+_ENDS_THE_PROCESS = """
+    Atan Einsum GRU GridSample If IsNaN LSTM LayerNormalization Mean OneHot Reciprocal RoiAlign
+    ScatterElements Tan ThresholdedRelu
+"""
+
+NNCASE = Target(
+    name="nncase",
+    runtime="nncase, compiled for the CPU, and its simulator",
+    tested="2.11.0",
+    measured="2026-11-28",
+    runs_on="NPU",
+    opset=16,
+    dynamic=False,
+    limits=(
+        Limit(
+            ("AveragePool", "MaxPool"),
+            "ignores auto_pad",
+            when=has_auto_pad,
+            cure=auto_pad.EXPLICIT_PADS,
+        ),
+        Limit(
+            ("AveragePool", "MaxPool"),
+            "of volumes it gives wrong shapes",
+            when=is_volume,
+            cure=volume_pool.POOL_BY_PLANES,
+        ),
+        Limit(
+            ("Reshape",),
+            "with allowzero ends the process",
+            when=allow_zero.applies,
+            cure=allow_zero.WITHOUT_ALLOW_ZERO,
+        ),
+        Limit(
+            ("MaxPool",),
+            "takes its padding for zeros",
+            when=pads_what_may_be_negative,
+            cure=LOWEST_AROUND,
+        ),
+        Limit(("Dropout",), "ends the process in front of others", cure=NOTHING_DROPPED),
+        Limit(lp_pool.OPS, "ends the process", cure=lp_pool.POWER_AVERAGE),
+        Limit(("Resize",), "cubic it ends the process", when=is_cubic, cure=RESIZE_BY_MATMUL),
+        Limit(("AveragePool", "MaxPool"), "ignores ceil_mode", when=has_ceil_mode),
+        Limit(("MaxPool",), "with indices it ends the process", when=gives_indices),
+        Limit(("Conv",), "of volumes it ends the process", when=is_volume),
+        Limit(("QuantizeLinear",), "gives wrong values"),
+        Limit(("LpNormalization",), "does not run"),
+        Limit(tuple(_ENDS_THE_PROCESS.split()), "ends the process"),
+    ),
+    driver="nncase",
+    modules=("nncase",),
+    known_ops=TRIED,
+    convert="nncase.Compiler(options): import_onnx(…), compile(), gencode_tobytes()",
+    run="nncase.Simulator(): load_model(…), run()",
+    notes="its dotnet needs the execute bit, DOTNET_ROOT, and DOTNET_ROLL_FORWARD=Major",
+)

@@ -1,0 +1,71 @@
+"""Qualcomm's NPU (HTP), through ONNX Runtime's QNN execution provider, in float16."""
+
+from onnxpool.rewrites.legalize import lp_pool, volume_pool
+from onnxpool.rewrites.legalize.dropout import NOTHING_DROPPED
+from onnxpool.rewrites.legalize.pad_by_concat import PAD_BY_CONCAT, feeds_average
+from onnxpool.rewrites.legalize.sign_magnitude import MAGNITUDE_WITH_SIGN
+from onnxpool.targets.conditions import (
+    gives_indices,
+    has_ceil_mode,
+    has_dilations,
+    is_behind_slice,
+    is_sign_times_magnitude,
+    is_volume,
+    pads_by_edge,
+    truncates,
+)
+from onnxpool.targets.target import Limit, Target
+from onnxpool.targets.tried import TRIED
+
+_ON_THE_CPU = """
+    Celu Einsum Erf Hardmax Mod OneHot ReduceL1 ReduceLogSum ReduceProd ReduceSumSquare
+    Softsign Trilu
+"""
+
+QNN = Target(
+    name="qnn",
+    runtime="Qualcomm HTP, through ONNX Runtime QNN, float16, simulated for SM8650",
+    tested="2.7.0",
+    measured="2026-11-28",
+    runs_on="NPU",
+    opset=20,
+    strategy="auto",
+    dynamic=False,
+    limits=(
+        Limit(("Dropout",), "stays on the CPU", cure=NOTHING_DROPPED),
+        Limit(lp_pool.OPS, "stays on the CPU", cure=lp_pool.POWER_AVERAGE),
+        Limit(
+            ("GlobalMaxPool", "MaxPool"),
+            "of volumes stays on the CPU",
+            when=is_volume,
+            cure=volume_pool.POOL_BY_PLANES,
+        ),
+        Limit(
+            ("Mul",),
+            "of a Sign of volumes it does not build",
+            when=is_sign_times_magnitude,
+            cure=MAGNITUDE_WITH_SIGN,
+        ),
+        Limit(
+            ("Pad",),
+            "in front of an average may give wrong values, and not end",
+            when=feeds_average,
+            cure=PAD_BY_CONCAT,
+        ),
+        Limit(("AveragePool",), "behind a Slice it may be wrong", when=is_behind_slice),
+        Limit(("AveragePool",), "with ceil_mode it gives garbage", when=has_ceil_mode),
+        Limit(("MaxPool",), "with dilations it stays on the CPU", when=has_dilations),
+        Limit(("MaxPool",), "gives no indices", when=gives_indices),
+        Limit(("Pad",), "with mode edge it gives wrong values", when=pads_by_edge),
+        Limit(("Cast",), "to integers gives wrong values", when=truncates),
+        Limit(tuple(_ON_THE_CPU.split()), "stays on the CPU"),
+    ),
+    driver="qnn",
+    modules=("onnxruntime_qnn",),
+    half=True,
+    known_ops=TRIED,
+    run="onnxruntime.InferenceSession('model.onnx') with the QNN provider's device; "
+    "htp_arch, soc_model, enable_htp_fp16_precision=1",
+    notes="without soc_model it fails on some graphs; session.disable_cpu_ep_fallback=1 makes what "
+    "stays on the CPU an error",
+)

@@ -1,0 +1,57 @@
+"""Rockchip's NPU, through rknn-toolkit2, in float16."""
+
+from onnxpool.rewrites.legalize import volume_pool
+from onnxpool.rewrites.legalize.pad_by_concat import PAD_BY_CONCAT, feeds_average
+from onnxpool.rewrites.legalize.power import PRODUCTS, is_whole_power
+from onnxpool.rewrites.legalize.reduce_plane import GLOBAL_POOLING
+from onnxpool.rewrites.legalize.resize import RESIZE_BY_MATMUL
+from onnxpool.rewrites.legalize.zeros_around import ZEROS_AROUND
+from onnxpool.targets.conditions import is_cubic, is_volume, pads_unevenly, reduces_plane
+from onnxpool.targets.target import Limit, Target
+from onnxpool.targets.tried import TRIED
+
+RKNN = Target(
+    name="rknn",
+    runtime="Rockchip NPU, through rknn-toolkit2, float16, simulated for RK3588",
+    tested="2.5.0",
+    measured="2026-11-28",
+    runs_on="NPU",
+    opset=16,
+    least_opset=13,
+    dynamic=False,
+    limits=(
+        Limit(
+            ("GlobalMaxPool", "MaxPool"),
+            "of volumes it ends the process",
+            when=is_volume,
+            cure=volume_pool.POOL_BY_PLANES,
+        ),
+        Limit(
+            ("AveragePool",),
+            "with uneven pads gives wrong values",
+            when=pads_unevenly,
+            cure=ZEROS_AROUND,
+        ),
+        Limit(
+            ("Pad",),
+            "in front of an average gives wrong values, or does not build",
+            when=feeds_average,
+            cure=PAD_BY_CONCAT,
+        ),
+        Limit(("Resize",), "cubic it ends the process", when=is_cubic, cure=RESIZE_BY_MATMUL),
+        Limit(("Mod",), "gives wrong values"),
+        Limit(("If", "LayerNormalization"), "does not load"),
+    ),
+    faster=(
+        Limit(("ReduceMax",), "runs on its CPU", when=reduces_plane, cure=GLOBAL_POOLING),
+        Limit(("Pow",), "runs on its CPU", when=is_whole_power, cure=PRODUCTS),
+    ),
+    driver="rknn",
+    modules=("rknn",),
+    half=True,
+    known_ops=TRIED,
+    convert="RKNN(): config(target_platform='rk3588'), load_onnx('model.onnx'), "
+    "build(do_quantization=False), export_rknn('model.rknn')",
+    run="init_runtime(), inference(inputs=[x], data_format='nchw')",
+    notes="its simulator writes files into the working directory",
+)
