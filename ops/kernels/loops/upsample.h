@@ -101,14 +101,6 @@ void upsample_rows(const UpsampleInput& input, const T* plane, int64_t h, int64_
     emit(i, line(input.rows.below[i]), line(input.rows.above[i]), broadcast<T>(share[i]));
 }
 
-template <typename T>
-void store_all(T* p, Vec<T> v) {
-  if constexpr (sizeof(T) == sizeof(Compute<T>))
-    store<T>(p, v);
-  else
-    store_part(p, v, kLanes<T>);
-}
-
 // A plane of an input whose rows are as long as those of Y that are made together.
 template <typename T>
 void upsample_plane(const UpsampleInput& input, const T* plane, int64_t h, int64_t w,
