@@ -6,8 +6,9 @@ The times of a loaded machine mean little, and the ratio of times that were take
 much: what slows one model down slows the others in the same round. Every round runs all of them, in
 another order each time, so that none always finds the caches as the same one left them.
 
-The floor is one read of the inputs: ONNX Runtime's own vectorised sum (ReduceSum over rows of 4096
-elements) with the same number of threads. It includes the cost of a call, as all the others do.
+A floor is one read of the inputs with the same number of threads: ONNX Runtime's own vectorised
+sum (ReduceSum over rows of 4096 elements) and, where PyTorch is installed, torch.sum, which is
+stricter. They include the cost of a call, as all the others do.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import contextlib
 import dataclasses
 import importlib
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import random
@@ -51,7 +53,8 @@ Progress = Callable[[int, int], None]
 Clock = Callable[[], float]
 """Seconds, as time.perf_counter."""
 
-FLOOR = "floor: sum of the input"
+FLOOR, TORCH_FLOOR = "floor: ReduceSum of the input", "floor: torch.sum of the input"
+CPU = "CPUExecutionProvider"
 WARM_UP = 3
 _ROW = 4096
 
@@ -99,12 +102,14 @@ class Bench:
 
     Attributes:
         processor: the machine, in words.
+        provider: the execution provider of ONNX Runtime that the models were given to.
         versions: of what was timed, by package.
         runs: rounds that count.
         comparisons: one for each size and number of threads.
     """
 
     processor: str
+    provider: str
     versions: Mapping[str, str]
     runs: int
     comparisons: tuple[Comparison, ...]
@@ -113,6 +118,7 @@ class Bench:
         """The same facts in types of JSON, with medians, quartiles (ms) and ratios."""
         return {
             "processor": self.processor,
+            "provider": self.provider,
             "versions": dict(self.versions),
             "runs": self.runs,
             "comparisons": [
@@ -148,10 +154,11 @@ def bench(
     openvino: bool = False,
     floor: bool = True,
     seed: int = 0,
+    provider: str = CPU,
     clock: Clock = time.perf_counter,
     progress: Progress | None = None,
 ) -> Bench:
-    """Time models in ONNX Runtime on the CPU, side by side.
+    """Time models in ONNX Runtime, side by side.
 
     Args:
         models: paths or models, which take the same inputs.
@@ -163,17 +170,23 @@ def bench(
         openvino: whether each model is timed in OpenVINO as well (float32 arithmetic).
         floor: whether one read of the inputs is timed as well.
         seed: of the inputs.
+        provider: the execution provider of ONNX Runtime that gets the models; what it does not
+            take, the CPU does.
 
     Raises:
-        ArgumentError: a number, shape or input does not fit, or OpenVINO is not installed.
+        ArgumentError: a number, shape or input does not fit, OpenVINO is not installed, or this
+            ONNX Runtime does not have the provider.
         ModelError: a model cannot be loaded, or does not run.
         SourceError: the PyTorch source cannot be loaded.
     """
     _check_numbers(models, threads, runs)
+    _check_provider(provider)
     files = _named([ModelFile.of(model) for model in models])
     source = _source(torch, seed)
     inputs = _common_inputs(files)
-    contenders: dict[str, Contender] = {name: _in_onnxruntime(f) for name, f in files.items()}
+    contenders: dict[str, Contender] = {
+        name: _in_onnxruntime(f, provider) for name, f in files.items()
+    }
     packages = ["onnxruntime"]
     if source is not None:
         contenders[f"{source.name} in PyTorch"] = in_pytorch(source, inputs)
@@ -182,17 +195,18 @@ def bench(
         contenders |= {f"{name} in OpenVINO": _in_openvino(f) for name, f in files.items()}
         packages.append("openvino")
     if floor:
-        contenders[FLOOR] = sum_of_inputs
+        contenders |= floors()
+        packages += ["torch"] * (TORCH_FLOOR in contenders and "torch" not in packages)
     sizes = given(inputs, shapes) if shapes else [fixed(inputs, _examples(source))]
     comparisons = []
     for size in sizes:
         values = list(draw(inputs, size.shapes, distributions(inputs)[0], seed).values())
         for number in threads:
-            with _torch_threads(number, source):
+            with _torch_threads(number, source is not None or TORCH_FLOOR in contenders):
                 timings = in_turns(contenders, number, values, runs, clock, progress)
             _check_ran(files, timings, size)
             comparisons.append(Comparison(number, str(size), timings))
-    return Bench(processor(), versions(packages), runs, tuple(comparisons))
+    return Bench(processor(), provider, versions(packages), runs, tuple(comparisons))
 
 
 def _check_numbers(models: Sequence[Model], threads: Sequence[int], runs: int) -> None:
@@ -202,6 +216,16 @@ def _check_numbers(models: Sequence[Model], threads: Sequence[int], runs: int) -
         raise ArgumentError(f"the number of threads is {min(threads, default=0)}, wanted 1 or more")
     if runs < 1:
         raise ArgumentError(f"the number of runs is {runs}, wanted 1 or more")
+
+
+def _check_provider(provider: str) -> None:
+    import onnxruntime
+
+    known = onnxruntime.get_available_providers()
+    if provider not in known:
+        raise ArgumentError(
+            f"this ONNX Runtime has no provider {provider!r}; it has {', '.join(known)}"
+        )
 
 
 def _named(files: Sequence[ModelFile]) -> dict[str, ModelFile]:
@@ -290,9 +314,9 @@ def in_turns(
     )
 
 
-def _in_onnxruntime(file: ModelFile) -> Contender:
+def _in_onnxruntime(file: ModelFile, provider: str) -> Contender:
     def prepare(threads: int, inputs: Sequence[Array]) -> Run:
-        session = _session(file.proto, threads, file.path.parent)
+        session = _session(file.proto, threads, file.path.parent, provider)
         names = [model_input.name for model_input in model_inputs(file.proto)]
         feed = dict(zip(names, inputs, strict=True))
         return lambda: session.run(None, feed)
@@ -300,7 +324,7 @@ def _in_onnxruntime(file: ModelFile) -> Contender:
     return prepare
 
 
-def _session(model: onnx.ModelProto, threads: int, folder: Path) -> Any:
+def _session(model: onnx.ModelProto, threads: int, folder: Path, provider: str = CPU) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -311,8 +335,22 @@ def _session(model: onnx.ModelProto, threads: int, folder: Path) -> Any:
     options.add_session_config_entry(EXTERNAL_DATA_FOLDER, str(folder))
     register_where_used(options, model)
     return onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        model.SerializeToString(), options, providers=list(dict.fromkeys((provider, CPU)))
     )
+
+
+def floors() -> dict[str, Contender]:
+    """What one read of the inputs is measured by here."""
+    found: dict[str, Contender] = {FLOOR: sum_of_inputs}
+    if importlib.util.find_spec("torch") is not None:
+        found[TORCH_FLOOR] = sum_in_pytorch
+    return found
+
+
+def sum_in_pytorch(_threads: int, inputs: Sequence[Array]) -> Run:
+    torch = require_torch()
+    tensors = [torch.from_numpy(x) for x in inputs]
+    return lambda: [tensor.sum() for tensor in tensors]
 
 
 def sum_of_inputs(threads: int, inputs: Sequence[Array]) -> Run:
@@ -363,9 +401,9 @@ def in_pytorch(source: Source, inputs: Sequence[ModelInput]) -> Contender:
 
 
 @contextlib.contextmanager
-def _torch_threads(threads: int, source: Source | None) -> Iterator[None]:
+def _torch_threads(threads: int, used: bool) -> Iterator[None]:
     """Let PyTorch, which has one setting for the process, use `threads` for a while."""
-    if source is None:
+    if not used:
         yield
         return
     torch = require_torch()

@@ -16,14 +16,17 @@ from onnxpool.ops.gem_pool import GeMPool
 from onnxpool.ops.library import library_path, register
 from onnxpool.ops.op import COMPUTED, DOMAIN, KEEP, VERSION, InvalidOp, Op
 from onnxpool.ops.pyramid_pool import PyramidPool
+from onnxpool.ops.pyramid_upsample import PyramidUpsample
 
-DIALECT: tuple[type[Op], ...] = (AdaptiveAveragePool, AdaptiveMaxPool, GeMPool, PyramidPool)
+POOLS: tuple[type[Op], ...] = (AdaptiveAveragePool, AdaptiveMaxPool, GeMPool, PyramidPool)
+DIALECT: tuple[type[Op], ...] = (*POOLS, PyramidUpsample)
 
 __all__ = [
     "COMPUTED",
     "DIALECT",
     "DOMAIN",
     "KEEP",
+    "POOLS",
     "VERSION",
     "AdaptiveAveragePool",
     "AdaptiveMaxPool",
@@ -32,6 +35,7 @@ __all__ = [
     "InvalidOp",
     "Op",
     "PyramidPool",
+    "PyramidUpsample",
     "library_path",
     "register",
     "register_schemas",

@@ -103,6 +103,15 @@ class Op(abc.ABC):
             InvalidOp: the rank of `x` does not fit.
         """
 
+    def shapes_from(self, inputs: Sequence[Shape | None], outputs: int = 1) -> tuple[Shape, ...]:
+        """As `output_shapes`, from the shapes of all inputs, of which that of X is known.
+
+        Raises:
+            InvalidOp: one of them does not fit.
+        """
+        assert inputs[0] is not None
+        return self.output_shapes(inputs[0], outputs)
+
     @abc.abstractmethod
     def reference(self, *inputs: Array) -> tuple[Array, ...]:
         """Compute every output with NumPy: the definition that all implementations are tested on.
@@ -177,16 +186,16 @@ def dialect_schema(
 
 def _infer(cls: type[Op], context: Any) -> None:
     """Shape inference for the schema of an op, by its own shape rule."""
-    x = context.get_input_type(0)
+    types = [context.get_input_type(i) for i in range(context.get_num_inputs())]
+    x = types[0]
     names = [f.name for f in dataclasses.fields(cls)]
     attributes = {n: context.get_attribute(n) for n in names}
     op = cls.from_attributes(
         {n: onnx.helper.get_attribute_value(a) for n, a in attributes.items() if a is not None}
     )
-    shape = tuple(_dim(d) for d in x.tensor_type.shape.dim)
-    known = x.tensor_type.HasField("shape")
+    inputs = [_shape(type_) for type_ in types]
     outputs = context.get_num_outputs()
-    shapes = op.output_shapes(shape, outputs) if known else (None,) * outputs
+    shapes = (None,) * outputs if inputs[0] is None else op.shapes_from(inputs, outputs)
     for index, inferred in enumerate(shapes):
         elem_type = x.tensor_type.elem_type
         if cls.schema.outputs[min(index, len(cls.schema.outputs) - 1)].type_str != "T":
@@ -199,6 +208,12 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode(errors="replace")
     return tuple(value) if isinstance(value, list) else value
+
+
+def _shape(type_: onnx.TypeProto | None) -> Shape | None:
+    if type_ is None or not type_.tensor_type.HasField("shape"):
+        return None
+    return tuple(_dim(d) for d in type_.tensor_type.shape.dim)
 
 
 def _dim(dim: onnx.TensorShapeProto.Dimension) -> Dim:

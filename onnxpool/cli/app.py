@@ -284,6 +284,7 @@ def bench(
     torch: opt.TimedModule = None,
     openvino: opt.OpenVINO = False,
     floor: opt.Floor = True,
+    provider: opt.Provider = "CPUExecutionProvider",
     seed: opt.Seed = 0,
     json_file: opt.Json = None,
     _quiet: opt.Quiet = None,
@@ -305,6 +306,7 @@ def bench(
             openvino=openvino,
             floor=floor,
             seed=seed,
+            provider=provider,
             progress=progress,
         )
     display.show_bench(result, terminal.console(json_file))

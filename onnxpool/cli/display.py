@@ -351,7 +351,8 @@ def _count(sizes: int) -> str:
 def show_bench(bench: Bench, console: Console) -> None:
     """Print one table for each size and number of threads."""
     versions = ", ".join(f"{name} {version}" for name, version in bench.versions.items())
-    say(console, f"{versions}; {escape(bench.processor)}; median of {bench.runs}, in turns")
+    machine = f"{escape(bench.processor)}, {escape(bench.provider)}"
+    say(console, f"{versions}; {machine}; median of {bench.runs}, in turns")
     for comparison in bench.comparisons:
         threads = "1 thread" if comparison.threads == 1 else f"{comparison.threads} threads"
         say(console, f"\n[bold]{escape(comparison.size)}[/bold]  {threads}")

@@ -392,7 +392,11 @@ OpenVINO = Annotated[
     bool, typer.Option("--openvino", help="Time each model in OpenVINO as well, in float32.")
 ]
 Floor = Annotated[
-    bool, typer.Option(help="Time one read of the input as well: ONNX Runtime's own sum.")
+    bool,
+    typer.Option(help="Time one read of the input as well: the sums of ONNX Runtime and PyTorch."),
+]
+Provider = Annotated[
+    str, typer.Option(help="The execution provider of ONNX Runtime that gets the models.")
 ]
 Dynamic = Annotated[
     bool, typer.Option("--dynamic", help="Every axis but the channels may have any size.")

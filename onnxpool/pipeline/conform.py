@@ -16,6 +16,7 @@ from onnxpool.model.file import ModelFile
 from onnxpool.model.scope import Scope
 from onnxpool.model.size_names import in_words, size_names
 from onnxpool.pipeline.node_check import NodeProbe
+from onnxpool.pipeline.piece import Bodies
 from onnxpool.pipeline.report import Change, Refusal
 from onnxpool.rewrites.convert import MIN_READ, MIN_WRITTEN, convert, title
 from onnxpool.rewrites.graph.constants import is_standard
@@ -99,8 +100,11 @@ def conform(file: ModelFile, target: Target | None, opset: int, *, probe: bool) 
     return jobs
 
 
-def check(result: ModelFile, jobs: Sequence[Job]) -> list[Change]:
+def check(result: ModelFile, jobs: Sequence[Job], bodies: Bodies = ()) -> list[Change]:
     """Run every change that can be run, before and after; say which could not be.
+
+    Args:
+        bodies: the function bodies of dialect nodes.
 
     Raises:
         CheckError: what stands there now does not compute what stood there before.
@@ -110,7 +114,7 @@ def check(result: ModelFile, jobs: Sequence[Job]) -> list[Change]:
         error = None
         if job.probe is not None:
             scope = result.scopes[job.scope]
-            error = job.probe.compare(scope.graph, scope.opset)
+            error = job.probe.compare(scope.graph, scope.opset, bodies)
         changes.append(dataclasses.replace(job.change, error=error))
     return changes
 
@@ -152,7 +156,7 @@ def _cure(number: int, scope: Scope, target: Target, probe: bool) -> Iterator[Jo
             if limit.cure is None or not is_standard(node) or not limit.matches(node, scope.opset):
                 continue
             kept = NodeProbe(node, limit.cure.reads(node), scope.opset) if probe else None
-            change = _change(scope, node, limit.cure.name)
+            change = change_of(scope, node, limit.cure.name)
             try:
                 new = replace(scope.graph, node, scope.opset, limit.cure.emit)
             except (Unsupported, RunError):
@@ -166,7 +170,7 @@ def _convert(number: int, scope: Scope, opset: int, probe: bool) -> Iterator[Job
     kept: dict[int, tuple[Change, NodeProbe | None]] = {}
 
     def remember(node: gs.Node) -> None:
-        change = _change(scope, node, f"its form in opset {opset}")
+        change = change_of(scope, node, f"its form in opset {opset}")
         kept[id(node)] = (change, NodeProbe(node, node.inputs, scope.opset) if probe else None)
 
     try:
@@ -182,7 +186,8 @@ def _convert(number: int, scope: Scope, opset: int, probe: bool) -> Iterator[Job
         yield Job(number, *kept[id(each.node)])
 
 
-def _change(scope: Scope, node: gs.Node, form: str) -> Change:
+def change_of(scope: Scope, node: gs.Node, form: str) -> Change:
+    """What the report says of `node`, which is to be written in another form."""
     tensors = tuple(tensor.name for tensor in node.outputs if tensor.name)
     return Change(scope.name, node.name or tensors[0], tensors, node.op, form)
 

@@ -36,9 +36,9 @@ import onnx_graphsurgeon as gs
 from onnxpool.errors import CheckError
 from onnxpool.inputs import adversarial, constants, critical_sizes
 from onnxpool.ops.op import Array
-from onnxpool.pipeline.piece import Piece
+from onnxpool.pipeline.piece import Bodies, Piece, is_dialect
 from onnxpool.rewrites.graph.cut import needs_constants_alone
-from onnxpool.rewrites.graph.run import RunError
+from onnxpool.rewrites.graph.run import RunError, kernels_missing
 from onnxpool.rewrites.graph.tensors import is_float, numpy_type
 
 _ROUNDINGS = 32
@@ -84,14 +84,17 @@ _SIZES = {"Expand": 1, "Reshape": 1, "Resize": 3}
 class NodeProbe:
     """A node as it was, ready to be compared with what takes its place."""
 
-    def __init__(self, node: gs.Node, reads: Sequence[gs.Tensor], opset: int) -> None:
+    def __init__(
+        self, node: gs.Node, reads: Sequence[gs.Tensor], opset: int, bodies: Bodies = ()
+    ) -> None:
         """Take what is needed from the graph before it changes.
 
         Args:
             reads: what it is computed from; its inputs, or tensors before them.
+            bodies: the function bodies of dialect nodes.
         """
         read = {t.name: t for t in reads if t.name and not needs_constants_alone(t)}
-        self._given = list(read.values())
+        self._given = self._drawn = list(read.values())
         self._outputs = [t.name for t in node.outputs if t.name]
         self._title = f"{node.op} node {node.name or self._outputs[0]!r}"
         place = _SIZES.get(node.op, len(node.inputs))
@@ -102,12 +105,14 @@ class NodeProbe:
         if known and all(t.shape is not None for t in self._given):
             with contextlib.suppress(RunError):
                 outputs = [t for t in node.outputs if t.name]
-                self._before = Piece([*map(_opened, self._given)], outputs, opset)
+                self._before = Piece([*map(_opened, self._given)], outputs, opset, bodies)
                 self._numbers = constants.integers(self._before.nodes)
                 self._magnitudes = constants.floats(self._before.nodes)
 
-    def compare(self, graph: gs.Graph, opset: int) -> float | None:
+    def compare(self, graph: gs.Graph, opset: int, bodies: Bodies = ()) -> float | None:
         """The greatest relative difference on ordinary inputs; None if the node could not be run.
+
+        A node of the dialect is run by its body and, where the library is there, by its kernel.
 
         Raises:
             CheckError: what is there now does not run, or differs by more than rounding explains.
@@ -116,15 +121,29 @@ class NodeProbe:
             return None
         tensors = {t.name: t for node in graph.nodes for t in (*node.inputs, *node.outputs)}
         given = [tensors.get(t.name, t) for t in self._given]
+        # What was repaired in front of it may have fixed a size.
+        self._drawn = [_with_sizes(t, now) for t, now in zip(self._given, given, strict=True)]
         # An output that nobody reads may be gone.
         kept = [name for name in self._outputs if name in tensors]
+        outputs = [tensors[name] for name in kept]
         try:
-            outputs = [tensors[name] for name in kept]
-            after = Piece([*map(_opened, given)], outputs, opset)
+            opened = [*map(_opened, given)]
+            pieces = [Piece(opened, outputs, opset, bodies)]
+            if is_dialect(pieces[0]) and not kernels_missing():
+                pieces.append(Piece(opened, outputs, opset, bodies, kernels=True))
         except RunError as error:
             raise self._does_not_run(error) from error
         pairs = [(self._outputs.index(name), index) for index, name in enumerate(kept)]
-        worst: list[float] = []
+        worst = [w for piece in pieces for w in self._differences(piece, pairs)]
+        return max(worst, default=None)
+
+    def _differences(self, after: Piece, pairs: Sequence[tuple[int, int]]) -> Iterator[float]:
+        """Those on ordinary inputs, relative to the greatest value.
+
+        Args:
+            pairs: of the number of an output of the node, and of the piece.
+        """
+        assert self._before is not None
         for label, inputs in self._inputs(after):
             try:
                 wanted = self._before(inputs)
@@ -139,8 +158,7 @@ class NodeProbe:
             for old, new in pairs:
                 self._judge(label, inputs, after, wanted, old, found[new])
                 if label == _ORDINARY:
-                    worst.append(_relative_difference(found[new], wanted[old]))
-        return max(worst, default=None)
+                    yield _relative_difference(found[new], wanted[old])
 
     def _does_not_run(self, error: RunError) -> CheckError:
         return CheckError(
@@ -214,7 +232,8 @@ class NodeProbe:
                 bound += _ROUNDINGS * unit * np.nan_to_num(steep)
             if "Resize" in ops:
                 length = int(np.max([*y.shape, *x.shape]))
-                bound += 8 * unit * length * float(np.abs(x).max())
+                largest = max(float(np.abs(v.astype(np.float64)).max()) for v in floats)
+                bound += 8 * unit * length * largest
             for p in self._powers:
                 vanishing = (float(limits.tiny) / unit) ** (1 / p)
                 bound += np.where(np.abs(y) < vanishing, vanishing, 0) * min(terms, 1)
@@ -250,14 +269,14 @@ class NodeProbe:
         for index, opened in enumerate(self._sizes(numbers)):
             sizes = {**opened, **crop}
             rng = np.random.default_rng(78 + index)
-            yield _ORDINARY, [self._ordinary(t, sizes, rng) for t in self._given]
-            first = next((i for i, t in enumerate(self._given) if is_float(t.dtype)), None)
+            yield _ORDINARY, [self._ordinary(t, sizes, rng) for t in self._drawn]
+            first = next((i for i, t in enumerate(self._drawn) if is_float(t.dtype)), None)
             if index or first is None:
                 continue
-            shape = _shape(self._given[first], sizes)
+            shape = _shape(self._drawn[first], sizes)
             if 0 in shape:
                 continue
-            draw = adversarial.Draw(shape, shape, numpy_type(self._given[first].dtype), rng=rng)
+            draw = adversarial.Draw(shape, shape, numpy_type(self._drawn[first].dtype), rng=rng)
             every = adversarial.planes(draw, around, is_max=False)
             most = max(_LEAST_PLANES, _ELEMENTS // math.prod(shape))
             for plane in itertools.islice(every, most):
@@ -265,7 +284,7 @@ class NodeProbe:
                 finite = np.isfinite(values).all()
                 if not finite and (spreads or (loses_nan and np.isnan(values).any())):
                     continue
-                inputs = [self._ordinary(t, sizes, rng) for t in self._given]
+                inputs = [self._ordinary(t, sizes, rng) for t in self._drawn]
                 inputs[first] = plane.values
                 yield plane.label, inputs
 
@@ -295,7 +314,7 @@ class NodeProbe:
         nodes = [*self._before.nodes, *after.nodes]
         named = (n for n in constants.integers(nodes, signed=True) if abs(n) < _NO_END)
         least = max(_SHORT, 2 * max(map(abs, named), default=0) + 1)
-        dims = {dim for t in self._given for dim in t.shape if isinstance(dim, int) and dim > least}
+        dims = {dim for t in self._drawn for dim in t.shape if isinstance(dim, int) and dim > least}
         for kept in (None, *sorted(dims)):
             crop: dict[Any, int] = {dim: least for dim in dims if dim != kept}
             if self._runs({**opened, **crop}, after):
@@ -303,7 +322,7 @@ class NodeProbe:
         return {} if self._elements(opened) <= _MOST_WHOLE else None
 
     def _elements(self, sizes: dict[Any, int]) -> int:
-        return sum(math.prod(_shape(tensor, sizes)) for tensor in self._given)
+        return sum(math.prod(_shape(tensor, sizes)) for tensor in self._drawn)
 
     def _runs(self, sizes: dict[Any, int], after: Piece) -> bool:
         """Whether both forms run at these sizes, and make something."""
@@ -311,7 +330,7 @@ class NodeProbe:
         if self._elements(sizes) > _MOST_ELEMENTS:
             return False
         rng = np.random.default_rng(90)
-        inputs = [self._ordinary(tensor, sizes, rng) for tensor in self._given]
+        inputs = [self._ordinary(tensor, sizes, rng) for tensor in self._drawn]
         try:
             return all(y.size for piece in (self._before, after) for y in piece(inputs))
         except RunError:
@@ -320,7 +339,7 @@ class NodeProbe:
     def _sizes(self, numbers: Sequence[int]) -> Iterator[dict[Any, int]]:
         """Numbers for the sizes that are open: of batch and channels, of the plane."""
         symbols: dict[Any, int] = {}
-        for tensor in self._given:
+        for tensor in self._drawn:
             for axis, dim in enumerate(tensor.shape):
                 if not isinstance(dim, int):
                     symbols.setdefault(_symbol(tensor, axis), 2 if axis < 2 else 6 + axis)
@@ -329,11 +348,20 @@ class NodeProbe:
         for start in range(min(_MOST_SIZES, len(lengths)) if symbols else 0):
             chosen = itertools.islice(itertools.cycle(lengths), start, None)
             sizes = dict(zip(symbols, chosen, strict=False))
-            if all(math.prod(_shape(t, sizes)) <= _MOST_ELEMENTS for t in self._given):
+            if all(math.prod(_shape(t, sizes)) <= _MOST_ELEMENTS for t in self._drawn):
                 yield sizes
 
 
 _ORDINARY = "ordinary values"
+
+
+def _with_sizes(tensor: gs.Tensor, now: gs.Tensor) -> gs.Tensor:
+    """`tensor`, with the sizes that are known of it now."""
+    if now.shape is None or len(now.shape) != len(tensor.shape):
+        return tensor
+    pairs = zip(tensor.shape, now.shape, strict=True)
+    shape = [new if isinstance(new, int) else old for old, new in pairs]
+    return gs.Variable(tensor.name, tensor.dtype, shape)
 
 
 def _symbol(tensor: gs.Tensor, axis: int) -> Any:

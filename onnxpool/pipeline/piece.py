@@ -16,7 +16,7 @@ from onnxpool.rewrites.graph.tensors import is_float, numpy_type, onnx_type
 
 Bodies = Sequence[onnx.FunctionProto]
 
-_SPREADING = frozenset(("Conv", "CumSum", "Einsum", "Gemm", "MatMul"))
+_SPREADING = frozenset(("Conv", "CumSum", "Einsum", "Gemm", "MatMul", "PyramidUpsample"))
 _LOSING_NAN = frozenset(("ArgMax", "GlobalMaxPool", "MaxPool", "ReduceMax"))
 _POOLING_MAX = frozenset(("GlobalMaxPool", "MaxPool"))
 

@@ -131,7 +131,8 @@ class Report:
         before, after: the model as it came and as it is now.
         notes: what kept the tool from looking closer, such as unknown shapes.
         target: name of the target; empty where there is none.
-        changes: nodes outside the findings that were written for the target or the opset.
+        changes: nodes outside the findings that were written in another form: for the target or
+            the opset, or the levels of a pyramid upsampled beside its input.
         opset_before: version of the default domain as the model came; 0: as `opset`.
         refusals: what the target does not take of the model (by `inspect`), or might not take of
             the result (by `rewrite`).

@@ -3,7 +3,7 @@
 load            model/file, model/shapes
 fix sizes       input_shapes, after a repair of what would not show any more
 find and plan   see_through, survey
-rewrite         survey; then conform, for the target and the opset
+rewrite         survey, upsampling; then conform, for the target and the opset
 splice          model/splice, model/declared_shapes
 check           survey, conform, check, loading
 write           model/file, model/output
@@ -31,7 +31,14 @@ from onnxpool.model.kinds import Plain
 from onnxpool.model.output import Progress
 from onnxpool.model.placement import Way
 from onnxpool.ops import InvalidOp, register_schemas
-from onnxpool.pipeline import conform, freeze_inputs, frozen_sizes, in_target, report
+from onnxpool.pipeline import (
+    conform,
+    freeze_inputs,
+    frozen_sizes,
+    in_target,
+    report,
+    upsampling,
+)
 from onnxpool.pipeline import input_shapes as input_shapes_
 from onnxpool.pipeline.check import check_whole_model
 from onnxpool.pipeline.frozen_sizes import OutputSizes, Restore, TracedSizes
@@ -383,6 +390,9 @@ def _rewrite(model: Plain, task: _Task) -> Result:
     poolings = survey(file, goal, told, bodies, probe=task.probe)
     for pooling in poolings:
         pooling.rewrite()
+    upsampled, upsampling_notes = upsampling.rewrite(
+        file, bodies, custom_ops=goal.custom_ops, probe=task.probe
+    )
     if opset != file.opset or goal.target:
         steps.at("fitting the opset and the target")
     jobs = conform.conform(file, goal.target, opset, probe=task.probe)
@@ -392,7 +402,7 @@ def _rewrite(model: Plain, task: _Task) -> Result:
         declared_shapes.correct(file, [tensor for p in poolings for tensor in p.stale])
         file = _imported_anew(file)
     findings = _checked(poolings, file, bodies)
-    changes = conform.check(file, jobs)
+    changes = conform.check(file, [*upsampled, *jobs], bodies.all)
     notes: list[str] = []
     if changed:
         notes += _finish(file, bodies, had_dialect=had_dialect, sized=prepared.is_sized)
@@ -404,7 +414,7 @@ def _rewrite(model: Plain, task: _Task) -> Result:
         findings=report.merged(prepared.suspect, findings),
         before=before,
         after=_summary(file.proto),
-        notes=(*_notes(file), *seen.notes, *notes, *left_open),
+        notes=(*_notes(file), *seen.notes, *upsampling_notes, *notes, *left_open),
         target=task.target or "",
         changes=tuple(changes),
         opset_before=opset_before,

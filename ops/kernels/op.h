@@ -42,6 +42,7 @@ class Context {
   // nullopt where the node leaves an optional input out.
   std::optional<Tensor> input(size_t index) const;
 
+  size_t input_count() const;
   size_t output_count() const;
 
   // nullptr where the node leaves an optional output out.
@@ -68,6 +69,9 @@ class Op {
 
   // For each output the sizes of X's last axes: at least 1, or kKeep, or kComputed.
   virtual std::vector<std::vector<int64_t>> output_sizes() const = 0;
+
+  // Whether axis 1 of Y has the elements of those of all inputs, one behind the other.
+  virtual bool joins_channels() const { return false; }
 
   virtual void compute(const Context& context) const = 0;
 };

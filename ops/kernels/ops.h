@@ -9,5 +9,6 @@ const OpType& adaptive_average_pool();
 const OpType& adaptive_max_pool();
 const OpType& gem_pool();
 const OpType& pyramid_pool();
+const OpType& pyramid_upsample();
 
 }  // namespace onnxpool

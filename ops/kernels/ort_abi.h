@@ -75,7 +75,7 @@ struct Api {
   Status* (*KernelInfoGetAttribute_int64)(const KernelInfo* info, const char* name, int64_t* out);
   Status* (*KernelInfoGetAttribute_string)(const KernelInfo* info, const char* name, char* out,
                                            size_t* size);
-  Slot unused_88[1];
+  Status* (*KernelContext_GetInputCount)(const KernelContext* context, size_t* out);
   Status* (*KernelContext_GetOutputCount)(const KernelContext* context, size_t* out);
   Status* (*KernelContext_GetInput)(const KernelContext* context, size_t index, const Value** out);
   Status* (*KernelContext_GetOutput)(KernelContext* context, size_t index, const int64_t* dims,
@@ -93,7 +93,8 @@ struct Api {
                                                int64_t* out, size_t* size);
   Slot unused_164[80];
   Status* (*KernelInfo_GetNodeName)(const KernelInfo* info, char* out, size_t* size);
-  Slot unused_245[23];
+  Slot unused_245[22];
+  Status* (*ShapeInferContext_GetInputCount)(const ShapeInferContext* context, size_t* out);
   Status* (*ShapeInferContext_GetInputTypeShape)(const ShapeInferContext* context, size_t index,
                                                  TypeAndShape** out);
   Status* (*ShapeInferContext_GetAttribute)(const ShapeInferContext* context, const char* name,

@@ -12,10 +12,8 @@ namespace onnxpool {
 
 std::vector<const OpType*> op_types() {
   return {
-      &adaptive_average_pool(),
-      &adaptive_max_pool(),
-      &gem_pool(),
-      &pyramid_pool(),
+      &adaptive_average_pool(), &adaptive_max_pool(), &gem_pool(),
+      &pyramid_pool(),          &pyramid_upsample(),
   };
 }
 

@@ -109,7 +109,8 @@ class InferenceAttributes : public Attributes {
 
   std::optional<std::string> text(const char* name) const override {
     auto value = read<std::string>(name, ort::kAttrString, kMayBeMissing);
-    if (value) value->resize(value->size() - 1);
+    // Whether the terminating zero counts differs from version to version.
+    if (value && !value->empty() && value->back() == '\0') value->pop_back();
     return value;
   }
 
@@ -210,15 +211,36 @@ struct SymbolicShape {
   }
 };
 
+SymbolicShape input_shape(const ort::Api& api, const ort::TypeAndShape* info) {
+  size_t rank = 0;
+  check(api, api.GetDimensionsCount(info, &rank));
+  SymbolicShape shape{Shape(rank), std::vector<const char*>(rank)};
+  check(api, api.GetDimensions(info, shape.dims.data(), rank));
+  check(api, api.GetSymbolicDimensions(info, shape.names.data(), rank));
+  return shape;
+}
+
+// The sum of the sizes of axis 1 of all inputs; -1 where one is not known.
+int64_t joined_channels(const ort::Api& api, const ort::ShapeInferContext* context) {
+  size_t inputs = 0;
+  check(api, api.ShapeInferContext_GetInputCount(context, &inputs));
+  int64_t channels = 0;
+  for (size_t i = 0; i < inputs; ++i) {
+    ort::TypeAndShape* info = nullptr;  // The context's own.
+    check(api, api.ShapeInferContext_GetInputTypeShape(context, i, &info));
+    const SymbolicShape shape = input_shape(api, info);
+    if (shape.dims.size() < 2 || shape.dims[1] < 0) return -1;
+    channels += shape.dims[1];
+  }
+  return channels;
+}
+
 void infer(const Variant& variant, ort::ShapeInferContext* context) {
   const ort::Api& api = variant.api;
   ort::TypeAndShape* x = nullptr;  // The context's own.
   check(api, api.ShapeInferContext_GetInputTypeShape(context, 0, &x));
-  size_t rank = 0;
-  check(api, api.GetDimensionsCount(x, &rank));
-  SymbolicShape shape{Shape(rank), std::vector<const char*>(rank)};
-  check(api, api.GetDimensions(x, shape.dims.data(), rank));
-  check(api, api.GetSymbolicDimensions(x, shape.names.data(), rank));
+  const SymbolicShape shape = input_shape(api, x);
+  const size_t rank = shape.dims.size();
 
   // Not the variant's: the runtime asks the first variant for all element types.
   ort::ElementType dtype = ort::kUndefined;
@@ -232,6 +254,8 @@ void infer(const Variant& variant, ort::ShapeInferContext* context) {
     // A node may lack it, which cannot be asked, and ONNX Runtime 1.20 writes past its outputs.
     if (parameter.presence == ort::kOptional) break;
     SymbolicShape y = shape;
+    if (op->joins_channels() && rank > 1)
+      y.dims[1] = joined_channels(api, context), y.names[1] = "";
     if (!y.resize(sizes[i]) || !y.spellable()) continue;
     ort::TypeAndShape* info = nullptr;
     check(api, api.CreateTensorTypeAndShapeInfo(&info));
@@ -330,6 +354,12 @@ std::optional<Tensor> Context::input(size_t index) const {
   check(api_, api_.GetTensorMutableData(const_cast<ort::Value*>(value), &data));
   tensor.data = data;
   return tensor;
+}
+
+size_t Context::input_count() const {
+  size_t count = 0;
+  check(api_, api_.KernelContext_GetInputCount(context_, &count));
+  return count;
 }
 
 size_t Context::output_count() const {

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import onnx
 import onnx_graphsurgeon as gs
@@ -74,10 +75,10 @@ def _check_types(op: Op, node: gs.Node) -> None:
     x = onnx_type(node.inputs[0].dtype)
     if x != UNDEFINED and not is_float(x):
         raise InvalidOp(f"{op.op_type()} takes floating-point tensors, found {_type_name(x)}")
-    inputs = zip(node.inputs, op.schema.inputs, strict=False)
-    # The last formal output stands for every further one of a variadic op.
-    formal = [*op.schema.outputs, *[op.schema.outputs[-1]] * len(node.outputs)]
-    for tensor, parameter in [*inputs, *zip(node.outputs, formal, strict=False)]:
+    for tensor, parameter in (
+        *_formal(node.inputs, op.schema.inputs),
+        *_formal(node.outputs, op.schema.outputs),
+    ):
         wanted = x if parameter.type_str == "T" else int(onnx.TensorProto.INT64)
         found = onnx_type(tensor.dtype)
         if tensor.name and UNDEFINED not in (wanted, found) and wanted != found:
@@ -85,6 +86,14 @@ def _check_types(op: Op, node: gs.Node) -> None:
                 f"{parameter.name} {tensor.name!r} of {op.op_type()} is {_type_name(found)}, "
                 f"wanted {_type_name(wanted)}"
             )
+
+
+def _formal(
+    tensors: Sequence[gs.Tensor], parameters: Sequence[OpSchema.FormalParameter]
+) -> Iterator[tuple[gs.Tensor, OpSchema.FormalParameter]]:
+    """Each tensor with its parameter; the last one stands for every further one of a variadic."""
+    repeated = itertools.chain(parameters, itertools.repeat(parameters[-1]))
+    return zip(tensors, repeated, strict=False)
 
 
 def _type_name(elem_type: int) -> str:
@@ -95,7 +104,8 @@ def _check_shapes(op: Op, node: gs.Node) -> None:
     x = node.inputs[0].shape
     if x is None:
         return
-    shapes = op.output_shapes(tuple(x), len(node.outputs))
+    inputs = [None if t.shape is None else tuple(t.shape) for t in node.inputs]
+    shapes = op.shapes_from(inputs, len(node.outputs))
     for tensor, shape in zip(node.outputs, shapes, strict=True):
         if tensor.name and tensor.shape is not None and not _agree(tuple(tensor.shape), shape):
             raise InvalidOp(

@@ -1,20 +1,20 @@
-"""A node of the dialect that came with the model, as `onnxpool.export` writes it: what it says."""
+"""A pool of the dialect that came with the model, as `onnxpool.export` writes it: what it says."""
 
 from __future__ import annotations
 
 import onnx_graphsurgeon as gs
 
-from onnxpool.ops import DIALECT, DOMAIN, InvalidOp
+from onnxpool.ops import DOMAIN, POOLS, InvalidOp, PyramidUpsample
 from onnxpool.rewrites.graph.cut import needs_constants_alone
 from onnxpool.rewrites.graph.run import RunError, evaluate
 from onnxpool.rewrites.graph.verify import verify_node
 from onnxpool.rewrites.lift.construct import Construct, Declined, whole_node
 
-_OPS = {op.op_type(): op for op in DIALECT}
+_OPS = {op.op_type(): op for op in POOLS}
 
 
 def applies(node: gs.Node) -> bool:
-    return bool(node.domain == DOMAIN)
+    return bool(node.domain == DOMAIN and node.op != PyramidUpsample.op_type())
 
 
 def judge(node: gs.Node, opset: int, outputs: set[str]) -> Construct | Declined:

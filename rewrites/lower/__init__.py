@@ -24,6 +24,7 @@ from onnxpool.rewrites.lower.adaptive_average_pool import lower_average_pool
 from onnxpool.rewrites.lower.adaptive_max_pool import lower_max_pool
 from onnxpool.rewrites.lower.gem_pool import lower_gem_pool
 from onnxpool.rewrites.lower.pyramid_pool import lower_pyramid_pool
+from onnxpool.rewrites.lower.pyramid_upsample import lower_pyramid_upsample
 
 __all__ = ["MIN_OPSET", "STRATEGIES", "Unsupported", "lower"]
 
@@ -41,6 +42,7 @@ LOWERINGS: dict[str, Lowering] = {
     "AdaptiveMaxPool": lower_max_pool,
     "GeMPool": lower_gem_pool,
     "PyramidPool": lower_pyramid_pool,
+    "PyramidUpsample": lower_pyramid_upsample,
 }
 
 

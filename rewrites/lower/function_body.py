@@ -31,6 +31,7 @@ from onnxpool.rewrites.graph.tensors import numpy_type
 from onnxpool.rewrites.graph.unsupported import Unsupported
 from onnxpool.rewrites.lower.dynamic import INT64
 from onnxpool.rewrites.lower.gem_pool import gem_of_computed_size
+from onnxpool.rewrites.lower.pyramid_upsample import upsample_and_join
 
 MIN_OPSET = 12
 """The first in which Constant takes a list of integers, and so an attribute of the function."""
@@ -94,6 +95,7 @@ class Signature:
         inputs, outputs: how many the node has.
         attributes: the names of those that the node gives.
         mode: of a PyramidPool.
+        position: of X in a PyramidUpsample.
     """
 
     op_type: str
@@ -103,19 +105,23 @@ class Signature:
     outputs: int
     attributes: tuple[str, ...]
     mode: str = ""
+    position: int = 0
 
     @classmethod
     def of(cls, op: Op, dtype: int, opset: int, *, inputs: int, outputs: int) -> Signature:
         attributes = op.attributes()
-        mode = attributes.get("mode", "")
-        return cls(op.op_type(), dtype, opset, inputs, outputs, tuple(attributes), mode)
+        mode, position = attributes.get("mode", ""), attributes.get("position", 0)
+        return cls(op.op_type(), dtype, opset, inputs, outputs, tuple(attributes), mode, position)
 
     def __str__(self) -> str:
         dtype = onnx.TensorProto.DataType.Name(self.dtype).lower()
         mode = f" {self.mode}" * bool(self.mode)
         counts = f"{_counted(self.inputs, 'input')}, {_counted(self.outputs, 'output')}"
         given = ", ".join(self.attributes)
-        return f"{self.op_type}{mode} in {dtype}, opset {self.opset}, {counts}, with {given}"
+        behind = f" behind {_counted(self.position, 'level')}" * bool(self.position)
+        return (
+            f"{self.op_type}{mode}{behind} in {dtype}, opset {self.opset}, {counts}, with {given}"
+        )
 
 
 @functools.cache
@@ -163,7 +169,11 @@ def function_body(signature: Signature) -> onnx.FunctionProto:
 def _inputs(signature: Signature, dtype: np.dtype[Any]) -> list[tuple[str, np.dtype[Any]]]:
     types = [dtype if p.type_str == "T" else INT64 for p in _schema(signature).inputs]
     names = [p.name for p in _schema(signature).inputs]
-    return list(zip(names, types, strict=True))[: signature.inputs]
+    named = list(zip(names, types, strict=True))
+    if signature.op_type == "PyramidUpsample":
+        x, (name, type_) = named
+        return [x, *((f"{name}_{level}", type_) for level in range(1, signature.inputs))]
+    return named[: signature.inputs]
 
 
 def _output_names(signature: Signature) -> list[str]:
@@ -266,11 +276,19 @@ def _pyramid_pool(b: Builder, inputs: Sequence[gs.Tensor], signature: Signature)
     return [planes.back(_pool(b, op_type, planes, size)[0], size) for size in sizes]
 
 
+def _pyramid_upsample(
+    b: Builder, inputs: Sequence[gs.Tensor], signature: Signature
+) -> list[gs.Tensor]:
+    mode = _reference("coordinate_transformation_mode", onnx.AttributeProto.STRING)
+    return [upsample_and_join(b, inputs, mode, signature.position)]
+
+
 _FORMS: dict[str, Callable[[Builder, Sequence[gs.Tensor], Signature], list[gs.Tensor]]] = {
     "AdaptiveAveragePool": _adaptive_pool,
     "AdaptiveMaxPool": _adaptive_pool,
     "GeMPool": _gem_pool,
     "PyramidPool": _pyramid_pool,
+    "PyramidUpsample": _pyramid_upsample,
 }
 
 
@@ -303,10 +321,14 @@ def _attribute(b: Builder, name: str) -> gs.Variable:
     """The value of an attribute of the node that calls the function: a vector, or a scalar."""
     is_float = name == "epsilon"
     kind = onnx.AttributeProto.FLOAT if is_float else onnx.AttributeProto.INTS
-    reference = gs.Node.AttributeRef(name, convert_from_onnx_attr_type(kind))
+    reference = _reference(name, kind)
     if is_float:
         return b.node("Constant", [], (), np.dtype(np.float32), value_float=reference)
     return b.node("Constant", [], (None,), INT64, value_ints=reference)
+
+
+def _reference(name: str, kind: int) -> gs.Node.AttributeRef:
+    return gs.Node.AttributeRef(name, convert_from_onnx_attr_type(kind))
 
 
 def _vector(b: Builder, op: str, *inputs: gs.Tensor, dtype: Any = INT64) -> gs.Variable:

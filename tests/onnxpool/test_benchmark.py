@@ -3,10 +3,11 @@
 No test looks at real times: the clock is one that the contenders themselves turn.
 """
 
+import importlib.util
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -18,7 +19,7 @@ from torch import nn
 
 import onnxpool
 from onnxpool import benchmark
-from onnxpool.benchmark import FLOOR, WARM_UP, Bench, Comparison, Timing
+from onnxpool.benchmark import FLOOR, TORCH_FLOOR, WARM_UP, Bench, Comparison, Timing
 from onnxpool.cli import display
 from onnxpool.errors import ArgumentError, ModelError, SourceError
 from tests.onnxpool.conftest import Run
@@ -99,14 +100,22 @@ def test_each_size_and_number_of_threads_is_a_comparison() -> None:
     found = [(c.size, c.threads) for c in result.comparisons]
     assert found == [("1x2x3", 1), ("1x2x3", 2), ("5x2x7", 1), ("5x2x7", 2)]
     for comparison in result.comparisons:
-        assert [t.name for t in comparison.timings] == ["model", "model (2)", FLOOR]
+        assert [t.name for t in comparison.timings] == ["model", "model (2)", FLOOR, TORCH_FLOOR]
         assert all(len(t.milliseconds) == 2 for t in comparison.timings)
+    assert result.versions.keys() == {"onnxruntime", "torch"}
+    assert result.provider == "CPUExecutionProvider"
+
+
+def test_without_torch_there_is_one_floor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    result = onnxpool.bench([model()], runs=1)
+    assert [t.name for t in result.comparisons[0].timings] == ["model", FLOOR]
     assert result.versions.keys() == {"onnxruntime"}
 
 
 def test_json_holds_medians_and_ratios() -> None:
     timings = (Timing("a", (2.0, 2.0)), Timing("b", (1.0, 1.0)), Timing("c", (), "why"))
-    facts = Bench("cpu", {"onnxruntime": "1"}, 2, (Comparison(1, "1x2", timings),)).to_json()
+    facts = Bench("cpu", "p", {"onnxruntime": "1"}, 2, (Comparison(1, "1x2", timings),)).to_json()
     assert json.loads(json.dumps(facts)) == facts
     a, b, c = facts["comparisons"][0]["timings"]
     assert (a["ratio"], b["ratio"], b["median"]) == (1, 0.5, 1)
@@ -124,6 +133,8 @@ def test_the_floor_reads_the_input(dtype: str, size: int) -> None:
     assert 0 <= left_out < max(4, rows.itemsize * rows.shape[1])
     answer: Any = benchmark.sum_of_inputs(1, [x])()
     (sums,) = answer
+    (total,) = cast("list[Any]", benchmark.sum_in_pytorch(1, [x])())
+    assert total.item() == size
     if x.dtype == rows.dtype:
         assert sums.sum() == rows.size
 
@@ -181,6 +192,10 @@ def test_openvino_runs_the_model_at_the_size() -> None:
         ({"models": []}, "there is no model to time"),
         ({"models": [model()], "runs": 0}, "number of runs is 0, wanted 1 or more"),
         ({"models": [model()], "threads": (2, 0)}, "number of threads is 0, wanted 1 or more"),
+        (
+            {"models": [model()], "provider": "Abacus"},
+            "no provider 'Abacus'; it has .*CPUExecutionProvider",
+        ),
         ({"models": [DYNAMIC]}, "input 'X' is Nx2xL, and L may be anything; give a size"),
         ({"models": [DYNAMIC], "shapes": [(1, 3, 4)]}, "1x3x4 does not fit input 'X'"),
         (
@@ -215,6 +230,8 @@ def test_the_command_prints_a_table(run: Run) -> None:
     assert "2 threads" in text
     assert f"{file} (2)" in text
     assert FLOOR in text
+    assert TORCH_FLOOR in text
+    assert "cores, CPUExecutionProvider; median" in text
 
 
 def test_the_command_prints_json_alone(run: Run) -> None:

@@ -99,7 +99,7 @@ def test_ops_lists_the_dialect(run: Run) -> None:
     status, out, _ = run("ops")
     lines = out.splitlines()
     assert status == 0
-    assert [line.split()[0] for line in lines[1:5]] == [op.op_type() for op in DIALECT]
+    assert [line.split()[0] for line in lines[1:6]] == [op.op_type() for op in DIALECT]
     assert lines[3].split()[:5] == ["GeMPool", "output_size,", "[epsilon]", "X,", "p"]
     assert "[Indices]" in lines[2]
     assert lines[-1].startswith("no library: " if kernels_missing() else "library: /")

@@ -28,6 +28,7 @@ def test_registering_again_is_harmless() -> None:
         ops.GeMPool((1, 1, 1)),
         ops.GeMPool((1, 1), 0.5),
         ops.PyramidPool((1, 1, 2, 2), 2, "max"),
+        ops.PyramidUpsample("align_corners", 4),
     ],
     ids=str,
 )
@@ -49,6 +50,21 @@ def test_attributes_survive_a_node(op: Op) -> None:
         (ops.PyramidPool, {"output_sizes": [1, 2, 3], "levels": 2}, "2 levels, found 3 numbers"),
         (ops.PyramidPool, {"output_sizes": [1], "levels": 0}, "0 levels"),
         (ops.PyramidPool, {"output_sizes": [1], "levels": 1, "mode": "sum"}, "found sum"),
+        (
+            ops.PyramidUpsample,
+            {"position": 0},
+            "needs the attribute 'coordinate_transformation_mode'",
+        ),
+        (
+            ops.PyramidUpsample,
+            {"coordinate_transformation_mode": "asymmetric", "position": 0},
+            "found asymmetric",
+        ),
+        (
+            ops.PyramidUpsample,
+            {"coordinate_transformation_mode": "half_pixel", "position": -1},
+            "position of 0 or more, found -1",
+        ),
     ],
 )
 def test_malformed_attributes_are_refused(
@@ -108,3 +124,44 @@ def test_shape_inference(op: Op, outputs: int, expected: list[tuple[int, list[An
     types = [y.type.tensor_type for y in inferred.graph.output]
     found = [(t.elem_type, [d.dim_param or d.dim_value for d in t.shape.dim]) for t in types]
     assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("levels", "expected"),
+    [
+        ([["N", 3, 1, 1], ["N", 5, 6, 6]], ["N", 12, 9, "W"]),
+        ([["N", 3, 1, 1], ["N", "C", 6, 6]], ["N", "unk__0", 9, "W"]),
+        ([["N", 3, 1, 1], None], ["N", "unk__0", 9, "W"]),
+    ],
+)
+def test_channels_of_all_inputs(levels: list[Any], expected: list[Any]) -> None:
+    found = infer_upsampled([["N", 4, 9, "W"], *levels])
+    assert [d.dim_param or d.dim_value for d in found.dim] == expected
+
+
+@pytest.mark.parametrize(
+    ("shapes", "position", "message"),
+    [
+        ([[2, 4, 9, 9], [3, 4, 1, 1]], 0, r"inputs of one batch, found \[2, 3\]"),
+        ([[2, 4, 9, 9], [2, 4, 1]], 0, "takes inputs of rank 4, found rank 3"),
+        ([[2, 4, 9, 9], [2, 4, 1, 1]], 2, "with 1 levels takes a position of at most 1, found 2"),
+    ],
+)
+def test_shapes_that_cannot_be_joined(shapes: list[Any], position: int, message: str) -> None:
+    with pytest.raises(InvalidOp, match=message):
+        ops.PyramidUpsample("half_pixel", position).shapes_from([tuple(s) for s in shapes])
+
+
+def infer_upsampled(shapes: list[Any]) -> Any:
+    names = [f"x{i}" for i in range(len(shapes))]
+    op = ops.PyramidUpsample("half_pixel", 0)
+    node = onnx.helper.make_node(op.op_type(), names, ["Y"], domain=DOMAIN, **op.attributes())
+    inputs = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        for name, shape in zip(names, shapes, strict=True)
+    ]
+    graph = onnx.helper.make_graph([node], "g", inputs, [onnx.ValueInfoProto(name="Y")])
+    opsets = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid(DOMAIN, ops.VERSION)]
+    model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
+    return inferred.graph.output[0].type.tensor_type.shape

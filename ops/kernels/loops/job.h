@@ -66,6 +66,33 @@ constexpr int64_t kMostCells = 1024;
 
 using PyramidFunction = void (*)(const PyramidJob&, int64_t first_block, int64_t last_block);
 
+// Between which two positions of an axis each output lies, and the share of the second; `below` and
+// `above` are padded to whole vectors, and so are the shares, in each type that is computed in.
+struct Neighbours {
+  const int32_t *below, *above;
+  const float* share32;
+  const double* share64;
+};
+
+// A tensor (batch, channels, h, w) on its way into the channels of Y from `first` on.
+struct UpsampleInput {
+  const void* x;
+  int64_t first, channels, h, w;
+  bool copied;  // Has the plane of Y.
+  Neighbours rows, columns;
+};
+
+// Y is (batch, channels, h, w). An item is a plane of it.
+struct UpsampleJob {
+  void* y;
+  int64_t batch, channels, h, w;
+  const UpsampleInput* inputs;  // In the order of their channels.
+  int64_t input_count;
+  bool streams;  // Past the caches: Y is larger than they are.
+};
+
+using UpsampleFunction = void (*)(const UpsampleJob&, int64_t first_plane, int64_t last_plane);
+
 using ToDoubles = void (*)(const void* from, int64_t count, double* to);
 
 }  // namespace onnxpool

@@ -121,14 +121,40 @@ template <>
 
 #elif defined(ONNXPOOL_AVX2)
 
+// By halves: a masked store takes ten times as long as a whole one on AMD's Zen.
 template <>
 [[maybe_unused]] void store_part(float* p, Vec<float> v, int64_t count) {
-  _mm256_maskstore_ps(p, first_lanes<float>(count), v);
+  if (count == kLanes<float>) return store<float>(p, v);
+  __m128 rest = _mm256_castps256_ps128(v);
+  if (count & 4) {
+    _mm_storeu_ps(p, rest);
+    p += 4, rest = _mm256_extractf128_ps(v, 1);
+  }
+  if (count & 2) {
+    _mm_storel_pi(reinterpret_cast<__m64*>(p), rest);
+    p += 2, rest = _mm_movehl_ps(rest, rest);
+  }
+  if (count & 1) _mm_store_ss(p, rest);
 }
 
 template <>
 [[maybe_unused]] void store_part(double* p, Vec<double> v, int64_t count) {
-  _mm256_maskstore_pd(p, first_lanes<double>(count), v);
+  if (count == kLanes<double>) return store<double>(p, v);
+  __m128d rest = _mm256_castpd256_pd128(v);
+  if (count & 2) {
+    _mm_storeu_pd(p, rest);
+    p += 2, rest = _mm256_extractf128_pd(v, 1);
+  }
+  if (count & 1) _mm_store_sd(p, rest);
+}
+
+template <>
+[[maybe_unused]] void store_part(Half* p, Vec<Half> v, int64_t count) {
+  const __m128i halves = _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  if (count == kLanes<Half>) return _mm_storeu_si128(reinterpret_cast<__m128i*>(p), halves);
+  Half lanes[kLanes<Half>];
+  std::memcpy(lanes, &halves, sizeof lanes);
+  for (int64_t i = 0; i < count; ++i) p[i] = lanes[i];
 }
 
 #endif

@@ -8,6 +8,7 @@
 #include "gem.h"
 #include "max.h"
 #include "pyramid.h"
+#include "upsample.h"
 
 namespace onnxpool::ONNXPOOL_ISA {
 
@@ -23,6 +24,7 @@ const Table table = {
     {gem<float>, gem<double>, gem<Half>, gem<BFloat16>},
     {pyramid<Mean, float>, pyramid<Mean, double>, pyramid<Mean, Half>, pyramid<Mean, BFloat16>},
     {pyramid<Max, float>, pyramid<Max, double>, pyramid<Max, Half>, pyramid<Max, BFloat16>},
+    {upsample<float>, upsample<double>, upsample<Half>, upsample<BFloat16>},
     {to_doubles<float>, to_doubles<double>, to_doubles<Half>, to_doubles<BFloat16>},
 };
 

@@ -14,6 +14,7 @@ struct Table {
   ByDType<GemFunction> gem;
   ByDType<PyramidFunction> average_pyramid;
   ByDType<PyramidFunction> max_pyramid;
+  ByDType<UpsampleFunction> upsample;
   ByDType<ToDoubles> to_doubles;
 };
 

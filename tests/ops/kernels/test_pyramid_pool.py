@@ -87,3 +87,11 @@ def test_as_many_outputs_as_levels() -> None:
     made = node(sizes((1, 1), (6, 6)), ["x"], 1)
     with pytest.raises(Exception, match="has 2 levels, found 1 outputs"):
         session(model(made, {"x": x})).run(None, {"x": x})
+
+
+@pytest.mark.parametrize("mode", ["average", "max"])
+def test_the_runtime_infers_its_shapes(mode: str) -> None:
+    x = np.ones((1, 2, 7, 5), np.float32)
+    made = node(sizes((1, 1), (6, -1), mode=mode), ["x"], 2)
+    outputs = session(model(made, {"x": x}, shapes={"x": ["N", 2, "H", "W"]})).get_outputs()
+    assert [y.shape for y in outputs] == [["N", 2, 1, 1], ["N", 2, 6, "W"]]
