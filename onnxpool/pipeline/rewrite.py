@@ -179,7 +179,7 @@ def _inspect(
     traced_sizes: TracedSizes | None,
 ) -> Report:
     goal = Goal.of(to, strategy, target, repair=repair)
-    file = freeze_inputs.freeze(_load(model), frozen_inputs)
+    file = freeze_inputs.freeze(load(model), frozen_inputs)
     summary = _summary(file.proto)
     told = frozen_sizes.told(file, output_sizes, traced_sizes)
     seen = see_through(file, goal, told)
@@ -306,7 +306,7 @@ def _rewrite(
     goal = Goal.of(to, strategy, target, repair=repair)
     check_choice("check", check, get_args(Check))
     probe = check != "none"
-    file = _load(model)
+    file = load(model)
     _verify(file)
     opset_before, before = file.opset, _summary(file.proto)
     as_it_came = file
@@ -483,7 +483,8 @@ def _add_bodies(file: ModelFile, bodies: Bodies) -> list[str]:
     return notes
 
 
-def _load(model: Plain) -> ModelFile:
+def load(model: Plain) -> ModelFile:
+    """A model with inferred shapes, its weights not read."""
     register_schemas()
     steps.at("reading the model")
     file = ModelFile.of(model, whole=False)
