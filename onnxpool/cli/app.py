@@ -414,11 +414,11 @@ def targets(
 ) -> None:
     """List the runtimes that `rewrite --target` writes for, and what each one gets."""
     from onnxpool.cli import display, outcome
-    from onnxpool.targets import TARGETS, find
+    from onnxpool.targets import every, find
 
     console = terminal.console(json_file)
     places.check((), (), json_file, make_folders=False)
-    shown = [find(name)] if name else list(TARGETS)
+    shown = [find(name)] if name else list(every())
     if name:
         display.show_target(shown[0], console)
     else:

@@ -11,9 +11,15 @@ from onnxpool.cli.call import call
 
 
 def _target_names() -> list[str]:
-    from onnxpool.targets import TARGETS
+    from onnxpool.targets import every
 
-    return [target.name for target in TARGETS]
+    return [target.name for target in every()]
+
+
+def _strategies() -> list[str]:
+    from onnxpool.rewrites.lower import strategies
+
+    return list(strategies())
 
 
 Sources = Annotated[
@@ -138,11 +144,13 @@ To = Annotated[
     ),
 ]
 Strategy = Annotated[
-    Literal["auto", "matmul", "slice", "pool"],
+    str,
     typer.Option(
+        metavar="auto|matmul|slice|pool",
+        autocompletion=_strategies,
         help="What averages and maxima are built of: the fastest form (auto), MatMul with "
         "constant matrices, Slice with ReduceMean or ReduceMax, or Slice with AveragePool or "
-        "MaxPool (the most portable)."
+        "MaxPool (the most portable).",
     ),
 ]
 Target = Annotated[

@@ -15,7 +15,7 @@ from onnxpool.model.file import ModelFile
 from onnxpool.pipeline import conform
 from onnxpool.pipeline.report import Report
 from onnxpool.pipeline.rewrite import inspect, load
-from onnxpool.targets import TARGETS, Target
+from onnxpool.targets import Target, every
 from onnxpool.validation.compare import Validation, compare
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _compared(
 def _verdicts(before: Path, after: Path) -> tuple[Verdict, ...]:
     first, second = (load(path) for path in (before, after))
     found = []
-    for target in TARGETS:
+    for target in every():
         steps.at(f"what {target.name} takes")
         refused = _refused(first, target), _refused(second, target)
         found.append(Verdict(target, refused, (first.opset, second.opset)))
