@@ -9,6 +9,7 @@
     ├── SourceError             the PyTorch source cannot be loaded, or does not fit the model
     ├── ExportError             torch cannot export the module
     ├── LibraryError            the custom-op library is missing, or the runtime refuses it
+    ├── PluginError             what another package adds cannot be used
     ├── CheckError              a rewritten region differs from its reference; exit 1
     └── TargetError             the target or the opset asked for does not take the model; exit 1
 
@@ -51,6 +52,10 @@ class ExportError(OnnxpoolError):
 
 
 class LibraryError(OnnxpoolError):
+    pass
+
+
+class PluginError(OnnxpoolError):
     pass
 
 

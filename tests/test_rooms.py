@@ -32,10 +32,11 @@ BELOW = {
     "rewrites.legalize": ("rewrites.lower",),
     "rewrites.lower": ("rewrites.graph",),
     "rewrites.convert": ("rewrites.graph",),
-    "rewrites.graph": ("ops", "workers", "steps"),
+    "rewrites.graph": ("ops", "workers", "steps", "plugins"),
     "ops": ("errors",),
     "workers": ("errors",),
     "steps": ("errors",),
+    "plugins": ("errors",),
     "errors": (),
 }
 """What stands next below each room. It may import that, and all that stands below that.

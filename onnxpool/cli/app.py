@@ -61,6 +61,7 @@ def rewrite(
     time_limit: opt.TimeLimit = None,
     memory_limit: opt.MemoryLimit = None,
     resume: opt.Resume = False,
+    report: opt.PageBeside = None,
     json_file: opt.Json = None,
     _quiet: opt.Quiet = None,
     _debug: opt.Debug = False,
@@ -113,6 +114,10 @@ def rewrite(
     )
     call.gives_file = True
     pairs = places.pair(sources, out)
+    if report is not None:
+        if many:
+            raise ArgumentError("--report is about one model; call rewrite for each")
+        places.check_page(*pairs[0], report, json_file)
     places.check(
         [source for source, _ in pairs], [out for _, out in pairs], json_file, make_folders=many
     )
@@ -127,6 +132,15 @@ def rewrite(
     with terminal.copying() as progress:
         act = functools.partial(act, progress=progress)
         outcome = work.Work(act, fail_on, 3, writes=True)(pairs[0])
+    if report is not None and outcome.report is not None:
+        _write_page(
+            *pairs[0],
+            report,
+            report=outcome.report,
+            reference=reference,
+            weights=state_dict,
+            seed=seed,
+        )
     return _tell([outcome], fail_on, json_file, stderr=stderr_only)
 
 
@@ -276,6 +290,54 @@ def diff(
 
 
 @app.command(cls=Command)
+def report(
+    model: opt.ReportedModel,
+    rewritten: opt.ReportedOut,
+    out: opt.Page,
+    reference: opt.BothAgainst = None,
+    shapes: opt.ComparedShapes = None,
+    weights: opt.Weights = None,
+    seed: opt.Seed = 0,
+    bench: opt.TimeBoth = False,
+    timings: opt.Timings = None,
+    _quiet: opt.Quiet = None,
+    _debug: opt.Debug = False,
+) -> None:
+    """Write a page about a rewrite: what was found and done, drawings, errors, runtimes."""
+    from onnxpool.benchmark import bench as time_in_turns
+    from onnxpool.cli.page.facts import read_timings
+    from onnxpool.inputs.sizes import parse
+
+    call.model = str(model)
+    if bench and timings is not None:
+        raise ArgumentError("--bench times the models, and --bench-json has times; give one")
+    places.check_page(model, rewritten, out, timings)
+    sizes = [parse(text) for text in shapes or ()]
+    told = read_timings(timings) if timings is not None else None
+    if bench:
+        with terminal.counting("rounds") as progress:
+            told = time_in_turns([model, rewritten], shapes=sizes, progress=progress).to_json()
+    _write_page(
+        model,
+        rewritten,
+        out,
+        reference=reference,
+        shapes=sizes or None,
+        weights=weights,
+        seed=seed,
+        timings=told,
+    )
+
+
+def _write_page(before: Path, after: Path, out: Path, **facts: Any) -> None:
+    from onnxpool.cli.page import page
+    from onnxpool.cli.page.facts import gather
+
+    with terminal.following():
+        page.write(gather(before, after, **facts), out)
+
+
+@app.command(cls=Command)
 def bench(
     models: opt.TimedModels,
     shapes: opt.TimedShapes = None,
@@ -360,11 +422,11 @@ def targets(
 ) -> None:
     """List the runtimes that `rewrite --target` writes for, and what each one gets."""
     from onnxpool.cli import display, outcome
-    from onnxpool.targets import TARGETS, find
+    from onnxpool.targets import every, find
 
     console = terminal.console(json_file)
     places.check((), (), json_file, make_folders=False)
-    shown = [find(name)] if name else list(TARGETS)
+    shown = [find(name)] if name else list(every())
     if name:
         display.show_target(shown[0], console)
     else:

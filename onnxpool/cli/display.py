@@ -45,26 +45,26 @@ def show(report: Report, console: Console) -> None:
         _show_findings(report.findings, console)
     else:
         say(console, "no pooling found")
-    for line in (*_sizes_fixed(report), *_changes(report)):
+    for line in (*fixed_lines(report), *change_lines(report)):
         say(console, escape(line))
     show_wrong(report, console)
     if report.in_target:
         say(console, escape(_in_target(report.in_target)))
     for note in report.notes:
         say(console, f"note: {escape(note)}")
-    say(console, _closing(report))
+    say(console, closing_line(report))
 
 
 def show_wrong(report: Report, console: Console) -> None:
     """Print a line for each thing that a target refuses, and that is or was wrong."""
     for refusal in report.refusals:
-        say(console, _refusal(refusal, report.target))
+        say(console, refusal_line(refusal, report.target))
     for finding in report.findings:
-        if line := _wrong(finding):
+        if line := wrong_line(finding):
             say(console, line)
 
 
-def _sizes_fixed(report: Report) -> Iterable[str]:
+def fixed_lines(report: Report) -> Iterable[str]:
     """One line per input that was fixed, and one for what became constant."""
     yield from (f"fixed: {name} {shapes}" for name, shapes in report.fixed.items())
     if report.folded:
@@ -72,7 +72,7 @@ def _sizes_fixed(report: Report) -> Iterable[str]:
         yield f"folded: {_several(sum(report.folded.values()), 'node')} of constant value ({ops})"
 
 
-def _changes(report: Report) -> Iterable[str]:
+def change_lines(report: Report) -> Iterable[str]:
     """One line per op and new form: how many, where the first one is, and the greatest error."""
     if report.opset_before not in (0, report.opset):
         yield f"opset {report.opset_before} → {report.opset}"
@@ -88,7 +88,7 @@ def _changes(report: Report) -> Iterable[str]:
         yield f"{count}: {form}{checked}{left}"
 
 
-def _refusal(refusal: Refusal, target: str) -> str:
+def refusal_line(refusal: Refusal, target: str) -> str:
     word = "would not take" if refusal.certain else "may not take"
     style = "red" if refusal.certain else "yellow"
     place = "" if refusal.scope == "main graph" else f" in {refusal.scope}"
@@ -192,13 +192,13 @@ def _show_findings(findings: Sequence[Finding], console: Console) -> None:
     checked = any(finding.error_after is not None for finding in findings)
     columns = ("output", "pooling", "shape", "was", "now", *(["error"] * checked))
     rows = [
-        Row((*_cells(finding), *([_error(finding)] * checked)), _STYLES[finding.action])
+        Row((*finding_cells(finding), *([error_cell(finding)] * checked)), _STYLES[finding.action])
         for finding in findings
     ]
     show_rows(console, columns, rows)
 
 
-def _cells(finding: Finding) -> tuple[str, ...]:
+def finding_cells(finding: Finding) -> tuple[str, ...]:
     first, *others = finding.tensors
     more = f" +{len(others)}" if others else ""
     place = "" if finding.scope == "main graph" else f" in {finding.scope}"
@@ -212,7 +212,7 @@ def _is_told_below(finding: Finding) -> bool:
     return finding.level != "note" and not finding.wrong
 
 
-def _wrong(finding: Finding) -> str:
+def wrong_line(finding: Finding) -> str:
     """What is or was wrong with it, in one line; empty where nothing was."""
     if _is_told_below(finding):
         return f"[red]{finding.level}[/red]: {escape(finding.node)}: {escape(finding.detail)}"
@@ -225,14 +225,14 @@ def _wrong(finding: Finding) -> str:
     return f"[red]{finding.level}[/red]: {node} is {wrong}"
 
 
-def _error(finding: Finding) -> str:
+def error_cell(finding: Finding) -> str:
     if finding.error_after is None:
         return ""
     before = "" if finding.error_before is None else f"{finding.error_before:.0e} → "
     return f"{before}{finding.error_after:.0e}"
 
 
-def _closing(report: Report) -> str:
+def closing_line(report: Report) -> str:
     left = sum(finding.action == "left" for finding in report.findings)
     rewritable = len(report.findings) - left - report.rewritten
     if not report.rewritten:
@@ -288,7 +288,7 @@ def show_validation(validation: Validation, console: Console) -> None:
 
 def show_verdict(validation: Validation, console: Console) -> None:
     """Print at which sizes it is right or wrong, and where it goes wrong."""
-    say(console, escape(_verdict(validation)))
+    say(console, escape(verdict_line(validation)))
     if validation.first_difference:
         say(console, f"first difference: {escape(validation.first_difference)}")
 
@@ -330,7 +330,7 @@ def _accuracy(worst: Accuracy | None, name_output: bool) -> tuple[str, str, str,
     return (place, f"{errors.max_abs:.1e}", f"{errors.max_rel:.1e}", f"{worst.units:.2g}")
 
 
-def _verdict(validation: Validation) -> str:
+def verdict_line(validation: Validation) -> str:
     refused = [size for size in validation.sizes if size.outcome == "not accepted"]
     compared = len(validation.sizes) - len(refused)
     extra = f"; the source does not accept {_sizes(refused)}" if refused else ""

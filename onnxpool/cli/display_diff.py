@@ -27,13 +27,21 @@ def show(diff: Diff, console: Console) -> None:
         map(_fact, diff.model),
         [f"nodes: {before} → {after}, {diff.same_nodes} of them the same"],
         [f"ops: {ops}"] * bool(ops),
-        map(_replaced, diff.replaced),
-        map(_changed, diff.changed),
-        map(_fact, diff.shapes),
-        _constants(diff.constants),
+        map(replaced_line, diff.replaced),
+        *_others(diff),
     ):
         for line in _shortened(lines):
             say(console, escape(line))
+
+
+def other_lines(diff: Diff) -> Iterator[str]:
+    """What differs beside the nodes that are replaced."""
+    for lines in (map(_fact, diff.model), *_others(diff)):
+        yield from _shortened(lines)
+
+
+def _others(diff: Diff) -> tuple[Iterable[str], ...]:
+    return map(_changed, diff.changed), map(_fact, diff.shapes), _constants(diff.constants)
 
 
 def _shortened(lines: Iterable[str]) -> Iterator[str]:
@@ -65,14 +73,15 @@ def _constants(facts: Iterable[Fact]) -> Iterator[str]:
             yield f"{word}: {len(some)} constant{'s' * (len(some) > 1)} ({', '.join(names)}{more})"
 
 
-def _replaced(each: Replaced) -> str:
+def replaced_line(each: Replaced) -> str:
+    """Such as "replaced: y was 3 Transpose, GatherND; is MatMul"."""
     first, *others = each.at or ("nothing that is read",)
     at = f"{first}{f' +{len(others)}' if others else ''}{_place(each.scope)}"
     if not each.after:
-        return f"gone: {_ops(each.before)}, which gave {at}"
+        return f"gone: {ops_in_words(each.before)}, which gave {at}"
     if not each.before:
-        return f"new: {_ops(each.after)}, which gives {at}"
-    return f"replaced: {at} was {_ops(each.before)}; is {_ops(each.after)}"
+        return f"new: {ops_in_words(each.after)}, which gives {at}"
+    return f"replaced: {at} was {ops_in_words(each.before)}; is {ops_in_words(each.after)}"
 
 
 def _changed(each: Changed) -> str:
@@ -83,5 +92,6 @@ def _place(scope: str) -> str:
     return "" if scope == "main graph" else f" in {scope}"
 
 
-def _ops(ops: Mapping[str, int]) -> str:
+def ops_in_words(ops: Mapping[str, int]) -> str:
+    """Such as "3 Transpose, GatherND"."""
     return ", ".join(op if n == 1 else f"{n} {op}" for op, n in ops.items())

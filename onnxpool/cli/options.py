@@ -11,9 +11,15 @@ from onnxpool.cli.call import call
 
 
 def _target_names() -> list[str]:
-    from onnxpool.targets import TARGETS
+    from onnxpool.targets import every
 
-    return [target.name for target in TARGETS]
+    return [target.name for target in every()]
+
+
+def _strategies() -> list[str]:
+    from onnxpool.rewrites.lower import strategies
+
+    return list(strategies())
 
 
 Sources = Annotated[
@@ -74,6 +80,44 @@ DiffedWith = Annotated[
 ExitCode = Annotated[
     bool, typer.Option("--exit-code", help="Exit with 1 if they differ, as git diff does.")
 ]
+ReportedModel = Annotated[
+    Path, typer.Argument(metavar="IN", help="The model as it came.", show_default=False)
+]
+ReportedOut = Annotated[
+    Path, typer.Argument(metavar="OUT", help="What became of it.", show_default=False)
+]
+Page = Annotated[
+    Path,
+    typer.Option("-o", "--out", metavar="FILE", help="The page to write.", show_default=False),
+]
+PageBeside = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="FILE",
+        help="Write a page about it, too: what was found and done, drawings, errors, runtimes.",
+        show_default=False,
+    ),
+]
+BothAgainst = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE.py:NAME",
+        help="The PyTorch source (or another .onnx, or an .npz file) that both models are compared "
+        "with; else OUT is compared with IN.",
+        show_default=False,
+    ),
+]
+TimeBoth = Annotated[bool, typer.Option("--bench", help="Time both models, as `bench` does.")]
+Timings = Annotated[
+    Path | None,
+    typer.Option(
+        "--bench-json",
+        metavar="FILE",
+        help="Show the times that `bench --json` wrote.",
+        show_default=False,
+    ),
+]
 Source = Annotated[
     str,
     typer.Argument(
@@ -109,11 +153,13 @@ RewrittenTo = Annotated[
     ),
 ]
 Strategy = Annotated[
-    Literal["auto", "matmul", "slice", "pool"],
+    str,
     typer.Option(
+        metavar="auto|matmul|slice|pool",
+        autocompletion=_strategies,
         help="What averages and maxima are built of: the fastest form (auto), MatMul with "
         "constant matrices, Slice with ReduceMean or ReduceMax, or Slice with AveragePool or "
-        "MaxPool (the most portable)."
+        "MaxPool (the most portable).",
     ),
 ]
 Target = Annotated[

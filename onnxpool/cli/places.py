@@ -113,6 +113,31 @@ def check(
             raise ArgumentError(f"--json would overwrite {path}; give it a name of its own")
 
 
+def check_page(before: Path, after: Path, page: Path, *others: Path | None) -> None:
+    """Check that a page about two models can be made and written.
+
+    Args:
+        others: what is written or read beside them.
+
+    Raises:
+        ArgumentError: the two are one file or no files, the page would go to one of them, or what
+            draws is not installed.
+        OutputError: the page cannot be written.
+    """
+    from onnxpool.cli.page.drawing import require_layout
+
+    require_layout()
+    for path in (before, after, page):
+        if path == STREAM:
+            raise ArgumentError("a report is about two files, and written to a third; - is none")
+    if _same(before, after):
+        raise ArgumentError(f"{after} is the model itself; a report wants IN and OUT in two files")
+    for other in (before, after, *others):
+        if other is not None and _same(other, page):
+            raise ArgumentError(f"the report would overwrite {other}; give it a name of its own")
+    destination(page)
+
+
 def _check_stdout(json_file: Path | None) -> None:
     if json_file == STREAM:
         raise ArgumentError("the model and --json both go to standard output; name a file for one")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import onnxpool
+from onnxpool import plugins
 
 PACKAGES = (
     "onnx",
@@ -31,7 +32,7 @@ PACKAGES = (
 
 
 def lines() -> Iterator[str]:
-    """This package, the library of kernels, Python, and each of PACKAGES that is installed."""
+    """This package, the library of kernels, Python, what there is of PACKAGES, and plug-ins."""
     yield f"onnxpool {onnxpool.__version__}"
     yield f"library: {library() or 'none; custom ops run their function bodies'}"
     yield f"Python {platform.python_version()}, {platform.system()} {platform.machine()}"
@@ -40,6 +41,9 @@ def lines() -> Iterator[str]:
             yield f"{name} {importlib.metadata.version(name)}"
         except importlib.metadata.PackageNotFoundError:
             continue
+    yield from (
+        plugins.in_words(point) for group in plugins.GROUPS for point in plugins.found(group)
+    )
 
 
 def library() -> Path | None:

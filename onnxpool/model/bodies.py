@@ -23,3 +23,11 @@ def with_bodies(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
         yield node
         for body in bodies(node):
             yield from with_bodies(body.node)
+
+
+def with_inner(graph: GraphProto) -> Iterator[GraphProto]:
+    """The graph, and all those that its nodes run."""
+    yield graph
+    for node in graph.node:
+        for body in bodies(node):
+            yield from with_inner(body)

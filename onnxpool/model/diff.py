@@ -72,6 +72,29 @@ class Replaced:
 
 
 @dataclasses.dataclass(frozen=True)
+class Part:
+    """Some nodes of a graph.
+
+    Attributes:
+        scope: the graph; None where there is none of its name.
+        given_on: those of their outputs that are read outside of them.
+    """
+
+    scope: Scope | None
+    nodes: tuple[NodeProto, ...]
+    given_on: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Replacement:
+    """`Replaced`, with the nodes themselves."""
+
+    replaced: Replaced
+    before: Part
+    after: Part
+
+
+@dataclasses.dataclass(frozen=True)
 class Diff:
     """In what two models differ.
 
@@ -114,9 +137,7 @@ def diff(a: Model | ModelFile, b: Model | ModelFile) -> Diff:
     Raises:
         OnnxpoolError: one of them cannot be read.
     """
-    before, after = (ModelFile.of(kinds.plain(model)) for model in (a, b))
-    for file in (before, after):
-        shapes.infer(file)
+    before, after = map(_loaded, (a, b))
     scopes = list(_same_scopes(before.scopes, after.scopes))
     counts = [Counter(_ops(file.scopes)) for file in (before, after)]
     return Diff(
@@ -130,11 +151,28 @@ def diff(a: Model | ModelFile, b: Model | ModelFile) -> Diff:
         },
         nodes=(counts[0].total(), counts[1].total()),
         same_nodes=sum(len(pair.found.nodes) - len(list(pair.changed())) for pair in scopes),
-        replaced=tuple(each for pair in scopes for each in pair.replaced()),
+        replaced=tuple(each.replaced for pair in scopes for each in pair.replacements()),
         changed=tuple(each for pair in scopes for each in pair.changed()),
         shapes=tuple(each for pair in scopes for each in pair.shapes()),
         constants=tuple(each for pair in scopes for each in pair.constants()),
     )
+
+
+def replacements(a: Model | ModelFile, b: Model | ModelFile) -> list[Replacement]:
+    """What `Diff.replaced` tells, with the nodes: to be drawn.
+
+    Raises:
+        OnnxpoolError: one of them cannot be read.
+    """
+    before, after = map(_loaded, (a, b))
+    pairs = _same_scopes(before.scopes, after.scopes)
+    return [each for pair in pairs for each in pair.replacements()]
+
+
+def _loaded(model: Model | ModelFile) -> ModelFile:
+    file = ModelFile.of(kinds.plain(model))
+    shapes.infer(file)
+    return file
 
 
 def _ops(scopes: Sequence[Scope]) -> Iterator[str]:
@@ -204,7 +242,7 @@ class _Pair:
             else:
                 yield f"input {i}: {old or 'none'!r} → {new or 'none'!r}"
 
-    def replaced(self) -> Iterator[Replaced]:
+    def replacements(self) -> Iterator[Replacement]:
         found = self.found
         gone = set(range(len(found.a.nodes))) - set(found.nodes.values())
         new = set(range(len(found.b.nodes))) - set(found.nodes)
@@ -221,12 +259,18 @@ class _Pair:
                 groups.join(("a", a), ("b", b))
         for group in groups.all():
             sides = [[i for side, i in sorted(group) if side == which] for which in "ab"]
-            yield Replaced(
-                self._name,
-                tuple(_ends(*((found.b, sides[1]) if sides[1] else (found.a, sides[0])))),
-                dict(Counter(found.a.nodes[i].op_type for i in sides[0])),
-                dict(Counter(found.b.nodes[i].op_type for i in sides[1])),
+            before, after = (
+                Part(scope, tuple(graph.nodes[i] for i in side), tuple(_ends(graph, side)))
+                for scope, graph, side in zip(
+                    (self._a, self._b), (found.a, found.b), sides, strict=True
+                )
             )
+            replaced = Replaced(
+                self._name,
+                after.given_on if after.nodes else before.given_on,
+                *(dict(Counter(n.op_type for n in part.nodes)) for part in (before, after)),
+            )
+            yield Replacement(replaced, before, after)
 
     def _boundary(self) -> Iterator[tuple[str, str]]:
         """Tensors of the second and the first that stand for each other behind what is replaced."""

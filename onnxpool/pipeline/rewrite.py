@@ -214,7 +214,7 @@ def _inspect(
     traced_sizes: TracedSizes | None,
 ) -> Report:
     goal = Goal.of(to, strategy, target, repair=repair)
-    file = freeze_inputs.freeze(_load(model), frozen_inputs)
+    file = freeze_inputs.freeze(load(model), frozen_inputs)
     summary = _summary(file.proto)
     told = frozen_sizes.told(file, output_sizes, traced_sizes)
     seen = see_through(file, goal, told)
@@ -377,7 +377,7 @@ class _Prepared:
 def _rewrite(model: Plain, task: _Task) -> Result:
     goal = task.goal()
     check_choice("check", task.check, get_args(Check))
-    came = _load(model)
+    came = load(model)
     _verify(came)
     opset_before, before = came.opset, _summary(came.proto)
     opset = conform.wanted_opset(came, goal.target, task.opset)
@@ -581,7 +581,8 @@ def _add_bodies(file: ModelFile, bodies: Bodies) -> list[str]:
     return notes
 
 
-def _load(model: Plain) -> ModelFile:
+def load(model: Plain) -> ModelFile:
+    """A model with inferred shapes, its weights not read."""
     register_schemas()
     steps.at("reading the model")
     file = ModelFile.of(model, whole=False)

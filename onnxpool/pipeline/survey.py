@@ -54,7 +54,7 @@ class Goal:
             ArgumentError: one of them is unknown, or they do not go together.
         """
         check_choice("output", to, OUTPUTS)
-        check_choice("strategy", strategy, lower.STRATEGIES)
+        check_choice("strategy", strategy, lower.strategies())
         if to == "custom-op" and (target or strategy != "auto"):
             option = f"target {target}" if target else f"strategy {strategy}"
             raise ArgumentError(

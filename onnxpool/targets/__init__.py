@@ -1,7 +1,8 @@
 """The runtimes that `rewrite --target` writes for: one small entry per file, listed in `TARGETS`.
 
 To add one: copy the file that is nearest, say what the runtime does not take as `Limit`s (cures are
-in rewrites/legalize/, conditions in conditions.py), and add the entry to `TARGETS`.
+in rewrites/legalize/, conditions in conditions.py), and add the entry to `TARGETS`. Another package
+adds one by an entry point (onnxpool/plugins.py).
 
 A name comes in, a `Target` goes out: what its runtime does not take, each with a cure or without.
 The pipeline (conform) cures or refuses by it; the command line lists it.
@@ -9,6 +10,7 @@ The pipeline (conform) cures or refuses by it; the command line lists it.
 
 from __future__ import annotations
 
+from onnxpool import plugins
 from onnxpool.errors import ArgumentError
 from onnxpool.targets.caffe import CAFFE
 from onnxpool.targets.emx import EMX
@@ -31,7 +33,7 @@ from onnxpool.targets.tinygrad import TINYGRAD
 from onnxpool.targets.tract import TRACT
 from onnxpool.targets.tvm import TVM
 
-__all__ = ["PLACES", "TARGETS", "Limit", "Target", "find"]
+__all__ = ["PLACES", "TARGETS", "Limit", "Target", "every", "find"]
 
 TARGETS: tuple[Target, ...] = (
     ONNXRUNTIME,
@@ -56,14 +58,32 @@ TARGETS: tuple[Target, ...] = (
 )
 
 
+def every() -> tuple[Target, ...]:
+    """Ours, and those that other packages add.
+
+    Raises:
+        PluginError: one of these is none, or has the name of another.
+    """
+    found = list(TARGETS)
+    for name, target in plugins.loaded(plugins.TARGETS):
+        is_target = isinstance(target, Target)
+        taken = is_target and target.name in [other.name for other in found]
+        wrong = "" if is_target else f"is of type {type(target).__name__}, wanted a Target"
+        plugins.check(plugins.TARGETS, name, wrong or "has the name of another target" * taken)
+        found.append(target)
+    return tuple(found)
+
+
 def find(name: str) -> Target:
     """The target of that name.
 
     Raises:
         ArgumentError: there is none.
+        PluginError: as `every`.
     """
-    for target in TARGETS:
+    targets = every()
+    for target in targets:
         if target.name == name:
             return target
-    names = ", ".join(target.name for target in TARGETS)
+    names = ", ".join(target.name for target in targets)
     raise ArgumentError(f"there is no target {name!r}; use {names}")

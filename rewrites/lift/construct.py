@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+import functools
+from typing import Any, Literal
 
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 
-from onnxpool.ops import AdaptivePool
+from onnxpool import plugins
+from onnxpool.ops import AdaptivePool, InvalidOp
 from onnxpool.ops.op import DOMAIN, Op, Shape
 from onnxpool.rewrites.graph.tensors import onnx_type, shape_of
 from onnxpool.rewrites.graph.unread import output_names, remove_unread, used_outputs
@@ -25,6 +27,46 @@ OWNERS = {**dict.fromkeys(PYTORCH_DOMAINS, "PyTorch"), "mmdeploy": "mmdeploy", "
 UNLOADABLE = "ONNX Runtime does not load the model while it is there"
 
 Level = Literal["note", "warning", "error"]
+
+
+@functools.cache
+def added_exporters() -> tuple[AddedExporter, ...]:
+    """What other packages know of ops that an exporter writes and no runtime has.
+
+    Raises:
+        PluginError: one of them does not say what it has to.
+    """
+    found = plugins.loaded(plugins.CONSTRUCTS)
+    for name, exporter in found:
+        lack = plugins.missing(exporter, ("DOMAIN", "OWNER", "applies", "meaning"))
+        plugins.check(plugins.CONSTRUCTS, name, lack)
+        standard = "has DOMAIN of ONNX's own ops" * (exporter.DOMAIN in ("", "ai.onnx", DOMAIN))
+        plugins.check(plugins.CONSTRUCTS, name, standard)
+    return tuple(AddedExporter(name, exporter) for name, exporter in found)
+
+
+@dataclasses.dataclass(frozen=True)
+class AddedExporter:
+    """One of them; what fails in it is told by its name."""
+
+    name: str
+    exporter: Any
+
+    @property
+    def domain(self) -> str:
+        return str(self.exporter.DOMAIN)
+
+    @property
+    def owner(self) -> str:
+        return str(self.exporter.OWNER)
+
+    def applies(self, node: gs.Node) -> bool:
+        with plugins.calling(plugins.CONSTRUCTS, self.name):
+            return bool(self.exporter.applies(node))
+
+    def meaning(self, node: gs.Node, opset: int) -> Any:
+        with plugins.calling(plugins.CONSTRUCTS, self.name, InvalidOp):
+            return self.exporter.meaning(node, opset)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +122,8 @@ class Construct:
     @property
     def owner(self) -> str:
         """Whose op a node of it is that no runtime has; empty where all nodes are known."""
-        return next((OWNERS[node.domain] for node in self.nodes if node.domain in OWNERS), "")
+        owners = OWNERS | {each.domain: each.owner for each in added_exporters()}
+        return next((owners[node.domain] for node in self.nodes if node.domain in owners), "")
 
     @property
     def unloadable(self) -> bool:

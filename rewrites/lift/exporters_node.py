@@ -3,6 +3,8 @@
 aten_fallback   TorchScript's exporter: PyTorch's ops
 mmdeploy        for ncnn
 paddle          paddle2onnx
+
+Other packages add theirs by entry points (onnxpool/plugins.py).
 """
 
 from __future__ import annotations
@@ -13,7 +15,14 @@ import onnx_graphsurgeon as gs
 
 from onnxpool.ops import InvalidOp
 from onnxpool.rewrites.lift import aten_fallback, mmdeploy, paddle
-from onnxpool.rewrites.lift.construct import UNLOADABLE, Construct, Declined, whole_node
+from onnxpool.rewrites.lift.construct import (
+    UNLOADABLE,
+    AddedExporter,
+    Construct,
+    Declined,
+    added_exporters,
+    whole_node,
+)
 from onnxpool.rewrites.lift.named_arguments import Meaning
 from onnxpool.rewrites.region.region import Region
 
@@ -48,8 +57,9 @@ def meaning(node: gs.Node, opset: int) -> Meaning:
     return found
 
 
-def _exporter(node: gs.Node) -> ModuleType | None:
-    return next((exporter for exporter in EXPORTERS if exporter.applies(node)), None)
+def _exporter(node: gs.Node) -> ModuleType | AddedExporter | None:
+    exporters: tuple[ModuleType | AddedExporter, ...] = (*EXPORTERS, *added_exporters())
+    return next((exporter for exporter in exporters if exporter.applies(node)), None)
 
 
 def _without_trailing_none(regions: tuple[Region | None, ...]) -> tuple[Region | None, ...]:

@@ -8,12 +8,14 @@ for models that keep the node. The pipeline calls it, after `plan` has asked wha
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import onnx
 import onnx_graphsurgeon as gs
 
+from onnxpool import plugins
 from onnxpool.ops import COMPUTED, DIALECT, AdaptivePool, InvalidOp, Op, PyramidPool
 from onnxpool.ops.op import Dim
 from onnxpool.ops.windows import MOST_WINDOWS
@@ -26,7 +28,7 @@ from onnxpool.rewrites.lower.gem_pool import lower_gem_pool
 from onnxpool.rewrites.lower.pyramid_pool import lower_pyramid_pool
 from onnxpool.rewrites.lower.pyramid_upsample import lower_pyramid_upsample
 
-__all__ = ["MIN_OPSET", "STRATEGIES", "Unsupported", "lower"]
+__all__ = ["MIN_OPSET", "STRATEGIES", "Unsupported", "lower", "strategies"]
 
 STRATEGIES = ("auto", "matmul", "slice", "pool")
 MIN_OPSET = 7
@@ -46,6 +48,38 @@ LOWERINGS: dict[str, Lowering] = {
 }
 
 
+def strategies() -> tuple[str, ...]:
+    """Ours, and those that other packages add.
+
+    Raises:
+        PluginError: as `_added`.
+    """
+    return (*STRATEGIES, *_added())
+
+
+def _added() -> dict[str, Mapping[str, Lowering]]:
+    """The lowerings of other packages.
+
+    Raises:
+        PluginError: one has a name of ours, or holds something else.
+    """
+    added = dict(plugins.loaded(plugins.STRATEGIES))
+    for name, lowerings in added.items():
+        wrong = "has the name of a strategy of onnxpool" if name in STRATEGIES else ""
+        if not isinstance(lowerings, Mapping) or not set(lowerings) <= set(LOWERINGS):
+            wrong = f"is no dict from some of {', '.join(LOWERINGS)} to functions"
+        plugins.check(plugins.STRATEGIES, name, wrong)
+    return added
+
+
+def _lowering(op: str, strategy: str) -> tuple[Lowering, str]:
+    """How an op is lowered; what a strategy of another package has no function for, as by auto."""
+    if strategy in STRATEGIES:
+        return LOWERINGS[op], strategy
+    lowering = _added()[strategy].get(op)
+    return (LOWERINGS[op], "auto") if lowering is None else (lowering, strategy)
+
+
 def lower(graph: gs.Graph, node: gs.Node, opset: int, strategy: str = "auto") -> str:
     """Replace a dialect node of `graph` by standard ops, in place.
 
@@ -54,7 +88,7 @@ def lower(graph: gs.Graph, node: gs.Node, opset: int, strategy: str = "auto") ->
     Args:
         node: of domain `onnxpool`, as `onnxpool.rewrites.graph.verify` wants it.
         opset: the opset of the model; the new nodes are valid in it.
-        strategy: one of `STRATEGIES`.
+        strategy: one of `strategies()`.
 
     Returns:
         The strategy that was used, such as "matmul" or, for GeMPool, "exp-log/slice"; where only
@@ -63,8 +97,8 @@ def lower(graph: gs.Graph, node: gs.Node, opset: int, strategy: str = "auto") ->
     Raises:
         Unsupported: the node cannot be lowered; the graph is as it was.
     """
-    if strategy not in STRATEGIES:
-        raise Unsupported(f"there is no strategy {strategy!r}; there are {', '.join(STRATEGIES)}")
+    if strategy not in strategies():
+        raise Unsupported(f"there is no strategy {strategy!r}; there are {', '.join(strategies())}")
     _check(node, opset)
     op = next(op for op in DIALECT if op.op_type() == node.op).from_attributes(node.attrs)
     builder = Builder(graph, node, opset)
@@ -72,13 +106,22 @@ def lower(graph: gs.Graph, node: gs.Node, opset: int, strategy: str = "auto") ->
         op = _with_known_size(op, node.inputs)
         _check_size(op, node.inputs[0].shape)
         outputs = builder.wanted_outputs()
-        results, used = LOWERINGS[node.op](builder, op, list(node.inputs), outputs, strategy)
+        lowering, strategy = _lowering(node.op, strategy)
+        with _blaming(strategy):
+            results, used = lowering(builder, op, list(node.inputs), outputs, strategy)
         builder.check()
     except Exception:
         builder.discard()
         raise
     builder.replace(results)
     return used
+
+
+def _blaming(strategy: str) -> AbstractContextManager[None]:
+    """Name the package whose strategy fails."""
+    if strategy in STRATEGIES:
+        return nullcontext()
+    return plugins.calling(plugins.STRATEGIES, strategy, Unsupported)
 
 
 def _with_known_size(op: Op, inputs: Sequence[gs.Tensor]) -> Op:

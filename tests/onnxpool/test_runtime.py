@@ -64,6 +64,47 @@ def test_options_serve_for_several_sessions_and_a_model_may_be_bytes(model: Path
         np.testing.assert_array_equal(a, b)
 
 
+OTHER_FIRST = [
+    ["AzureExecutionProvider", "CPUExecutionProvider"],
+    [("AzureExecutionProvider", {}), "CPUExecutionProvider"],
+]
+"""The one provider beside the CPU's that every build of ONNX Runtime has."""
+
+
+def runs_kernels(options: onnxruntime.SessionOptions) -> bool:
+    nodes = onnx.load(options.optimized_model_filepath).graph.node
+    return any(node.domain == DOMAIN for node in nodes)
+
+
+@needs_library
+@pytest.mark.parametrize("providers", OTHER_FIRST)
+def test_where_another_provider_comes_first_the_bodies_run(
+    model: Path, tmp_path: Path, providers: list[object]
+) -> None:
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    with pytest.warns(UserWarning, match="AzureExecutionProvider comes first") as warned:
+        session = onnxpool.session(model, options, providers=providers)
+    # It points at the call.
+    assert [w.filename for w in warned] == [__file__]
+    assert not runs_kernels(options)
+    (y,) = session.run(None, {"input": X})
+    np.testing.assert_allclose(y, AdaptiveAveragePool((6, 6)).reference(X)[0], rtol=1e-5, atol=1e-6)
+
+
+@needs_library
+@pytest.mark.parametrize("library", [True, False])
+@pytest.mark.parametrize("providers", [["CPUExecutionProvider"], *OTHER_FIRST])
+def test_who_says_so_gets_it_so(
+    model: Path, tmp_path: Path, providers: list[object], library: bool
+) -> None:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    onnxpool.session(model, options, library=library, providers=providers)
+    assert runs_kernels(options) == library
+
+
 @pytest.mark.usefixtures("no_library")
 def test_a_missing_library_is_one_line_with_both_ways_out(model: Path) -> None:
     wanted = (
