@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import onnx_graphsurgeon as gs
 
 from onnxpool.model.file import ModelFile
@@ -50,18 +52,24 @@ def _fill(scope: Scope, derived: Types, claimed: Types | None) -> None:
     nodes = scope.graph.nodes
     tensors = [t for n in nodes for t in (*n.inputs, *n.outputs)] + scope.graph.inputs
     for tensor in {id(t): t for t in tensors if isinstance(t, gs.Variable)}.values():
-        for types in (claimed or {}, derived):
-            if tensor.name in types and tensor.dtype is None:
-                tensor.dtype, _ = dtype_and_shape(types[tensor.name])
-        claim = None if claimed is None else _merge(tensor.shape, _shape(claimed, tensor.name))
-        tensor.shape = _confirm(claim, _shape(derived, tensor.name))
+        claimed_type, claim = _known({} if claimed is None else claimed, tensor.name)
+        derived_type, shape = _known(derived, tensor.name)
+        if tensor.dtype is None:
+            tensor.dtype = derived_type if claimed_type is None else claimed_type
+        merged = None if claimed is None else _merge(tensor.shape, claim)
+        tensor.shape = _confirm(merged, shape)
 
 
 def _shape(types: Types, name: str) -> Shape | None:
+    return _known(types, name)[1]
+
+
+def _known(types: Types, name: str) -> tuple[Any, Shape | None]:
+    """The dtype and the shape of a tensor."""
     if name not in types:
-        return None
-    _, shape = dtype_and_shape(types[name])
-    return shape and tuple(None if _is_generated(dim) else dim for dim in shape)
+        return None, None
+    dtype, shape = dtype_and_shape(types[name])
+    return dtype, shape and tuple(None if _is_generated(dim) else dim for dim in shape)
 
 
 def _confirm(claimed: Shape | None, derived: Shape | None) -> Shape | None:

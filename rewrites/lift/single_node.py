@@ -6,6 +6,7 @@ AveragePool, MaxPool, GlobalAveragePool, GlobalMaxPool, ReduceMean, ReduceMax, A
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import onnx_graphsurgeon as gs
 
@@ -108,9 +109,15 @@ def _is_adaptive(node: gs.Node, x: Shape | None, y: Shape | None) -> bool:
         isinstance(length, int)
         and isinstance(bins, int)
         and bins <= MOST_WINDOWS
-        and _sliding(length, bins, size, stride, begin) == windows(length, bins)
+        and _slides_as(length, bins, size, stride, begin)
         for length, bins, size, stride, begin in axes
     )
+
+
+@functools.lru_cache
+def _slides_as(length: int, bins: int, size: int, stride: int, begin: int) -> bool:
+    """Whether windows that slide are those of adaptive pooling."""
+    return _sliding(length, bins, size, stride, begin) == windows(length, bins)
 
 
 def _sliding(length: int, bins: int, size: int, stride: int, begin: int) -> tuple[Window, ...]:
