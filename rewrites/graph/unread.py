@@ -9,7 +9,10 @@ import onnx_graphsurgeon as gs
 
 def output_names(graph: gs.Graph) -> set[str]:
     """Names of the outputs of a graph and of all bodies in it."""
-    graphs = (graph, *graph.subgraphs(recursive=True))
+    graphs = [graph]
+    for each in graphs:
+        values = (value for node in each.nodes for value in node.attrs.values())
+        graphs.extend(value for value in values if isinstance(value, gs.Graph))
     return {tensor.name for g in graphs for tensor in g.outputs}
 
 
