@@ -1,9 +1,10 @@
 """One file through the command line, in this process, and what was wrong with what came of it.
 
 Whatever the file is, a call ends soon, with status 0, 2 or 3 (or 1, where a target, an opset, sizes
-or a full check is asked for), and either a report or one line on stderr that a terminal can be given. No
-traceback, no defect of onnxpool, not much memory. What is written equals what was read, or ONNX
-Runtime loads it as it loads what was read. On failure nothing is written, and nothing is left.
+or a full check is asked for), and either a report or one line on stderr that a terminal can be
+given. No traceback, no defect of onnxpool, not much memory. What is written equals what was read,
+or ONNX Runtime loads it as it loads what was read. On failure nothing is written, and nothing is
+left.
 """
 
 from __future__ import annotations
