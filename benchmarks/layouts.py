@@ -23,8 +23,6 @@ import onnx
 import onnxruntime as ort
 import torch
 import torch.nn.functional as F  # noqa: N812 - as in the sources that are exported here
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -120,14 +118,18 @@ def latencies(models: list[onnx.ModelProto], shape: tuple[int, ...]) -> list[flo
 
 
 def main() -> None:
-    table = Table("network", "nodes", "before, ms", "after, ms", "times faster")
+    print("| network | nodes | kB | before, ms | after, ms | times faster |")
+    print("|---|--:|--:|--:|--:|--:|")
     for case in CASES:
         before = exported(case)
         after = onnxpool.rewrite(before).model
         slow, fast = latencies([before, after], case.shape)
-        nodes = f"{len(before.graph.node)} → {len(after.graph.node)}"
-        table.add_row(case.name, nodes, f"{slow:.2f}", f"{fast:.2f}", f"{slow / fast:.2f}")
-    Console().print(table)
+        nodes = " → ".join(str(len(m.graph.node)) for m in (before, after))
+        size = " → ".join(f"{m.ByteSize() / 1000:.0f}" for m in (before, after))
+        print(
+            f"| {case.name} | {nodes} | {size} | {slow:.2f} | {fast:.2f} | {slow / fast:.1f} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -25,7 +25,10 @@ ADAPTIVE: dict[str, tuple[Callable[..., torch.Tensor], ...]] = {
 
 
 def model(
-    shape: Sequence[int], levels: Sequence[Window], op: str = "AveragePool", producer: str = ""
+    shape: Sequence[int | str],
+    levels: Sequence[Window],
+    op: str = "AveragePool",
+    producer: str = "",
 ) -> onnx.ModelProto:
     """Pools of X side by side: Y0, Y1, …"""
     names = [f"Y{i}" for i in range(len(levels))]
