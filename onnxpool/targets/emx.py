@@ -12,6 +12,7 @@ EMX = Target(
     measured="2026-11-28",
     runs_on="microcontroller",
     opset=20,
+    strategy="auto",
     dynamic=False,
     limits=(
         Limit(("GlobalLpPool",), "it has no such op", cure=lp_pool.POWER_AVERAGE),

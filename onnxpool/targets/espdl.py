@@ -1,6 +1,7 @@
 """ESP-DL, Espressif's library for its microcontrollers, through esp-ppq."""
 
 from onnxpool.rewrites.legalize import auto_pad, lp_pool, pool_defaults
+from onnxpool.rewrites.legalize.counted_padding import PADDING_COUNTED
 from onnxpool.rewrites.legalize.dropout import NOTHING_DROPPED
 from onnxpool.rewrites.legalize.resize import RESIZE_BY_MATMUL
 from onnxpool.rewrites.legalize.sign_magnitude import MAGNITUDE_WITH_SIGN
@@ -55,7 +56,12 @@ ESPDL = Target(
             when=is_linear_asymmetric,
             cure=RESIZE_BY_MATMUL,
         ),
-        Limit(("AveragePool",), "counts its padding", when=leaves_padding_out),
+        Limit(
+            ("AveragePool",),
+            "counts its padding",
+            when=leaves_padding_out,
+            cure=PADDING_COUNTED,
+        ),
         Limit(("Identity",), "at the end of the graph it does not run", when=is_read_by_none),
         Limit(("MaxPool",), "gives no indices", when=gives_indices),
         Limit(("SpaceToDepth",), "gives wrong values"),

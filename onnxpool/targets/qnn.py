@@ -1,6 +1,7 @@
 """Qualcomm's NPU (HTP), through ONNX Runtime's QNN execution provider, in float16."""
 
 from onnxpool.rewrites.legalize import lp_pool, volume_pool
+from onnxpool.rewrites.legalize.counted_padding import PADDING_COUNTED
 from onnxpool.rewrites.legalize.dropout import NOTHING_DROPPED
 from onnxpool.rewrites.legalize.pad_by_concat import PAD_BY_CONCAT, feeds_average
 from onnxpool.rewrites.legalize.sign_magnitude import MAGNITUDE_WITH_SIGN
@@ -11,6 +12,7 @@ from onnxpool.targets.conditions import (
     is_behind_slice,
     is_sign_times_magnitude,
     is_volume,
+    leaves_padding_out,
     pads_by_edge,
     truncates,
 )
@@ -51,6 +53,12 @@ QNN = Target(
             "in front of an average may give wrong values, and not end",
             when=feeds_average,
             cure=PAD_BY_CONCAT,
+        ),
+        Limit(
+            ("AveragePool",),
+            "of a large plane gives wrong values where it leaves its padding out",
+            when=leaves_padding_out,
+            cure=PADDING_COUNTED,
         ),
         Limit(("AveragePool",), "behind a Slice it may be wrong", when=is_behind_slice),
         Limit(("AveragePool",), "with ceil_mode it gives garbage", when=has_ceil_mode),

@@ -6,7 +6,14 @@ from onnxpool.rewrites.legalize.power import PRODUCTS, is_whole_power
 from onnxpool.rewrites.legalize.reduce_plane import GLOBAL_POOLING
 from onnxpool.rewrites.legalize.resize import RESIZE_BY_MATMUL
 from onnxpool.rewrites.legalize.zeros_around import ZEROS_AROUND
-from onnxpool.targets.conditions import is_cubic, is_volume, pads_unevenly, reduces_plane
+from onnxpool.targets.conditions import (
+    all_of,
+    counts_padding,
+    is_cubic,
+    is_volume,
+    pads_unevenly,
+    reduces_plane,
+)
 from onnxpool.targets.target import Limit, Target
 from onnxpool.targets.tried import TRIED
 
@@ -28,8 +35,8 @@ RKNN = Target(
         ),
         Limit(
             ("AveragePool",),
-            "with uneven pads gives wrong values",
-            when=pads_unevenly,
+            "with uneven pads that it counts gives wrong values",
+            when=all_of(counts_padding, pads_unevenly),
             cure=ZEROS_AROUND,
         ),
         Limit(

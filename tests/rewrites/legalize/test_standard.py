@@ -14,6 +14,7 @@ from onnxpool.rewrites.legalize.attribute_defaults import WRITTEN_OUT
 from onnxpool.rewrites.legalize.auto_pad import EXPLICIT_PADS
 from onnxpool.rewrites.legalize.clip import CLIP_BY_RELU, MIN_OF_NEGATIVE
 from onnxpool.rewrites.legalize.constant_left import CONSTANT_ON_THE_RIGHT
+from onnxpool.rewrites.legalize.counted_padding import PADDING_COUNTED
 from onnxpool.rewrites.legalize.dropout import NOTHING_DROPPED
 from onnxpool.rewrites.legalize.flatten import FLATTEN_BY_RESHAPE
 from onnxpool.rewrites.legalize.full_rank import CONSTANT_OF_FULL_RANK
@@ -219,6 +220,27 @@ def test_a_reshape_without_allowzero() -> None:
     model = model_of("Reshape", {"X": PLANE}, {"s": np.array([8, -1])}, allowzero=1)
     new = same(model, WITHOUT_ALLOW_ZERO.emit, terms=0)
     assert not new.graph.node[0].attribute
+
+
+@pytest.mark.parametrize("pads", [[1, 0, 2, 1], [1, 1, 1, 1]])
+def test_padding_that_is_left_out(pads: list[int]) -> None:
+    model = model_of("AveragePool", {"X": PLANE}, kernel_shape=[3, 2], strides=[2, 1], pads=pads)
+    assert ops(same(model, PADDING_COUNTED.emit, terms=6)) == ["AveragePool", "Mul"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "attributes", "reason"),
+    [
+        (PLANE, {"count_include_pad": 1, "pads": [1] * 4}, "counts its padding"),
+        (PLANE, {}, "has none"),
+        (PLANE, {"ceil_mode": 1, "pads": [1] * 4}, "hang over the edge"),
+        (("N", 8, "H", "W"), {"pads": [1] * 4}, "known to the runtime alone"),
+    ],
+)
+def test_another_average_is_left(shape: Any, attributes: dict[str, Any], reason: str) -> None:
+    model = model_of("AveragePool", {"X": shape}, kernel_shape=[3, 3], **attributes)
+    with pytest.raises(Unsupported, match=reason):
+        replaced(model, PADDING_COUNTED.emit)
 
 
 def test_padding_of_a_maximum_is_the_lowest_number() -> None:
