@@ -4,10 +4,11 @@
                                  [--clock wall|cpu] [--statistic median|least]
 
 Prints the tables of docs/performance.md. The contenders of a row run in turns in one process, on
-the same input: one sum of the input (the floor), the kernel, PyTorch eager, OpenVINO (its own op
-where it has one, else the exported graph), every standard spelling that `onnxpool rewrite` writes,
-of which the fastest is shown, and what torch.onnx.export (dynamo) makes of the module. Times are
-medians; read the ratios. Needs torch and onnxscript, and openvino for its column.
+the same input: one sum of the input by ONNX Runtime and one by PyTorch (the floors), the kernel,
+PyTorch eager, OpenVINO (its own op where it has one, else the exported graph), every standard
+spelling that `onnxpool rewrite` writes, of which the fastest is shown, and what torch.onnx.export
+(dynamo) makes of the module. Times are medians; read the ratios. ONNXPOOL_ISA=avx2 in the
+environment takes the kernels for AVX2. Needs torch and onnxscript, and openvino for its column.
 
 Where other work disturbs: `--clock cpu` counts the processor time of this process, which says
 nothing about several threads, and `--statistic least` takes the round that was disturbed least.
@@ -37,14 +38,16 @@ from torch import nn
 from torch.nn import functional
 
 from onnxpool.benchmark import (
+    FLOOR,
+    TORCH_FLOOR,
     Clock,
     Contender,
     Run,
     Timing,
+    floors,
     in_pytorch,
     in_turns,
     processor,
-    sum_of_inputs,
     versions,
 )
 from onnxpool.inputs.values import model_inputs
@@ -62,7 +65,10 @@ from onnxpool.ops.op import Array
 from onnxpool.validation.source import Source
 
 Shape = tuple[int, ...]
-COLUMNS = ("shape", "floor", "kernel", "× floor", "PyTorch", "OpenVINO", "standard", "exported")
+COLUMNS = (
+    *("shape", "ReduceSum", "torch.sum", "kernel", "× ReduceSum", "× torch.sum"),
+    *("PyTorch", "OpenVINO", "standard", "exported"),
+)
 CLOCKS: dict[str, Clock] = {"wall": time.perf_counter, "cpu": time.process_time}
 STATISTICS: dict[str, Callable[[Timing], float]] = {
     "median": lambda timing: timing.median,
@@ -170,8 +176,7 @@ def contenders(case: Case) -> dict[str, Contender]:
         made.setdefault(f"standard: {used}", in_onnxruntime(model))
     if exported is not None:
         made["exported"] = in_onnxruntime(exported)
-    made["floor"] = sum_of_inputs
-    return made
+    return made | floors()
 
 
 def kernel_model(case: Case) -> onnx.ModelProto:
@@ -266,7 +271,7 @@ def row(
         (t for t in timings.values() if t.name.startswith("standard") and not t.failure),
         key=statistic,
     )
-    kernel, floor = statistic(timings["kernel"]), statistic(timings["floor"])
+    kernel, *sums = (statistic(timings[name]) for name in ("kernel", FLOOR, TORCH_FLOOR))
 
     def multiple(timing: Timing | None, words: str = "") -> str:
         if timing is None or timing.failure:
@@ -275,9 +280,8 @@ def row(
 
     return (
         case.name,
-        f"{floor:.3f}",
-        f"{kernel:.3f}",
-        f"{kernel / floor:.2f}",
+        *(f"{each:.3f}" for each in (*sums, kernel)),
+        *(f"{kernel / each:.2f}" for each in sums),
         multiple(timings["PyTorch"]),
         multiple(timings.get("OpenVINO")),
         multiple(standard, f" ({standard.name.partition(': ')[2]})"),
@@ -299,7 +303,9 @@ def main() -> None:
     how_many = f"{arguments.statistic} of {arguments.runs}"
     packages = ["onnxruntime", "torch", *["openvino"] * HAS_OPENVINO]
     print(", ".join(f"{name} {version}" for name, version in versions(packages).items()))
-    print(f"{processor()}; {arguments.clock} time in ms: {how_many}, in turns")
+    isa = os.environ.get("ONNXPOOL_ISA", "the widest that there is")
+    print(f"{processor()}; ONNXPOOL_ISA: {isa}")
+    print(f"{arguments.clock} time in ms: {how_many}, in turns")
     print(f"load of the machine before: {os.getloadavg()[0]:.1f}")
     for threads in arguments.threads:
         for group in arguments.only:

@@ -13,7 +13,7 @@ from tests.ops.kernels.runtime import run
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_kernel_equals_pytorch(case: Case, dtype: type[np.floating]) -> None:
-    case = _as_stored(case)
+    case = as_stored(case)
     outputs = run(case.op, *case.inputs(dtype), outputs=case.outputs)
     for output, expected in zip(outputs, case.expected(dtype), strict=True):
         assert output.shape == expected.shape
@@ -30,7 +30,7 @@ def _is_max(case: Case) -> bool:
     return isinstance(op, AdaptiveMaxPool) or (isinstance(op, PyramidPool) and op.mode == "max")
 
 
-def _as_stored(case: Case) -> Case:
+def as_stored(case: Case) -> Case:
     """With the attributes that a model file gives back: numbers are float32 there."""
     if not isinstance(case.op, GeMPool) or case.op.epsilon is None:
         return case
