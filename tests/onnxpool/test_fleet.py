@@ -9,10 +9,10 @@ import onnx
 import pytest
 
 import onnxpool
+from onnxpool import fleet
 from onnxpool.errors import ArgumentError
 from tests.onnxpool.cli.conftest import PYRAMID, relu
 
-fleet = pytest.importorskip("onnxpool.fleet")
 MODELS = PYRAMID.parent
 
 
@@ -59,7 +59,6 @@ def test_a_folder(tmp_path: Path) -> None:
 
 def test_one_model_without_ray(tmp_path: Path) -> None:
     """What a worker does, weights in a file of their own included."""
-    pytest.importorskip("fsspec")
     model = onnx.load(PYRAMID)
     source = tmp_path / "in"
     source.mkdir()
@@ -77,7 +76,6 @@ def test_one_model_without_ray(tmp_path: Path) -> None:
 
 
 def test_weights_outside_of_the_folder_are_not_fetched(tmp_path: Path) -> None:
-    pytest.importorskip("fsspec")
     source = tmp_path / "in"
     source.mkdir()
     model = onnx.load(PYRAMID)
