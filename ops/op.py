@@ -6,11 +6,14 @@ import abc
 import dataclasses
 import functools
 from collections.abc import Container, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import onnx
 from numpy.typing import NDArray
 from onnx.defs import OpSchema
+
+if TYPE_CHECKING:
+    from typing import Self  # not there in Python 3.10
 
 DOMAIN = "onnxpool"
 VERSION = 1

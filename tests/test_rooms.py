@@ -14,10 +14,11 @@ FOLDERS = {"onnxpool": "onnxpool", "rewrites": "onnxpool.rewrites", "ops": "onnx
 BELOW = {
     "__main__": ("cli",),
     "cli": ("onnxpool",),
-    "onnxpool": ("exporters", "benchmark"),
+    "onnxpool": ("exporters", "benchmark", "fleet"),
     "exporters": ("pipeline",),
     "pipeline": ("validation",),
     "benchmark": ("validation",),
+    "fleet": ("pipeline",),
     "validation": ("targets", "runtime"),
     "targets": ("model", "inputs", "caffe"),
     "caffe": ("model",),

@@ -15,12 +15,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxpool.ops.op import Array
+
+if TYPE_CHECKING:
+    from typing import Self  # not there in Python 3.10
 
 Ids = NDArray[np.int64]
 Labels = tuple[int, ...]

@@ -1,0 +1,56 @@
+"""An installed onnxpool, away from its checkout: python wheel.py MODELS, a folder of .onnx files.
+
+It is what is tested of every wheel: the packages are those of the wheel, the library is in it, and
+what it rewrites computes the same as standard ops, by the kernels and by the function bodies.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+import onnxpool
+from onnxpool.ops import library_path
+
+
+def main(models: Path) -> None:
+    assert "site-packages" in onnxpool.__file__, onnxpool.__file__
+    assert "site-packages" in str(library_path()), library_path()
+    for name in ("rewrites", "ops"):
+        assert importlib.util.find_spec(name) is None, f"{name} was installed"
+    paths = sorted(models.glob("*.onnx"))
+    assert paths, f"{models} has no models"
+    for path in paths:
+        check(path)
+    assert "torch" not in sys.modules
+    print(f"onnxpool {onnxpool.__version__}: {len(paths)} models are right")
+
+
+def check(path: Path) -> None:
+    before = onnxruntime.InferenceSession(path)
+    (given,) = before.get_inputs()
+    feed = {given.name: np.random.default_rng(0).uniform(0.1, 2, given.shape).astype(np.float32)}
+    wanted = before.run(None, feed)
+    standard = onnxpool.rewrite(path)
+    assert standard.report.rewritten, path
+    custom = onnxpool.rewrite(path, to="custom-op").serialize()
+    for session in (
+        onnxruntime.InferenceSession(standard.serialize()),
+        onnxruntime.InferenceSession(custom),
+        onnxpool.session(custom),
+    ):
+        compare(session, feed, wanted)
+
+
+def compare(session: Any, feed: dict[str, Any], wanted: list[Any]) -> None:
+    for found, y in zip(session.run(None, feed), wanted, strict=True):
+        np.testing.assert_allclose(found, y, rtol=1e-4, atol=1e-5)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
