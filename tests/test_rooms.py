@@ -35,10 +35,11 @@ BELOW = {
     "rewrites.convert": ("rewrites.graph",),
     "rewrites.graph": ("ops", "workers", "steps", "plugins"),
     "ops": ("errors",),
-    "workers": ("errors",),
+    "workers": ("errors", "collecting"),
     "steps": ("errors",),
     "plugins": ("errors",),
     "errors": (),
+    "collecting": (),
 }
 """What stands next below each room. It may import that, and all that stands below that.
 
