@@ -222,6 +222,6 @@ def _variances() -> Iterator[Lookalike]:
 
 def _honest() -> Iterator[Lookalike]:
     for name, (text, x, constants) in MEANS.items():
-        found = name not in ("last", "nhwc", "tokens")
+        found = name not in ("last", "nhwc", "reshaped", "tokens")
         yield lookalike(f"{name}, + 0", f"{text}\nY = Add(m, e)", x, e=0.0, **constants)
         yield lookalike(f"{name}, alone", f"{text}\nY = Identity(m)", x, found=found, **constants)
