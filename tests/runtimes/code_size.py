@@ -13,10 +13,8 @@ from typing import Annotated
 
 import typer
 
-from tests.runtimes import environments
-from tests.runtimes.constructs import STATIC, TOOLCHAIN_STATES, builders
-from tests.runtimes.document import table
-from tests.runtimes.jobs import DEFAULT, Job, jobs_of, prepare
+from tests.runtimes import per_construct
+from tests.runtimes.jobs import Job
 from tests.runtimes.registry import by_name
 
 RUNTIME = by_name("emx")
@@ -28,21 +26,10 @@ def main(
     folder: Annotated[Path | None, typer.Option(help="Where the environments are.")] = None,
 ) -> None:
     """Print the sizes as a table."""
-    place = folder or environments.default_folder()
-    python = environments.python_of(RUNTIME, place)
-    if python is None:
-        raise typer.BadParameter(f"{RUNTIME.name} is not installed in {place}")
-    rows = []
-    for builder in only or builders():
-        made = prepare(builder, [RUNTIME.target, DEFAULT], place / "models", forms=STATIC)
-        sizes = [_in_words(python, job) for job in jobs_of(RUNTIME, made)]
-        rows.append((f"`{builder}`", *sizes))
-    print(table(("construct", *TOOLCHAIN_STATES), rows))
+    per_construct.show(RUNTIME, _in_words, only, folder)
 
 
 def _in_words(python: Path, job: Job) -> str:
-    if job.not_made:
-        return "not made"
     return f"{code_size(python, Path(job.runs[0].model)):,}"
 
 

@@ -19,10 +19,8 @@ from typing import Annotated
 import typer
 
 from onnxpool.targets.running.process import WORKER
-from tests.runtimes import environments
-from tests.runtimes.constructs import STATIC, TOOLCHAIN_STATES, builders
-from tests.runtimes.document import table
-from tests.runtimes.jobs import DEFAULT, Job, jobs_of, prepare
+from tests.runtimes import per_construct
+from tests.runtimes.jobs import Job
 from tests.runtimes.registry import HERE, by_name
 
 RUNTIME = by_name("rknn")
@@ -37,21 +35,10 @@ def main(
     folder: Annotated[Path | None, typer.Option(help="Where the environments are.")] = None,
 ) -> None:
     """Print the ops on the CPU as a table."""
-    place = folder or environments.default_folder()
-    python = environments.python_of(RUNTIME, place)
-    if python is None:
-        raise typer.BadParameter(f"{RUNTIME.name} is not installed in {place}")
-    rows = []
-    for builder in only or builders():
-        targets = sorted({DEFAULT, RUNTIME.target})
-        made = prepare(builder, targets, place / "models", forms=STATIC)
-        rows.append((f"`{builder}`", *(_in_words(python, job) for job in jobs_of(RUNTIME, made))))
-    print(table(("construct", *TOOLCHAIN_STATES), rows))
+    per_construct.show(RUNTIME, _in_words, only, folder)
 
 
 def _in_words(python: Path, job: Job) -> str:
-    if job.not_made:
-        return "not made"
     with tempfile.TemporaryDirectory() as folder:
         command = [str(python), str(BUILD), str(RUNTIME.driver_path), job.runs[0].model]
         env = {**os.environ, "PYTHONPATH": str(WORKER.parent)}
