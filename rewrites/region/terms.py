@@ -54,10 +54,11 @@ class NotCarried(Exception):
         self.label = label
 
 
-def check_size(elements: int, most: int = MOST_TERMS) -> None:
+def check_size(elements: int, most: int | None = None) -> None:
     """Raises:
     TooLarge: these are more terms, or windows of an axis, than are tried.
     """
+    most = MOST_TERMS if most is None else most
     if elements > most:
         raise TooLarge(f"too large to try: {elements:,} terms, at most {most:,}")
 

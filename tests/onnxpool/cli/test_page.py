@@ -185,7 +185,7 @@ def test_times_of_bench(run: Run, tmp_path: Path) -> None:
         assert f"{timing['median']:.3g}" in page.all("td")
     # Of the same times, however they come.
     assert run("report", PYRAMID, out, "-o", file, "--bench")[0] == 0
-    assert "floor: sum of the input" in read(file).all("td")
+    assert "floor: ReduceSum of the input" in read(file).all("td")
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def test_it_is_right_at_other_sizes_both_ways(
 @pytest.mark.parametrize(
     ("source", "ops"),
     [
-        ("pyramid.py:ppm", {"PyramidPool"}),
+        ("pyramid.py:ppm", {"PyramidPool", "PyramidUpsample"}),
         ("gem.py:gem", {"GeMPool"}),
         ("gem.py:gem_sized", {"GeMPool"}),
         ("attention.py:linear_attention", {"AdaptiveAveragePool"}),
