@@ -145,7 +145,8 @@ def _kill(
     _, errors = process.communicate(timeout=60)
     found = _contents(place)
     faults = [*_faults(found, was, wanted)]
-    if len(errors.splitlines()) > 1 or "Traceback" in errors:
+    many = len(errors.splitlines()) > 1 or "Traceback" in errors
+    if many and not _is_of_the_start(errors):
         faults.append(f"said {errors!r}")
     again = subprocess.run(
         [*COMMAND, *scene.arguments], cwd=place, capture_output=True, text=True, check=False
@@ -155,6 +156,11 @@ def _kill(
         left = sorted(_contents(place).keys() - wanted.keys())
         faults.append(f"the next run: status {again.returncode}, left {left}, {again.stderr!r}")
     return Killed(scene.name, number, moment, found == wanted, tuple(faults))
+
+
+def _is_of_the_start(errors: str) -> bool:
+    """Whether Ctrl-C came before `main` was called: Python says that itself, and hears nobody."""
+    return errors.rstrip().endswith("KeyboardInterrupt") and ", in main" not in errors
 
 
 def _faults(
