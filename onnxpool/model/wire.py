@@ -107,7 +107,7 @@ def child(message: str, field: Field) -> str | None:
 
 def head(number: int, length: int) -> bytes:
     """The tag and the length in front of a content."""
-    return _as_varint(number << 3 | _DELIMITED) + _as_varint(length)
+    return as_varint(number << 3 | _DELIMITED) + as_varint(length)
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
@@ -120,7 +120,8 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
     raise Malformed("a number without an end")
 
 
-def _as_varint(number: int) -> bytes:
+def as_varint(number: int) -> bytes:
+    """A number that is not negative, seven bits to a byte, the low ones first."""
     data = bytearray()
     while number > 0x7F:
         data.append(number & 0x7F | 0x80)
