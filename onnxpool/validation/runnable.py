@@ -20,6 +20,7 @@ from onnxpool.inputs.sizes import PooledAxis, in_words
 from onnxpool.inputs.values import ModelInput, model_inputs
 from onnxpool.model.file import ModelFile
 from onnxpool.model.functions import dialect_nodes, uses_dialect
+from onnxpool.model.in_front import keep_in_front
 from onnxpool.ops.op import DOMAIN, Array
 from onnxpool.rewrites.graph.run import RunError, Runner, kernels_missing, one_line
 from onnxpool.rewrites.lower.function_body import is_body
@@ -298,7 +299,7 @@ class TorchSource:
 
 
 def values_of(file: ModelFile, names: Sequence[str], inputs: Sequence[Array]) -> dict[str, Array]:
-    """Tensors of the main graph of a model, on these inputs.
+    """Tensors of the main graph of a model, on these inputs; what follows them is not run.
 
     Raises:
         RunError: ONNX Runtime does not compute them.
@@ -307,6 +308,7 @@ def values_of(file: ModelFile, names: Sequence[str], inputs: Sequence[Array]) ->
     proto.CopyFrom(file.proto)
     del proto.graph.output[:]
     proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    keep_in_front(proto.graph, names)
     given = {i.name: value for i, value in zip(model_inputs(file.proto), inputs, strict=True)}
     return dict(zip(names, Runner(proto, file.path.parent)(given), strict=True))
 

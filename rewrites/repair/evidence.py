@@ -7,8 +7,7 @@ ordinary pool. In this order there decide
     torch's call     adaptive_max_pool2d becomes max_pool2d_with_indices, and adaptive_avg_pool2d
                      avg_pool2d with its stride written out: F.avg_pool2d(x, 2) leaves that out
     the source line  see source_line.py
-    the call site    windows of one element are no ordinary pool's; and other pools of that line
-                     are adaptive, too, where a line that names no pooling calls for several
+    the call site    see call_sites.py
 
 Where they leave it open, nothing is inferred.
 """
@@ -58,23 +57,21 @@ class Evidence:
 
 NOTHING = Evidence(Says.NOTHING)
 
-Pool = tuple[Evidence, Origin, tuple[int, ...]]
-"""The evidence of a pool, its origin, and the length of its windows per axis; () for a mean."""
+_USUAL_WINDOWS = (2, 3)
+"""As they are where a network halves its maps."""
 
 
-def of_origin(origin: Origin, op: str, kernel: Sequence[int]) -> Evidence:
+def of_origin(origin: Origin, mode: str, kernel: Sequence[int]) -> Evidence:
     """What is noted of one pool.
 
     Args:
-        op: "AveragePool" or "MaxPool".
+        mode: "avg" or "max".
         kernel: the length of its windows per pooled axis.
     """
-    mode = "avg" if op == "AveragePool" else "max"
     for word in of_class(origin.modules, mode):
         return Evidence(word.says, f"its metadata says {innermost_class(origin.modules)!r}")
-    # torch's own line says nothing of a module that is made where it is called.
-    made_there = _POOLING_MODULES in origin.place.replace("\\", "/")
-    line = origin.caller if made_there else origin.line
+    made_there = _is_made_there(origin)
+    line = calling_line(origin)
     on_line = words(line, mode)
     adaptive = _was_adaptive(origin, mode, on_line)
     if made_there and adaptive is None and words(origin.line, mode):
@@ -83,7 +80,7 @@ def of_origin(origin: Origin, op: str, kernel: Sequence[int]) -> Evidence:
     because = f"its source line is {line!r}"
     if len({w.says for w in kept}) == 1:
         return _of_words(kept, because, kernel)
-    written_out = adaptive or (adaptive is None and _is_written_out(origin))
+    written_out = adaptive or (adaptive is None and is_written_out(origin))
     if written_out and (shares := divided_sizes(line, len(kernel))):
         return _of_words(shares, because, kernel)
     if adaptive:
@@ -91,36 +88,26 @@ def of_origin(origin: Origin, op: str, kernel: Sequence[int]) -> Evidence:
     return NOTHING
 
 
-def of_call_sites(pools: Sequence[Pool]) -> list[Evidence]:
-    """The evidence of all pools of a graph, with what their call sites add.
+def calling_line(origin: Origin) -> str:
+    """The line that calls: torch's own says nothing of a module that is made where it is called."""
+    return origin.caller if _is_made_there(origin) else origin.line
 
-    A line that pools to 1 and to other sizes goes through numbers.
+
+def _is_made_there(origin: Origin) -> bool:
+    return _POOLING_MODULES in origin.place.replace("\\", "/")
+
+
+def leaves_open(evidence: Evidence, origin: Origin, kernel: Sequence[int]) -> bool:
+    """Whether a pool of which nothing is known may well have been an adaptive one.
+
+    torch's call is one that these become, or, where no exporter noted anything, its windows are
+    none that ordinary pools use to have.
     """
-    told = [_with_windows_of_one(*pool) for pool in pools]
-    sites: dict[tuple[str, tuple[str, ...]], list[int]] = {}
-    for i, (_, origin, kernel) in enumerate(pools):
-        if origin.place and (not kernel or _is_written_out(origin)):
-            sites.setdefault((origin.place, origin.modules[:-1]), []).append(i)
-    for members in sites.values():
-        known = next((told[i] for i in members if told[i].is_adaptive), None)
-        kernels = {pools[i][2] for i in members}
-        if known is None or len(kernels) < 2:
-            continue
-        says = Says.FIXED if () in kernels else Says.ADAPTIVE
-        for i in members:
-            if told[i].says in (Says.NOTHING, Says.ADAPTIVE) and pools[i][2]:
-                because = told[i].because or f"called in one line with another: {known.because}"
-                asks = told[i].asks and says is not Says.FIXED
-                told[i] = Evidence(says, because, asks=asks)
-    return told
-
-
-def _with_windows_of_one(evidence: Evidence, origin: Origin, kernel: tuple[int, ...]) -> Evidence:
-    one = set(kernel) == {1} and _is_written_out(origin)
-    if evidence.says is not Says.NOTHING or not one:
-        return evidence
-    line = f"{origin.line.strip()!r} calls for windows of one element, which no ordinary pool has"
-    return Evidence(Says.ADAPTIVE, line)
+    if evidence.says is not Says.NOTHING:
+        return False
+    if origin != Origin():
+        return is_written_out(origin)
+    return len(set(kernel)) > 1 or kernel[0] not in _USUAL_WINDOWS
 
 
 def _was_adaptive(origin: Origin, mode: str, on_line: Sequence[Word]) -> bool | None:
@@ -138,7 +125,7 @@ def _was_adaptive(origin: Origin, mode: str, on_line: Sequence[Word]) -> bool | 
     return True if named and not any(strides) else None
 
 
-def _is_written_out(origin: Origin) -> bool:
+def is_written_out(origin: Origin) -> bool:
     """Whether an average has its stride as an argument, as decomposed adaptive ones have it."""
     return "avg_pool" in origin.target and origin.arguments == 3
 

@@ -24,7 +24,7 @@ wrong.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import onnx_graphsurgeon as gs
 
@@ -47,8 +47,9 @@ from onnxpool.rewrites.region.size import (
     shares,
 )
 from onnxpool.rewrites.region.trials import Trials
-from onnxpool.rewrites.repair.evidence import NOTHING, Evidence, of_call_sites, of_origin
-from onnxpool.rewrites.repair.hints import Hints, Known, WrongHint
+from onnxpool.rewrites.repair.call_sites import Called, of_call_sites
+from onnxpool.rewrites.repair.evidence import Evidence, leaves_open, of_origin
+from onnxpool.rewrites.repair.hints import EVERY_NODE, Hints, Known, WrongHint
 from onnxpool.rewrites.repair.proven_size import Proof, proven_size
 from onnxpool.rewrites.repair.source_line import Says
 from onnxpool.rewrites.repair.traced_size import TracedSizes
@@ -70,7 +71,8 @@ class Frozen:
         kernel: the length of its windows per pooled axis.
         evidence: what the metadata says that it is.
         proof: what its readers prove of its output size.
-        known: what running its source showed.
+        known: what running its source showed, or the user said.
+        leaves_open: whether it may be adaptive though nothing says so.
     """
 
     node: gs.Node
@@ -78,6 +80,7 @@ class Frozen:
     evidence: Evidence
     proof: Proof | None
     known: Known | None = None
+    leaves_open: bool = False
 
     @property
     def x(self) -> gs.Variable:
@@ -146,7 +149,7 @@ def settle(
     Raises:
         WrongHint: what the user said does not fit the graph.
     """
-    suspects = _suspects(graph, trials, hints)
+    suspects = _suspects(graph, constructs, trials, hints)
     constructs = [c for c in constructs if not _contains(c, suspects)]
     frozen = [f for f in suspects if not _is_lifted(f, constructs)]
     _check_names(graph, frozen, hints)
@@ -156,11 +159,14 @@ def settle(
     settled = _settle_all(frozen, traced, hints)
     found = [_construct(f, settled[id(f.node)]) for f in frozen if id(f.node) in settled]
     rest = [f for f in frozen if id(f.node) not in settled and not f.is_ordinary]
-    left = [_unsettled(f, _beside(f, rest, constructs), traced) for f in rest]
+    waits = [(c, _waits_for(c, rest, hints, graph)) for c in (*constructs, *found)]
+    awaited = {id(f.node) for _, f in waits if f is not None}
+    left = [
+        _unsettled(f, _beside(f, rest, constructs), traced, id(f.node) in awaited) for f in rest
+    ]
     judged = {id(f.node) for f in frozen if id(f.node) in settled or f in rest}
     others = [d for d in declined if not any(id(node) in judged for node in d.region.nodes)]
-    waiting = [_wait(c, rest, hints, graph) for c in (*constructs, *found)]
-    return waiting, [*others, *left]
+    return [_waiting(c, f) for c, f in waits], [*others, *left]
 
 
 def _check_names(graph: gs.Graph, frozen: Sequence[Frozen], hints: Hints) -> None:
@@ -175,13 +181,32 @@ def _check_names(graph: gs.Graph, frozen: Sequence[Frozen], hints: Hints) -> Non
             )
 
 
-def _suspects(graph: gs.Graph, trials: Trials, hints: Hints) -> list[Frozen]:
+def _suspects(
+    graph: gs.Graph, constructs: Sequence[Construct], trials: Trials, hints: Hints
+) -> list[Frozen]:
     nodes = [n for n in graph.nodes if has_side_by_side_windows(n) and _is_open(n, trials)]
-    means = [n for n in graph.nodes if n.op == "ReduceMean"]
-    pools = [(_noted(node, hints), _origin(node, hints), _kernel(node)) for node in nodes]
-    around = [(NOTHING, _origin(node, hints), ()) for node in means]
-    evidence = of_call_sites([*pools, *around])
+    evidence = of_call_sites(
+        [
+            *(_called(node, hints) for node in nodes),
+            *_called_beside(graph, constructs, hints),
+        ]
+    )
     return [_suspect(n, trials, e, hints) for n, e in zip(nodes, evidence, strict=False)]
+
+
+def _called_beside(
+    graph: gs.Graph, constructs: Sequence[Construct], hints: Hints
+) -> Iterator[Called]:
+    """The means, and the pools whose windows the graph computes."""
+    computed = [c for c in constructs if len(c.nodes) > 1 and isinstance(c.op, AdaptivePool)]
+    of_them = {id(node) for construct in computed for node in construct.nodes}
+    for construct in computed:
+        mode = "max" if isinstance(construct.op, AdaptiveMaxPool) else "avg"
+        for region in construct.found:
+            yield Called(_origin(region.y.inputs[0], hints), mode, None)
+    for node in graph.nodes:
+        if node.op == "ReduceMean" and id(node) not in of_them:
+            yield Called(_origin(node, hints), "avg", ())
 
 
 def _origin(node: gs.Node, hints: Hints) -> Origin:
@@ -192,8 +217,10 @@ def _kernel(node: gs.Node) -> tuple[int, ...]:
     return tuple(node.attrs["kernel_shape"])
 
 
-def _noted(node: gs.Node, hints: Hints) -> Evidence:
-    return of_origin(_origin(node, hints), node.op, _kernel(node))
+def _called(node: gs.Node, hints: Hints) -> Called:
+    origin, kernel = _origin(node, hints), _kernel(node)
+    mode = "avg" if node.op == "AveragePool" else "max"
+    return Called(origin, mode, kernel, of_origin(origin, mode, kernel))
 
 
 def has_side_by_side_windows(node: gs.Node) -> bool:
@@ -224,7 +251,11 @@ def _suspect(node: gs.Node, trials: Trials, noted: Evidence, hints: Hints) -> Fr
         noted = Evidence(Says.FIXED, proof.because)
     if noted.says is Says.SHARE and not noted.own_lengths and not _is_input_plane(node, trials):
         noted = Evidence(Says.ADAPTIVE, noted.because, asks=True)
-    return Frozen(node, kernel, noted, proof, hints.known.get(node.name or node.outputs[0].name))
+    known = hints.known.get(node.name or node.outputs[0].name)
+    if noted.says is Says.NOTHING and known is None:
+        known = hints.known.get(EVERY_NODE)
+    is_open = known is None and leaves_open(noted, _origin(node, hints), kernel)
+    return Frozen(node, kernel, noted, proof, known, is_open)
 
 
 def _is_input_plane(node: gs.Node, trials: Trials) -> bool:
@@ -406,15 +437,19 @@ def _is_sibling(construct: Construct, f: Frozen) -> bool:
     return isinstance(construct.op, _POOLS[f.node.op]) and construct.repair is not None
 
 
-def _unsettled(f: Frozen, beside: Sequence[str], traced: TracedSizes) -> Declined:
+def _unsettled(f: Frozen, beside: Sequence[str], traced: TracedSizes, is_awaited: bool) -> Declined:
     if f.is_adaptive:
-        return Declined(f.region, _question(f, traced), level="error")
+        because = f.known.because if f.known else f.evidence.because
+        return _asked(f, traced, f"frozen at the traced size ({because})")
     proven = f.proof.output_size if f.proof else None
     doubt = ""
     if proven and f.proof:
         doubt = f" ({f.proof.because})"
     elif beside:
         doubt = f" ({', '.join(map(repr, beside[:3]))}: pooling of the same tensor)"
+    if is_awaited:
+        what = f"an ordinary pool (--output-size {f.name}=ordinary), or frozen at the traced size"
+        return _asked(f, traced, f"{what}{doubt}")
     return Declined(
         f.region,
         "windows of a fixed size over sizes that are not fixed; if the source pools adaptively "
@@ -425,15 +460,17 @@ def _unsettled(f: Frozen, beside: Sequence[str], traced: TracedSizes) -> Decline
     )
 
 
-def _question(f: Frozen, traced: TracedSizes) -> str:
+def _asked(f: Frozen, traced: TracedSizes, what: str) -> Declined:
+    """A question for its size, with the sizes that are possible."""
     shown = "" if f.is_share else _fixed_sizes(f, traced)
     if f.evidence.says in (Says.ADAPTIVE, Says.SHARE) and max(f.kernel) > 1:
         shown += f"{', or ' if shown else ''}a share of its input: {_shares_in_words(f, traced)}"
     told = "" if traced.is_told else f" or --traced-size {traced.input_name(f.x)}=SHAPE"
-    because = f.known.because if f.known else f.evidence.because
-    return (
-        f"frozen at the traced size ({because}); its kernel {in_words(f.kernel)} does not say to "
-        f"which size it pools: {shown}; say it with --output-size {f.name}=HxW{told}"
+    return Declined(
+        f.region,
+        f"{what}; its kernel {in_words(f.kernel)} does not say to which size it pools: {shown}; "
+        f"say it with --output-size {f.name}=HxW{told}",
+        level="error",
     )
 
 
@@ -456,23 +493,32 @@ def _kept_or(part: int | Share) -> int | Share:
     return KEEP if part == Share(1) else part
 
 
-def _wait(construct: Construct, rest: Sequence[Frozen], hints: Hints, graph: gs.Graph) -> Construct:
-    """Let a repair wait for a pool that is open.
+def _waits_for(
+    construct: Construct, rest: Sequence[Frozen], hints: Hints, graph: gs.Graph
+) -> Frozen | None:
+    """The pool of unknown size that has to be known before a construct is repaired.
 
-    That is one of unknown size of the same tensor or behind the same output; and beside a level
-    of a pyramid one that may be another level, unless the user said what that level is.
+    That is one of the same tensor or behind the same output; and beside a level of a pyramid one
+    that may be another level, unless the user said what that level is.
     """
     if construct.repair is None:
-        return construct
+        return None
     behind = _outputs_behind((r.y for r in construct.found), graph)
     said = any(n.name in hints.output_sizes for n in construct.nodes)
     for f in rest:
-        same_output = f.is_adaptive and behind & _outputs_behind((f.y,), graph)
+        may_be_adaptive = f.is_adaptive or f.leaves_open
+        same_output = may_be_adaptive and behind & _outputs_behind((f.y,), graph)
         same_tensor = f.x is construct.x and (f.is_adaptive or not said)
         if same_output or (same_tensor and isinstance(construct.op, _POOLS[f.node.op])):
-            waiting = dataclasses.replace(construct.repair, waits_for=repr(f.name))
-            return dataclasses.replace(construct, repair=waiting)
-    return construct
+            return f
+    return None
+
+
+def _waiting(construct: Construct, f: Frozen | None) -> Construct:
+    if construct.repair is None or f is None:
+        return construct
+    repair = dataclasses.replace(construct.repair, waits_for=repr(f.name))
+    return dataclasses.replace(construct, repair=repair)
 
 
 def _outputs_behind(tensors: Iterable[gs.Variable], graph: gs.Graph) -> set[str]:

@@ -14,6 +14,7 @@ it, and of a call over several lines only the first is there.
 from __future__ import annotations
 
 import ast
+import builtins
 import dataclasses
 import enum
 import re
@@ -24,6 +25,8 @@ from onnxpool.ops.op import KEEP
 _CALL = re.compile(r"^(?P<adaptive>adaptive_)?(?P<mode>avg|max)_pool[123]d$")
 _MODULE = re.compile(r"^(?P<adaptive>Adaptive)?(?P<mode>Avg|Max)Pool[123]d$")
 _NAMES = re.compile(r"(?:adaptive_)?(?:avg|max)_pool[123]d|(?:Adaptive)?(?:Avg|Max)Pool[123]d")
+
+_OF_LISTS = ("append", "extend", "insert")
 
 
 class Says(enum.Enum):
@@ -91,6 +94,37 @@ def divided_sizes(line: str, axes: int) -> list[Word]:
     pairs = [c for c in calls if len(c.args) == 2 and not c.keywords]
     found = [_adaptive(c.args[1], 2, frozenset(), c.args[0]) for c in pairs]
     return [w for w in found if w.says is Says.SHARE and len(w.size) == axes]
+
+
+def means(line: str) -> int:
+    """How many calls of `mean` are on a line."""
+    tree = _parsed(line)
+    calls = [] if tree is None else [n for n in ast.walk(tree) if isinstance(n, ast.Call)]
+    return sum(_name(call.func) == "mean" for call in calls)
+
+
+def may_call_functions(line: str) -> bool:
+    """Whether a line calls what may be a function of the source, which may pool unseen."""
+    tree = _parsed(line)
+    if tree is None:
+        return True
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return any(_may_be_own(call.func) for call in calls)
+
+
+def _may_be_own(function: ast.expr) -> bool:
+    """Functions of torch, methods of tensors and lists, and Python's own are not."""
+    name = _name(function)
+    if _CALL.match(name) or _MODULE.match(name):
+        return False
+    if isinstance(function, ast.Name):
+        return not hasattr(builtins, name)
+    if not isinstance(function, ast.Attribute):
+        return True
+    root = function.value
+    while isinstance(root, ast.Attribute | ast.Subscript):
+        root = root.value
+    return isinstance(root, ast.Name) and root.id == "self" and name not in _OF_LISTS
 
 
 def _parsed(line: str) -> ast.Module | None:
