@@ -221,7 +221,8 @@ OutputSizes = Annotated[
         metavar="NODE=7x7",
         help="What the source of a node pools to, whose windows were frozen at the traced size: "
         "7x7, 3xNone, global, H/4xW/4 for a share of its input, or ordinary where it is not "
-        "adaptive; '*' stands for all nodes known to be frozen.",
+        "adaptive; '*' stands for all nodes known to be frozen, in '*=ordinary' for all of which "
+        "nothing is known.",
     ),
 ]
 TracedSizes = Annotated[
