@@ -9,7 +9,6 @@ in.
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,7 +19,7 @@ from onnxpool.model.bodies import with_bodies
 from onnxpool.model.calls import Key, key_of_function
 from onnxpool.model.names import Names
 from onnxpool.model.scope import default_opset
-from onnxpool.model.splice import keep, node_reads, reads
+from onnxpool.model.splice import keep, reads, results, sweep
 
 _DEEPEST = 24
 """Calls inside each other that are followed."""
@@ -156,7 +155,7 @@ class _Expander:
         self._done = Expansion()
 
     def run(self) -> Expansion:
-        read = {*reads(self._root), *_results(self._root)}
+        read = {*reads(self._root), *results(self._root)}
         unread = {name for node in self._root.node for name in node.output} - read
         nodes = list(self._nodes(self._root.node, _Frame(())))
         if self._done.functions or self._done.branches:
@@ -166,18 +165,7 @@ class _Expander:
 
     def _sweep(self, unread_before: Container[str], read_before: Container[str]) -> None:
         """Remove what nothing reads any more, such as the condition of a branch that is taken."""
-        nodes = self._root.node
-        count = Counter(_results(self._root))
-        for node in nodes:
-            count.update(node_reads(node))
-        gone = set()
-        for index in reversed(range(len(nodes))):
-            outputs = [name for name in nodes[index].output if name]
-            if not any(count[name] or name in unread_before for name in outputs):
-                count.subtract(node_reads(nodes[index]))
-                gone.update(outputs)
-                del nodes[index]
-        keep(self._root.value_info, lambda value: value.name not in gone)
+        sweep(self._root, unread_before)
         if isinstance(self._root, GraphProto) and not self._model.training_info:
             still = reads(self._root) | {value.name for value in self._root.input}
             stale = {t.name for t in self._root.initializer if t.name in read_before} - still
@@ -322,12 +310,6 @@ class _Expander:
         for entry in function.opset_import:
             if entry.domain not in known and not (entry.domain == "ai.onnx" and "" in known):
                 self._imports.append(entry)
-
-
-def _results(root: GraphProto | onnx.FunctionProto) -> list[str]:
-    if isinstance(root, GraphProto):
-        return [value.name for value in root.output]
-    return list(root.output)
 
 
 def _put(container: Any, nodes: Iterable[NodeProto]) -> None:

@@ -1,4 +1,4 @@
-"""If nodes whose condition is constant: the branch that is taken, in their place.
+"""If nodes whose condition is known: the branch that is taken, in their place.
 
 A size that becomes known may leave a branch that does not load any more, as Squeeze of an axis of
 another length than 1; it is not the one that is taken.
@@ -12,55 +12,65 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import onnx
 from onnx import FunctionProto, GraphProto, NodeProto
 
-from onnxpool.model.bodies import bodies, with_bodies
-from onnxpool.model.splice import keep, reads
+from onnxpool.model.bodies import bodies
+from onnxpool.model.file import ModelFile
+from onnxpool.model.scope import Scope, root_of
+from onnxpool.model.splice import drop_initializers, reads, results, sweep
+from onnxpool.rewrites.graph.conditions import known_branches
 
-Container = GraphProto | FunctionProto
-
-
-def known_conditions(model: onnx.ModelProto) -> dict[str, bool]:
-    """The values of conditions of If nodes that a Constant node or an initializer gives."""
-    conditions = {
-        node.input[0]
-        for root in (*model.functions, model.graph)
-        for node in with_bodies(root.node)
-        if _is_if(node)
-    }
-    constants = (
-        (name, tensor)
-        for root in (*model.functions, model.graph)
-        for container in _containers(root)
-        for name, tensor in _constants(container)
-        if name in conditions
-    )
-    return {
-        name: bool(onnx.numpy_helper.to_array(tensor).item())
-        for name, tensor in constants
-        if not tensor.external_data
-    }
+Body = GraphProto | FunctionProto
 
 
-def take_branches(model: onnx.ModelProto, conditions: Mapping[str, bool]) -> bool:
-    """Put the branch that is taken in the place of the If nodes of these conditions.
+def take_branches(file: ModelFile) -> bool:
+    """Put the branch that is taken in the place of the If nodes whose condition is known.
+
+    What computed the condition, or was read by the other branch, and is read by nothing else goes.
+
+    Args:
+        file: with shapes inferred, as far as they are known; its proto is changed, and it is to be
+            imported again.
 
     Returns:
         Whether there was one.
     """
+    scopes = [(scope, dict(branches_of(scope)), _read(scope.proto)) for scope in file.scopes]
     changed = False
-    for root in (*model.functions, model.graph):
-        # Those inside come first: what is taken holds no such node any more.
-        for container in reversed(list(_containers(root))):
-            for node in [n for n in container.node if _is_if(n) and n.input[0] in conditions]:
-                changed |= _take(root, container, node, conditions[node.input[0]])
-        _drop_unread(root, conditions)
+    # Those inside come first: what is taken holds no such node any more.
+    for scope, known, before in scopes:
+        unread = {name for node in scope.proto.node for name in node.output} - before
+        for node in [n for n in scope.proto.node if _is_if(n) and _first_output(n) in known]:
+            changed |= _take(root_of(scope).proto, scope.proto, node, known[_first_output(node)])
+        if changed:
+            sweep(scope.proto, unread)
+            drop_initializers(file.proto, scope, before)
+    if changed:
+        file.mark_changed()
     return changed
+
+
+def branches_of(scope: Scope) -> Iterator[tuple[str, str]]:
+    """The first output of each If whose condition is known, and the branch that it takes.
+
+    Names are those of tensors in the scope: another body may have the same ones.
+    """
+    for node, branch in known_branches(scope.graph, scope.opset):
+        if output := next((tensor.name for tensor in node.outputs if tensor.name), ""):
+            yield output, branch
+
+
+def _read(container: Body) -> set[str]:
+    return {*reads(container), *results(container)}
+
+
+def _first_output(node: NodeProto) -> str:
+    return next(filter(None, node.output), "")
 
 
 def _is_if(node: NodeProto) -> bool:
     return node.op_type == "If" and node.domain in ("", "ai.onnx")
 
 
-def _containers(root: Container) -> Iterator[Container]:
+def _containers(root: Body) -> Iterator[Body]:
     """A graph or function, then the bodies in it, what is around before what is inside."""
     yield root
     for node in root.node:
@@ -68,18 +78,7 @@ def _containers(root: Container) -> Iterator[Container]:
             yield from _containers(body)
 
 
-def _constants(container: Container) -> Iterator[tuple[str, onnx.TensorProto]]:
-    if isinstance(container, GraphProto):
-        given = {value.name for value in container.input}
-        yield from ((t.name, t) for t in container.initializer if t.name not in given)
-    for node in container.node:
-        for attribute in node.attribute:
-            if node.op_type == "Constant" and attribute.name == "value":
-                yield node.output[0], attribute.t
-
-
-def _take(root: Container, container: Container, node: NodeProto, condition: bool) -> bool:
-    wanted = "then_branch" if condition else "else_branch"
+def _take(root: Body, container: Body, node: NodeProto, wanted: str) -> bool:
     branch = GraphProto()
     branch.CopyFrom(next(a.g for a in node.attribute if a.name == wanted))
     if branch.sparse_initializer or branch.quantization_annotation:
@@ -107,13 +106,6 @@ def _take(root: Container, container: Container, node: NodeProto, condition: boo
     return True
 
 
-def _drop_unread(root: Container, names: Iterable[str]) -> None:
-    read = reads(root) | (set(root.output) if isinstance(root, FunctionProto) else set())
-    unread = set(names) - read
-    for container in _containers(root):
-        keep(container.node, lambda n: n.op_type != "Constant" or n.output[0] not in unread)
-
-
 def _copies(nodes: Iterable[NodeProto]) -> list[NodeProto]:
     copies = []
     for node in nodes:
@@ -126,7 +118,7 @@ def _as_node(tensor: onnx.TensorProto) -> NodeProto:
     return onnx.helper.make_node("Constant", [], [tensor.name], value=tensor)
 
 
-def _names(container: Container) -> set[str]:
+def _names(container: Body) -> set[str]:
     """All names of tensors in a graph or function, and in the bodies in it."""
     names: set[str] = set()
     for each in _containers(container):

@@ -55,6 +55,13 @@ class Scope:
         return f"Scope({self.name})"
 
 
+def root_of(scope: Scope) -> Scope:
+    """The main graph or the function that a scope is in."""
+    while scope.outer is not None:
+        scope = scope.outer
+    return scope
+
+
 def unique_name(scope: Scope, base: str) -> str:
     """Return a name like `base` that no tensor or node of the model has, bodies included."""
     return scope.names.unique(base)

@@ -5,7 +5,8 @@ A node that came with the model goes back as the proto that it was; only new nod
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any
 
 import onnx
@@ -39,11 +40,8 @@ def splice(model: onnx.ModelProto, scopes: Sequence[Scope]) -> bool:
     read_before = [reads(scope.proto) for scope in scopes]
     for scope in changed:
         _splice_nodes(scope)
-    needed_for_training = set(_training_reads(model))
     for scope, before in zip(scopes, read_before, strict=True):
-        if isinstance(scope.proto, GraphProto):
-            unread = before - reads(scope.proto) - needed_for_training
-            _drop_initializers(scope.proto, unread, scope.ir_version)
+        drop_initializers(model, scope, before)
     return True
 
 
@@ -187,8 +185,13 @@ def _training_reads(model: onnx.ModelProto) -> Iterator[str]:
             yield from (binding.key, binding.value)
 
 
-def _drop_initializers(proto: GraphProto, names: set[str], ir_version: int) -> None:
-    if ir_version >= _INITIALIZERS_ARE_INPUTS_BEFORE_IR:
+def drop_initializers(model: onnx.ModelProto, scope: Scope, read_before: set[str]) -> None:
+    """Remove the initializers of a scope that were read before, and are not any more."""
+    proto = scope.proto
+    if not isinstance(proto, GraphProto):
+        return
+    names = read_before - reads(proto) - set(_training_reads(model))
+    if scope.ir_version >= _INITIALIZERS_ARE_INPUTS_BEFORE_IR:
         # The caller may set these, and without the default value would have to.
         names = names - {value.name for value in proto.input}
     stored = {t.name for t in proto.initializer} | {t.values.name for t in proto.sparse_initializer}
@@ -199,6 +202,29 @@ def _drop_initializers(proto: GraphProto, names: set[str], ir_version: int) -> N
     keep(proto.sparse_initializer, lambda tensor: tensor.values.name not in dropped)
     keep(proto.input, lambda value: value.name not in dropped)
     _forget(proto, dropped)
+
+
+def sweep(proto: GraphProto | onnx.FunctionProto, unread_before: Container[str]) -> None:
+    """Remove the nodes that nothing reads any more, such as what computed a condition."""
+    count = Counter(results(proto))
+    for node in proto.node:
+        count.update(node_reads(node))
+    gone = set()
+    for index in reversed(range(len(proto.node))):
+        node = proto.node[index]
+        outputs = [name for name in node.output if name]
+        if not any(count[name] or name in unread_before for name in outputs):
+            count.subtract(node_reads(node))
+            gone.update(outputs)
+            del proto.node[index]
+    _forget(proto, gone)
+
+
+def results(proto: GraphProto | onnx.FunctionProto) -> list[str]:
+    """The names of the outputs."""
+    if isinstance(proto, GraphProto):
+        return [value.name for value in proto.output]
+    return list(proto.output)
 
 
 def _forget(proto: GraphProto | onnx.FunctionProto, names: set[str]) -> None:

@@ -10,7 +10,7 @@ from onnxpool.errors import ArgumentError
 from onnxpool.inputs.sizes import in_words, parse, parse_named
 from onnxpool.model import shapes
 from onnxpool.model.file import ModelFile
-from onnxpool.model.known_branches import known_conditions, take_branches
+from onnxpool.model.known_branches import take_branches
 from onnxpool.rewrites.graph.fold import fold_sizes
 
 InputShapes = Mapping[str, Sequence[int]]
@@ -125,17 +125,15 @@ def _size(dim: onnx.TensorShapeProto.Dimension) -> str:
 def fold(file: ModelFile) -> ModelFile:
     """The model with everything folded that known sizes make constant; itself where nothing is.
 
-    Where the condition of an If becomes constant, the branch that is taken stands in its place.
+    Where the condition of an If is known, the branch that is taken stands in its place.
 
     Args:
         file: with shapes inferred.
     """
-    before = known_conditions(file.proto)
-    while sum(fold_sizes(scope.graph, scope.opset) for scope in file.scopes):
-        file.splice()
-        known = known_conditions(file.proto)
-        new = {name: value for name, value in known.items() if name not in before}
-        take_branches(file.proto, new)
+    while True:
+        if not take_branches(file):
+            if not sum([fold_sizes(scope.graph, scope.opset) for scope in file.scopes]):
+                return file
+            file.splice()
         file = file.reimported()
         shapes.infer(file)
-    return file

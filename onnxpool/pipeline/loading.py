@@ -8,6 +8,7 @@ from pathlib import Path
 import onnx
 
 from onnxpool.errors import CheckError
+from onnxpool.model.bodies import with_bodies
 from onnxpool.model.external_data import is_external, nbytes, tensors_of_model
 from onnxpool.model.file import ModelFile
 from onnxpool.rewrites.graph.run import RunError, Runner, kernels_missing
@@ -15,6 +16,11 @@ from onnxpool.rewrites.lower.function_body import is_body
 
 LARGEST = 128 << 20
 """Weights up to this many bytes are loaded."""
+
+BRANCHES = (
+    " (where a branch of an If does not fit the sizes that are fixed, what decides has to be "
+    "constant: an initializer, with --freeze-inputs if it is an input too)"
+)
 
 
 def check_loading(
@@ -46,9 +52,10 @@ def check_loading(
     except RunError as error:
         if reason := _refusal(before, folder):
             return [f"ONNX Runtime loads neither the model as it came nor the result: {reason}"]
+        hint = BRANCHES if _has_branches(after.proto) else ""
         raise CheckError(
-            f"ONNX Runtime loads the model as it came, and not the result: {error}; nothing was "
-            "written"
+            f"ONNX Runtime loads the model as it came, and not the result: {error}{hint}; nothing "
+            "was written"
         ) from error
     return []
 
@@ -57,6 +64,10 @@ def weights(model: onnx.ModelProto) -> int:
     """How many bytes a model has, with its external data."""
     elsewhere = sum(nbytes(t) for t in tensors_of_model(model) if is_external(t))
     return int(model.ByteSize()) + elsewhere
+
+
+def _has_branches(model: onnx.ModelProto) -> bool:
+    return any(node.op_type == "If" for node in with_bodies(model.graph.node))
 
 
 def _refusal(model: str | os.PathLike[str] | bytes | onnx.ModelProto, folder: Path) -> str:

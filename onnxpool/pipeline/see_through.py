@@ -9,6 +9,7 @@ function, and in the function that all parts share, unless what is known of a si
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
 import onnx
@@ -29,12 +30,12 @@ from onnxpool.model.expand import (
     expand,
 )
 from onnxpool.model.file import ModelFile
+from onnxpool.model.known_branches import branches_of
 from onnxpool.model.known_types import resolve_types
 from onnxpool.model.names import Names
-from onnxpool.model.scope import Scope
+from onnxpool.model.scope import Scope, root_of
 from onnxpool.model.skeleton import is_small
 from onnxpool.pipeline.survey import Goal, Planned, Pooling, survey
-from onnxpool.rewrites.graph.conditions import known_branches
 from onnxpool.rewrites.graph.cut import producers
 from onnxpool.rewrites.lower.function_body import Bodies, is_body
 from onnxpool.rewrites.repair.hints import Hints
@@ -140,21 +141,11 @@ def _may_hide(file: ModelFile) -> bool:
 
 def _branches(file: ModelFile) -> Iterator[tuple[str, str]]:
     """The first output of each If whose condition is known, and the branch that it takes."""
-    for scope in _scopes_of_graph(file):
-        for node, branch in known_branches(scope.graph, scope.opset):
-            output = next((t.name for t in node.outputs if t.name), "")
-            if output:
-                yield output, branch
+    return itertools.chain.from_iterable(map(branches_of, _scopes_of_graph(file)))
 
 
 def _scopes_of_graph(file: ModelFile) -> list[Scope]:
-    return [s for s in file.scopes if _root_of(s) is file.main]
-
-
-def _root_of(scope: Scope) -> Scope:
-    while scope.outer is not None:
-        scope = scope.outer
-    return scope
+    return [s for s in file.scopes if root_of(s) is file.main]
 
 
 def _expanded_everywhere(file: ModelFile) -> tuple[ModelFile, Expansion]:
@@ -229,7 +220,7 @@ def _model_file(model: onnx.ModelProto, file: ModelFile) -> ModelFile:
 
 def _targets(copy: ModelFile, expansion: Expansion, goal: Goal, told: Hints) -> Iterator[_Target]:
     for pooling in survey(copy, goal, told, Bodies(copy.proto.functions)):
-        of_graph = _root_of(pooling.scope) is copy.main
+        of_graph = root_of(pooling.scope) is copy.main
         for planned in _better(pooling) if of_graph else ():
             nodes = _nodes_of(planned)
             ends = [_address(region.y.inputs[0], expansion) for region in planned.construct.found]
@@ -328,7 +319,7 @@ def _found(file: ModelFile, needed: Mapping[Root, set[Path]], goal: Goal, told: 
         file = _with_weights(model, file, _from_calls(done.values()))
     found: _Ends = set()
     for pooling in survey(file, goal, told, Bodies(file.proto.functions)):
-        proto = _root_of(pooling.scope).proto
+        proto = root_of(pooling.scope).proto
         root = None if isinstance(proto, GraphProto) else key_of_function(proto)
         path = tuple(_steps(pooling.scope))
         for planned in _better(pooling):
