@@ -40,6 +40,16 @@ def is_volume(node: gs.Node) -> bool:
     return has_rank(5, node)
 
 
+def is_of_planes(node: gs.Node) -> bool:
+    return len(node.inputs[0].shape or ()) >= 4
+
+
+def is_along_one(node: gs.Node) -> bool:
+    """Whether a LogSoftmax goes along an axis of one element."""
+    shape = node.inputs[0].shape
+    return bool(shape) and shape[node.attrs.get("axis", -1)] == 1
+
+
 def is_line(node: gs.Node) -> bool:
     """Whether the first input is ``(N, C, L)``."""
     return has_rank(3, node)
@@ -120,9 +130,25 @@ def leaves_padding_out(node: gs.Node) -> bool:
     return bool(any(node.attrs.get("pads", ())) and not node.attrs.get("count_include_pad", 0))
 
 
+def is_read_by(*ops: str) -> Condition:
+    """Whether a node of these ops reads what it gives."""
+    return lambda node: any(reader.op in ops for y in node.outputs for reader in y.outputs)
+
+
 def is_read_by_none(node: gs.Node) -> bool:
     """Whether it is the last node before an output of the graph."""
     return not any(tensor.outputs for tensor in node.outputs)
+
+
+def ends_in_one_number(node: gs.Node) -> bool:
+    """Whether what it gives is an output of the graph, of one element and of no or one axis."""
+    shapes = [tuple(y.shape) for y in node.outputs if y.shape is not None]
+    return is_read_by_none(node) and any(shape in ((), (1,)) for shape in shapes)
+
+
+def resizes_channels(node: gs.Node) -> bool:
+    x, y = node.inputs[0].shape, node.outputs[0].shape
+    return x is not None and y is not None and list(x[:2]) != list(y[:2])
 
 
 def pads_unevenly(node: gs.Node) -> bool:
@@ -172,6 +198,18 @@ def gathers_several(node: gs.Node) -> bool:
 def is_linear_asymmetric(node: gs.Node) -> bool:
     mode = node.attrs.get("coordinate_transformation_mode", "half_pixel")
     return bool(mode == "asymmetric" and node.attrs.get("mode", "nearest") == "linear")
+
+
+def is_linear_between_positions(node: gs.Node) -> bool:
+    """Whether a linear Resize has corners aligned, or is by no whole ratio, along some axis."""
+    x, y = node.inputs[0].shape, node.outputs[0].shape
+    if node.attrs.get("mode", "nearest") != "linear" or x is None or y is None:
+        return False
+    lengths = [(a, b) for a, b in zip(x, y, strict=True) if a != b]
+    if not all(isinstance(length, int) for pair in lengths for length in pair):
+        return False
+    aligned = node.attrs.get("coordinate_transformation_mode") == "align_corners"
+    return any(aligned or (a % b and b % a) for a, b in lengths)
 
 
 def has_constant_left(node: gs.Node) -> bool:

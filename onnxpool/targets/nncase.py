@@ -3,13 +3,17 @@
 from onnxpool.rewrites.legalize import allow_zero, auto_pad, lp_pool, volume_pool
 from onnxpool.rewrites.legalize.dropout import NOTHING_DROPPED
 from onnxpool.rewrites.legalize.lowest_around import LOWEST_AROUND, pads_what_may_be_negative
+from onnxpool.rewrites.legalize.pad_by_concat import PAD_BY_CONCAT
 from onnxpool.rewrites.legalize.resize import RESIZE_BY_MATMUL
 from onnxpool.targets.conditions import (
+    ends_in_one_number,
     gives_indices,
     has_auto_pad,
     has_ceil_mode,
     is_cubic,
+    is_read_by,
     is_volume,
+    resizes_channels,
 )
 from onnxpool.targets.target import Limit, Target
 from onnxpool.targets.tried import TRIED
@@ -17,6 +21,12 @@ from onnxpool.targets.tried import TRIED
 _ENDS_THE_PROCESS = """
     Atan Einsum GRU GridSample If IsNaN LSTM LayerNormalization Mean OneHot Reciprocal RoiAlign
     ScatterElements Tan ThresholdedRelu
+"""
+
+_TO_ONE_NUMBER = """
+    Add ArgMax ArgMin Cast Div Gather Identity Mul ReduceL1 ReduceL2 ReduceLogSum
+    ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu
+    Reshape Sigmoid Slice Sqrt Squeeze Sub
 """
 
 NNCASE = Target(
@@ -51,6 +61,23 @@ NNCASE = Target(
             "takes its padding for zeros",
             when=pads_what_may_be_negative,
             cure=LOWEST_AROUND,
+        ),
+        Limit(
+            ("Pad",),
+            "in front of an average gives wrong values",
+            when=is_read_by("AveragePool", "GlobalAveragePool"),
+            cure=PAD_BY_CONCAT,
+        ),
+        Limit(
+            ("Resize",),
+            "of channels gives wrong shapes, or ends the process",
+            when=resizes_channels,
+        ),
+        Limit(
+            tuple(_TO_ONE_NUMBER.split()),
+            "what it gives, one number alone at the end of the graph, is that of the first run; "
+            "keep an axis more",
+            when=ends_in_one_number,
         ),
         Limit(("Dropout",), "ends the process in front of others", cure=NOTHING_DROPPED),
         Limit(lp_pool.OPS, "ends the process", cure=lp_pool.POWER_AVERAGE),

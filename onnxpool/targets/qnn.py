@@ -1,19 +1,24 @@
 """Qualcomm's NPU (HTP), through ONNX Runtime's QNN execution provider, in float16."""
 
-from onnxpool.rewrites.legalize import lp_pool, volume_pool
+from onnxpool.rewrites.legalize import flat_activation, lp_pool, number_by_channel, volume_pool
 from onnxpool.rewrites.legalize.counted_padding import PADDING_COUNTED
 from onnxpool.rewrites.legalize.dropout import NOTHING_DROPPED
-from onnxpool.rewrites.legalize.pad_by_concat import PAD_BY_CONCAT, feeds_average
+from onnxpool.rewrites.legalize.pad_by_concat import PAD_BY_CONCAT
+from onnxpool.rewrites.legalize.resize import RESIZE_BY_MATMUL
 from onnxpool.rewrites.legalize.sign_magnitude import MAGNITUDE_WITH_SIGN
 from onnxpool.targets.conditions import (
     gives_indices,
     has_ceil_mode,
     has_dilations,
+    is_along_one,
     is_behind_slice,
+    is_of_planes,
+    is_read_by,
     is_sign_times_magnitude,
     is_volume,
     leaves_padding_out,
     pads_by_edge,
+    resizes_channels,
     truncates,
 )
 from onnxpool.targets.target import Limit, Target
@@ -50,8 +55,8 @@ QNN = Target(
         ),
         Limit(
             ("Pad",),
-            "in front of an average may give wrong values, and not end",
-            when=feeds_average,
+            "in front of a pooling may give wrong values, and not end",
+            when=is_read_by("AveragePool", "MaxPool"),
             cure=PAD_BY_CONCAT,
         ),
         Limit(
@@ -59,6 +64,33 @@ QNN = Target(
             "of a large plane gives wrong values where it leaves its padding out",
             when=leaves_padding_out,
             cure=PADDING_COUNTED,
+        ),
+        Limit(
+            flat_activation.OPS,
+            "behind a pooling of windows that overlap it may give wrong values",
+            when=flat_activation.is_behind_sliding_pool,
+            cure=flat_activation.ON_LINES,
+        ),
+        Limit(
+            ("Softplus",),
+            "of planes may give wrong values",
+            when=is_of_planes,
+            cure=flat_activation.ON_LINES,
+        ),
+        Limit(
+            ("LogSoftmax",), "along an axis of one element it gives wrong values", when=is_along_one
+        ),
+        Limit(
+            ("Mul",),
+            "by a number is left out behind an Add of a vector, and does not build before Softmax",
+            when=number_by_channel.is_between,
+            cure=number_by_channel.NUMBER_BY_CHANNEL,
+        ),
+        Limit(
+            ("Resize",),
+            "of channels stays on the CPU",
+            when=resizes_channels,
+            cure=RESIZE_BY_MATMUL,
         ),
         Limit(("AveragePool",), "behind a Slice it may be wrong", when=is_behind_slice),
         Limit(("AveragePool",), "with ceil_mode it gives garbage", when=has_ceil_mode),

@@ -1,15 +1,19 @@
 """Rockchip's NPU, through rknn-toolkit2, in float16."""
 
 from onnxpool.rewrites.legalize import volume_pool
-from onnxpool.rewrites.legalize.pad_by_concat import PAD_BY_CONCAT, feeds_average
+from onnxpool.rewrites.legalize.pad_by_concat import PAD_BY_CONCAT
 from onnxpool.rewrites.legalize.power import PRODUCTS, is_whole_power
 from onnxpool.rewrites.legalize.reduce_plane import GLOBAL_POOLING
 from onnxpool.rewrites.legalize.resize import RESIZE_BY_MATMUL
+from onnxpool.rewrites.legalize.sign_magnitude import MAGNITUDE_WITH_SIGN
 from onnxpool.rewrites.legalize.zeros_around import ZEROS_AROUND
 from onnxpool.targets.conditions import (
     all_of,
     counts_padding,
     is_cubic,
+    is_linear_between_positions,
+    is_read_by,
+    is_sign_times_magnitude,
     is_volume,
     pads_unevenly,
     reduces_plane,
@@ -42,7 +46,7 @@ RKNN = Target(
         Limit(
             ("Pad",),
             "in front of an average gives wrong values, or does not build",
-            when=feeds_average,
+            when=is_read_by("AveragePool"),
             cure=PAD_BY_CONCAT,
         ),
         Limit(("Resize",), "cubic it ends the process", when=is_cubic, cure=RESIZE_BY_MATMUL),
@@ -50,8 +54,25 @@ RKNN = Target(
         Limit(("If", "LayerNormalization"), "does not load"),
     ),
     faster=(
-        Limit(("ReduceMax",), "runs on its CPU", when=reduces_plane, cure=GLOBAL_POOLING),
+        Limit(
+            ("ReduceMax", "ReduceMean"),
+            "of a plane, or its Reshape, runs on its CPU",
+            when=reduces_plane,
+            cure=GLOBAL_POOLING,
+        ),
         Limit(("Pow",), "runs on its CPU", when=is_whole_power, cure=PRODUCTS),
+        Limit(
+            ("Resize",),
+            "linear, by no whole ratio or with align_corners, runs on its CPU",
+            when=is_linear_between_positions,
+            cure=RESIZE_BY_MATMUL,
+        ),
+        Limit(
+            ("Mul",),
+            "one of its factors is a Sign, which runs on its CPU",
+            when=is_sign_times_magnitude,
+            cure=MAGNITUDE_WITH_SIGN,
+        ),
     ),
     driver="rknn",
     modules=("rknn",),

@@ -18,11 +18,6 @@ from onnxpool.rewrites.legalize.pad_by_axes import pads_of
 from onnxpool.rewrites.legalize.replacement import Replacement
 
 
-def feeds_average(node: gs.Node) -> bool:
-    """Whether a Pad is read by an AveragePool."""
-    return any(reader.op == "AveragePool" for reader in node.outputs[0].outputs)
-
-
 def emit(b: Builder, node: gs.Node) -> Sequence[gs.Tensor]:
     x, pads = node.inputs[0], pads_of(node)
     if node.attrs.get("mode", "constant") != "constant" or not _is_of_zeros(node, b.opset):

@@ -72,8 +72,11 @@ class NotMade(Exception):
     """There is no such model; the message says who refuses, in one line."""
 
 
-def exported(source: Source, form: Form) -> onnx.ModelProto:
+def exported(source: Source, form: Form, opset: int | None = None) -> onnx.ModelProto:
     """What torch's exporter writes.
+
+    Args:
+        opset: None: the one that it writes by default.
 
     Raises:
         NotMade: it does not.
@@ -88,15 +91,20 @@ def exported(source: Source, form: Form) -> onnx.ModelProto:
         }
     try:
         with quiet():
-            program = torch.onnx.export(source.module, dynamo=True, verbose=False, **options)
+            program = torch.onnx.export(
+                source.module, dynamo=True, verbose=False, opset_version=opset, **options
+            )
     except Exception as error:
         raise NotMade(f"torch.onnx.export: {one_line(error)}") from error
     assert program is not None
     return program.model_proto
 
 
-def exported_whole(source: Source, form: Form) -> onnx.ModelProto:
+def exported_whole(source: Source, form: Form, opset: int | None = None) -> onnx.ModelProto:
     """What `onnxpool.export` writes, which keeps pooling whole.
+
+    Args:
+        opset: None: the one that it writes by default.
 
     Raises:
         NotMade: it does not.
@@ -106,7 +114,7 @@ def exported_whole(source: Source, form: Form) -> onnx.ModelProto:
     with tempfile.TemporaryDirectory() as folder, quiet():
         path = Path(folder) / "model.onnx"
         try:
-            return onnxpool.export(source.module, x, path, dynamic_shapes=shapes).model
+            return onnxpool.export(source.module, x, path, dynamic_shapes=shapes, opset=opset).model
         except OnnxpoolError as error:
             raise NotMade(f"onnxpool export: {error}") from error
 

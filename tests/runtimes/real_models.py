@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import re
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -27,11 +26,13 @@ from onnxpool.rewrites.graph import limits
 from onnxpool.targets import find
 from onnxpool.validation.in_target import run_in_target
 from tests.runtimes import environments
-from tests.runtimes.document import table
+from tests.runtimes.grid import Words, grid
+from tests.runtimes.grid import read as read_grid
 from tests.runtimes.registry import RUNTIMES, Runtime, by_name
 
 LIGHT = Path(onnx.backend.test.__file__).parent / "data" / "light"
 NETS = ("densenet121", "inception_v1", "inception_v2", "resnet50", "shufflenet", "squeezenet")
+NAMES = tuple(runtime.name for runtime in RUNTIMES)
 GAINS = {"resnet50": 1.0, "shufflenet": 0.5}
 """Of the variance in a layer, where branches are summed; 2 is kept by the ReLU behind it."""
 TIMEOUT = 300.0
@@ -123,7 +124,7 @@ def main(
     """Print what becomes of each net; the page keeps what it says of runtimes that are not run."""
     place = folder or environments.default_folder()
     page = write.read_text() if write and write.exists() else ""
-    found = dict(read(page))
+    found = read(page)
     for runtime in [by_name(name) for name in names] if names else RUNTIMES:
         python = environments.python_of(runtime, place)
         if python is None:
@@ -135,24 +136,14 @@ def main(
                 write.write_text(markdown(found))
 
 
-def markdown(found: dict[tuple[str, str], str]) -> str:
+def markdown(found: Words) -> str:
     """The page: a row for each runtime."""
-    named = [runtime.name for runtime in RUNTIMES]
-    rows = [
-        (name, *(found.get((name, each), "not run").replace("|", "\\|") for each in NETS))
-        for name in named
-        if any((name, each) in found for each in NETS)
-    ]
-    return f"{PAGE_HEAD}\n{table(('runtime', *NETS), rows)}\n"
+    return f"{PAGE_HEAD}\n{grid('runtime', NETS, NAMES, found)}\n"
 
 
-def read(page: str) -> Iterator[tuple[tuple[str, str], str]]:
+def read(page: str) -> dict[tuple[str, str], str]:
     """What a page that `markdown` has written says."""
-    named = {runtime.name for runtime in RUNTIMES}
-    for line in page.splitlines():
-        name, *verdicts = [text.strip() for text in re.split(r"(?<!\\)\|", line.strip("|"))]
-        if name in named and len(verdicts) == len(NETS):
-            yield from (((name, each), v) for each, v in zip(NETS, verdicts, strict=True))
+    return dict(read_grid(page, NETS, NAMES))
 
 
 if __name__ == "__main__":

@@ -14,13 +14,13 @@ PAGE = Path(__file__).parents[2] / "docs" / "real_models.md"
 
 def test_the_committed_page_is_read_as_it_is_written() -> None:
     page = PAGE.read_text()
-    found = dict(read(page))
+    found = read(page)
     assert markdown(found) == page
     assert {name for _, name in found} == set(NETS)
 
 
 def test_every_net_is_right_or_refused() -> None:
-    for (runtime, name), verdict in read(PAGE.read_text()):
+    for (runtime, name), verdict in read(PAGE.read_text()).items():
         kind = verdict.partition(":")[0].partition(",")[0]
         assert kind in ("right", "refused", "not run"), (runtime, name, verdict)
 

@@ -190,6 +190,7 @@ CURED = [
     ("nncase", model_of("MaxPool", X, kernel_shape=[3, 3], pads=[1] * 4), "lowest number"),
     ("nncase", model_of("AveragePool", {"X": (1, 4, 5, 6, 7)}, kernel_shape=[2] * 3), "planes"),
     ("caffe", model_of("Clip", X, {"min": floats(0.25)[0]}), "Relu"),
+    ("qnn", model_of("Softplus", X), "lines"),
 ]
 
 
@@ -221,7 +222,7 @@ def test_a_node_of_constants_alone_is_checked() -> None:
     assert same_outputs(result.model, model)
 
 
-@pytest.mark.parametrize("name", ["qnn", "rknn"])
+@pytest.mark.parametrize("name", ["nncase", "qnn", "rknn"])
 def test_an_average_behind_a_pad_is_behind_a_concat(name: str) -> None:
     model = onnx.parser.parse_model("""
         <ir_version: 8, opset_import: ["" : 16]>
@@ -232,6 +233,75 @@ def test_an_average_behind_a_pad_is_behind_a_concat(name: str) -> None:
     result = onnxpool.rewrite(model, target=name)
     assert ops(result.model) == ["Concat", "Concat", "AveragePool"]
     assert same_outputs(result.model, model)
+
+
+PAIRS = [
+    (
+        "qnn",
+        "MaxPool<kernel_shape = [3, 3]>(x)",
+        "Tanh(t)",
+        ["MaxPool", "Reshape", "Tanh", "Reshape"],
+    ),
+    ("qnn", "MaxPool<kernel_shape = [2, 2], strides = [2, 2]>(x)", "Tanh(t)", ["MaxPool", "Tanh"]),
+    ("qnn", "Conv(x, w)", "Tanh(t)", ["Conv", "Tanh"]),
+    ("qnn", "Pad(x, p)", "MaxPool<kernel_shape = [2, 2]>(t)", ["Concat", "Concat", "MaxPool"]),
+    ("nncase", "Pad(x, p)", "GlobalAveragePool(t)", ["Concat", "Concat", "GlobalAveragePool"]),
+    ("nncase", "Pad(x, p)", "Conv(t, w)", ["Pad", "Conv"]),
+]
+
+
+@pytest.mark.parametrize(("name", "first", "second", "wanted"), PAIRS)
+def test_two_ops_of_which_one_is_wrong_beside_the_other(
+    name: str, first: str, second: str, wanted: list[str]
+) -> None:
+    model = onnx.parser.parse_model(f"""<ir_version: 8, opset_import: ["" : 16]>
+        g (float[1,2,6,6] x) => (float[1,2,H,W] y)
+        <int64[8] p = {{0, 0, 0, 0, 0, 0, 1, 1}}, float[1,2,1,1] w = {{2, 3}}>
+        {{ t = {first} y = {second} }}""")
+    result = onnxpool.rewrite(model, target=name)
+    assert ops(result.model) == wanted
+    assert same_outputs(result.model, model)
+
+
+@pytest.mark.parametrize("first", ["Add(x, v)", "Relu(x)"])
+@pytest.mark.parametrize("last", ["Softmax", "Relu"])
+def test_a_number_that_qnn_does_not_multiply_by(first: str, last: str) -> None:
+    model = onnx.parser.parse_model(f"""<ir_version: 8, opset_import: ["" : 16]>
+        g (float[2,3] x) => (float[2,3] y) <float[3] v = {{1, 2, 3}}, float c = {{2}}>
+        {{ s = {first} t = Mul(c, s) y = {last}(t) }}""")
+    result = onnxpool.rewrite(model, target="qnn")
+    shapes = {tensor.name: list(tensor.dims) for tensor in result.model.graph.initializer}
+    (mul,) = (node for node in result.model.graph.node if node.op_type == "Mul")
+    is_left = (first, last) == ("Relu(x)", "Relu")
+    assert [shapes[name] for name in mul.input if name in shapes] == [[] if is_left else [3]]
+    assert same_outputs(result.model, model)
+
+
+@pytest.mark.parametrize(
+    ("width", "mode"), [(12, "half_pixel"), (12, "align_corners"), (9, "half_pixel")]
+)
+def test_a_resize_that_rknn_leaves_to_its_cpu(width: int, mode: str) -> None:
+    resize = model_of(
+        "Resize",
+        {"X": (1, 2, 6, 6)},
+        {"s": ints(1, 2, 12, width)},
+        order=["X", "", "", "s"],
+        mode="linear",
+        coordinate_transformation_mode=mode,
+    )
+    on_the_npu = (width, mode) == (12, "half_pixel")
+    result = onnxpool.rewrite(resize, target="rknn")
+    assert set(ops(result.model)) == {"Resize" if on_the_npu else "MatMul"}
+    assert same_outputs(result.model, resize)
+
+
+def test_what_rknn_leaves_to_its_cpu_is_written_otherwise() -> None:
+    mean = model_of("ReduceMean", X, axes=[2, 3])
+    assert ops(onnxpool.rewrite(mean, target="rknn").model) == ["GlobalAveragePool"]
+    magnitude = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 16]>
+        g (float[2,3] x) => (float[2,3] y)
+        { s = Sign(x) a = Abs(x) r = Relu(a) t = Mul(s, r) y = Exp(t) }""")
+    assert "Sign" not in ops(onnxpool.rewrite(magnitude, target="rknn").model)
 
 
 def test_uneven_padding_that_counts_is_a_concat_for_rknn() -> None:
@@ -318,6 +388,14 @@ def test_resize_to_computed_sizes(name: str, bins: int, form: str) -> None:
         ("rknn", model_of("Mod", {"X": (2, 3), "Z": (2, 3)}, fmod=1), "wrong values"),
         ("nncase", model_of("MaxPool", X, kernel_shape=[3, 3], ceil_mode=1), "ceil_mode"),
         ("nncase", model_of("IsNaN", X), "ends the process"),
+        ("nncase", model_of("ReduceMax", {"X": (1, 4)}, axes=[1], keepdims=0), "one number alone"),
+        ("nncase", model_of("ReduceMax", {"X": (4,)}, axes=[0], keepdims=0), "one number alone"),
+        (
+            "nncase",
+            model_of("Resize", X, {"s": ints(1, 4, 12, 12)}, order=["X", "", "", "s"]),
+            "of channels",
+        ),
+        ("qnn", model_of("LogSoftmax", {"X": (3, 1)}, axis=1), "of one element"),
         (
             "caffe",
             model_of("Resize", X, {"s": floats(1, 1, 2, 2)}, order=["X", "", "s"]),

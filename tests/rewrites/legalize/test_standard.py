@@ -16,6 +16,7 @@ from onnxpool.rewrites.legalize.clip import CLIP_BY_RELU, MIN_OF_NEGATIVE
 from onnxpool.rewrites.legalize.constant_left import CONSTANT_ON_THE_RIGHT
 from onnxpool.rewrites.legalize.counted_padding import PADDING_COUNTED
 from onnxpool.rewrites.legalize.dropout import NOTHING_DROPPED
+from onnxpool.rewrites.legalize.flat_activation import ON_LINES
 from onnxpool.rewrites.legalize.flatten import FLATTEN_BY_RESHAPE
 from onnxpool.rewrites.legalize.full_rank import CONSTANT_OF_FULL_RANK
 from onnxpool.rewrites.legalize.full_rank import CONSTANT_OF_FULL_SHAPE as FULL_SHAPE
@@ -24,6 +25,7 @@ from onnxpool.rewrites.legalize.grouped_conv import CONV_PER_GROUP
 from onnxpool.rewrites.legalize.initializer import INITIALIZER
 from onnxpool.rewrites.legalize.lowest_around import LOWEST_AROUND
 from onnxpool.rewrites.legalize.lp_pool import POWER_AVERAGE
+from onnxpool.rewrites.legalize.number_by_channel import NUMBER_BY_CHANNEL
 from onnxpool.rewrites.legalize.pad_by_concat import PAD_BY_CONCAT
 from onnxpool.rewrites.legalize.pool_by_axes import POOL_BY_AXES
 from onnxpool.rewrites.legalize.pool_defaults import STRIDES_AND_PADS
@@ -176,6 +178,28 @@ def test_other_gathers_are_left(indices: np.ndarray, reason: str) -> None:
 def test_a_constant_gets_every_axis(op: str) -> None:
     new = same(model_of(op, {"X": PLANE}, {"c": random(8, 1, 1)}), CONSTANT_OF_FULL_RANK.emit, 0)
     assert [list(t.dims) for t in new.graph.initializer] == [[1, 8, 1, 1]]
+
+
+@pytest.mark.parametrize("op", ["Sigmoid", "Softplus", "Tanh"])
+def test_an_activation_of_lines(op: str) -> None:
+    new = same(model_of(op, {"X": (2, 3, 4, 5)}), ON_LINES.emit, terms=0)
+    assert ops(new) == ["Reshape", op, "Reshape"]
+    with pytest.raises(Unsupported, match="of no planes"):
+        replaced(model_of(op, {"X": (2, 3, 4)}), ON_LINES.emit)
+    with pytest.raises(Unsupported, match="the runtime alone knows"):
+        replaced(model_of(op, {"X": (2, 3, "H", "W")}), ON_LINES.emit)
+
+
+@pytest.mark.parametrize("shape", [(3, 4), PLANE])
+def test_a_number_for_each_channel(shape: tuple[int, ...]) -> None:
+    model = model_of("Mul", {"X": shape}, {"c": np.float32(0.7)})
+    new = same(model, NUMBER_BY_CHANNEL.emit, terms=0)
+    assert [list(t.dims) for t in new.graph.initializer] == [[shape[1], *[1] * (len(shape) - 2)]]
+    vector = model_of("Mul", {"X": PLANE}, {"c": random(8, 1, 1)})
+    with pytest.raises(Unsupported, match="constant number"):
+        replaced(vector, NUMBER_BY_CHANNEL.emit)
+    with pytest.raises(Unsupported, match="number of channels"):
+        replaced(model_of("Mul", {"X": (3,)}, {"c": np.float32(2)}), NUMBER_BY_CHANNEL.emit)
 
 
 def test_padding_that_counts_is_a_pad() -> None:

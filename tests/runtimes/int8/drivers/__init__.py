@@ -1,0 +1,1 @@
+"""As onnxpool/targets/running/drivers/, which they build on: `load` quantizes."""
