@@ -108,6 +108,32 @@ def test_conditions_of_one_name_in_two_branches(flag: bool, lengths: tuple[int, 
     np.testing.assert_array_equal(Runner(fixed)(inputs)[0], Runner(model)(inputs)[0])
 
 
+def test_two_branches_one_after_the_other() -> None:
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 17]>
+        g (float[B,L] X) => (float[] Y) <int64 rate = {16}, int64 k = {16}, float[1] w = {3}>
+        { c = Equal(rate, k)
+          P = If(c) <then_branch = t () => (float[] s) { s = Neg(X) },
+                     else_branch = e () => (float[] s) { s = Add(X, w) }>
+          d = Not(c)
+          Y = If(d) <then_branch = t () => (float[] s) { s = Abs(P) },
+                     else_branch = e () => (float[] s) { s = Exp(P) }> }""")
+    fixed = onnxpool.rewrite(model, input_shapes={"X": (1, 2)}).model
+    assert [node.op_type for node in fixed.graph.node] == ["Neg", "Exp"]
+    assert not fixed.graph.initializer
+    x = np.array([[3.0, -4.0]], np.float32)
+    np.testing.assert_array_equal(Runner(fixed)({"X": x})[0], Runner(model)({"X": x})[0])
+
+
+def test_a_target_without_if_gets_the_branch_that_is_taken() -> None:
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 16]>
+        g (float[1,2] X) => (float[1,2] Y) <int64 rate = {16}, int64 k = {16}>
+        { c = Equal(rate, k)
+          Y = If(c) <then_branch = t () => (float[1,2] s) { s = Neg(X) },
+                     else_branch = e () => (float[1,2] s) { s = Abs(X) }> }""")
+    result = onnxpool.rewrite(model, target="rknn").model
+    assert [node.op_type for node in result.graph.node] == ["Neg"]
+
+
 def test_two_windows_for_two_rates() -> None:
     """The branch of the other rate does not load at this size."""
 

@@ -1,7 +1,7 @@
 """emx-onnx-cgen: the model as C for a microcontroller, here compiled by gcc and called.
 
-The sizes and types of the inputs and outputs are those of the function that it writes. An array of
-constants stays in the C file, however large it is.
+The sizes and types of the inputs and outputs are those of the function that it writes. Large arrays
+of constants are in a file beside it, which is loaded: gcc takes minutes for them.
 """
 
 import ctypes
@@ -26,10 +26,12 @@ def version():
 
 def load(model):
     source = model.path.removesuffix(".onnx") + ".c"
-    options = CompilerOptions(model_name="model", large_weight_threshold=0)
-    written = Compiler(options).compile(onnx.load(model.path))
+    compiler = Compiler(CompilerOptions(model_name="model"))
+    written, constants = compiler.compile_with_weight_data(onnx.load(model.path))
     Path(source).write_text(written)
     library = build(source)
+    if constants is not None:
+        load_constants(library, constants, Path(source).with_suffix(".bin"))
     outputs = parameters(written)[len(model.inputs) :]
 
     def run(*xs):
@@ -38,6 +40,13 @@ def load(model):
         return results
 
     return run
+
+
+def load_constants(library, constants, path):
+    path.write_bytes(constants)
+    library.model_load.restype = ctypes.c_bool
+    if not library.model_load(str(path).encode()):
+        raise RuntimeError("the function for the constants does not read them")
 
 
 def build(source):

@@ -26,11 +26,21 @@ def version():
 
 
 def load(model):
+    return simulated(importer(model, "cpu"), model)
+
+
+def importer(model, target):
+    """The compiler, with the model read."""
     options = nncase.CompileOptions()
-    options.target = "cpu"
+    options.target = target
     options.dump_dir = str(Path(model.path).parent / "nncase")
     compiler = nncase.Compiler(options)
     compiler.import_onnx(Path(model.path).read_bytes(), nncase.ImportOptions())
+    return compiler
+
+
+def simulated(compiler, model):
+    """What runs the compiled model."""
     compiler.compile()
     simulator = nncase.Simulator()
     simulator.load_model(compiler.gencode_tobytes())
