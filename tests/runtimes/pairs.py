@@ -50,6 +50,8 @@ def _of_planes() -> Iterator[tuple[str, Step]]:
     sizes = {"roi": "", "scales": "", "sizes": ints(1, 8, 24, 24)}
     yield "Resize nearest", ("Resize", sizes, nearest)
     yield "Resize linear", ("Resize", sizes, {"mode": "linear"})
+    for side in (12, 24):
+        yield f"Concat of {side}x{side}", ("Concat", {"c": floats(1, 8, side, side)}, {"axis": 1})
 
 
 def _of_matrices() -> Iterator[tuple[str, Step]]:
