@@ -119,18 +119,21 @@ def exported_whole(source: Source, form: Form, opset: int | None = None) -> onnx
             raise NotMade(f"onnxpool export: {error}") from error
 
 
-def rewritten(model: onnx.ModelProto, target: str, shape: Shape | None) -> onnx.ModelProto:
+def rewritten(
+    model: onnx.ModelProto, target: str, shape: Shape | None, strategy: str = "auto"
+) -> onnx.ModelProto:
     """The model for a target.
 
     Args:
         shape: of the input, for targets without dynamic sizes.
+        strategy: "auto": the target's own.
 
     Raises:
         NotMade: the rewrite refuses.
     """
     shapes = {} if shape is None else {model.graph.input[0].name: shape}
     try:
-        return onnxpool.rewrite(model, target=target, input_shapes=shapes).model
+        return onnxpool.rewrite(model, target=target, strategy=strategy, input_shapes=shapes).model
     except OnnxpoolError as error:
         raise NotMade(f"onnxpool rewrite: {error}") from error
 

@@ -6,7 +6,7 @@ Written here and in words side by side, "exported → default → rewritten".
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import onnx
 
@@ -25,16 +25,21 @@ NOT_MADE = "–"
 ARROW = " → "
 
 
-def in_words(builder: str, target: str, word: Callable[[onnx.ModelProto], str]) -> str:
-    """A word on each of the models, or one where all are the same."""
-    words = [NOT_MADE if model is None else word(model) for model in _models(builder, target)]
+def in_words(
+    builder: str, target: str, word: Callable[[onnx.ModelProto], str], strategy: str = "auto"
+) -> str:
+    """A word on each of the models, or one where all are the same.
+
+    Args:
+        strategy: of what is rewritten for the target; "auto": the target's own.
+    """
+    models = (
+        _exported(builder),
+        _rewritten(builder, DEFAULT),
+        _rewritten(builder, target, strategy),
+    )
+    words = [NOT_MADE if model is None else word(model) for model in models]
     return words[0] if len(set(words)) == 1 else ARROW.join(words)
-
-
-def _models(builder: str, target: str) -> Iterator[onnx.ModelProto | None]:
-    yield _exported(builder)
-    for name in (DEFAULT, target):
-        yield _rewritten(builder, name)
 
 
 @functools.cache
@@ -46,9 +51,9 @@ def _exported(builder: str) -> onnx.ModelProto | None:
 
 
 @functools.cache
-def _rewritten(builder: str, target: str) -> onnx.ModelProto | None:
+def _rewritten(builder: str, target: str, strategy: str = "auto") -> onnx.ModelProto | None:
     try:
         source = _exported(builder) or exported_whole(source_of(builder), "static", OPSET)
-        return rewritten(source, target, None)
+        return rewritten(source, target, None, strategy)
     except NotMade:
         return None
