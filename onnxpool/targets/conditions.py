@@ -98,6 +98,14 @@ def has_ceil_mode(node: gs.Node) -> bool:
     return bool(node.attrs.get("ceil_mode", 0))
 
 
+def pads_by_constant(node: gs.Node) -> bool:
+    return bool(node.attrs.get("mode", "constant") == "constant")
+
+
+def pads_by_reflection(node: gs.Node) -> bool:
+    return bool(node.attrs.get("mode", "constant") == "reflect")
+
+
 def pads_by_edge(node: gs.Node) -> bool:
     return bool(node.attrs.get("mode", "constant") == "edge")
 

@@ -6,6 +6,7 @@ from onnxpool.rewrites.legalize.lowest_around import LOWEST_AROUND, pads_what_ma
 from onnxpool.rewrites.legalize.pad_by_concat import PAD_BY_CONCAT
 from onnxpool.rewrites.legalize.resize import RESIZE_BY_MATMUL
 from onnxpool.targets.conditions import (
+    all_of,
     ends_in_one_number,
     gives_indices,
     has_auto_pad,
@@ -13,6 +14,7 @@ from onnxpool.targets.conditions import (
     is_cubic,
     is_read_by,
     is_volume,
+    pads_by_constant,
     resizes_channels,
 )
 from onnxpool.targets.target import Limit, Target
@@ -65,7 +67,7 @@ NNCASE = Target(
         Limit(
             ("Pad",),
             "in front of an average gives wrong values",
-            when=is_read_by("AveragePool", "GlobalAveragePool"),
+            when=all_of(pads_by_constant, is_read_by("AveragePool", "GlobalAveragePool")),
             cure=PAD_BY_CONCAT,
         ),
         Limit(

@@ -15,6 +15,8 @@ from onnxpool.targets.conditions import (
     is_read_by,
     is_sign_times_magnitude,
     is_volume,
+    pads_by_constant,
+    pads_by_reflection,
     pads_unevenly,
     reduces_plane,
 )
@@ -45,9 +47,17 @@ RKNN = Target(
         ),
         Limit(
             ("Pad",),
-            "in front of an average gives wrong values, or does not build",
-            when=is_read_by("AveragePool"),
+            "with zeros in front of a pooling or convolution gives wrong values, or does not build",
+            when=all_of(
+                pads_by_constant,
+                is_read_by("AveragePool", "Conv", "GlobalAveragePool", "MaxPool", "ReduceMean"),
+            ),
             cure=PAD_BY_CONCAT,
+        ),
+        Limit(
+            ("Pad",),
+            "with mode reflect in front of a maximum gives wrong values",
+            when=all_of(pads_by_reflection, is_read_by("MaxPool")),
         ),
         Limit(("Resize",), "cubic it ends the process", when=is_cubic, cure=RESIZE_BY_MATMUL),
         Limit(("Mod",), "gives wrong values"),
@@ -81,5 +91,6 @@ RKNN = Target(
     convert="RKNN(): config(target_platform='rk3588'), load_onnx('model.onnx'), "
     "build(do_quantization=False), export_rknn('model.rknn')",
     run="init_runtime(), inference(inputs=[x], data_format='nchw')",
-    notes="its simulator writes files into the working directory",
+    notes="its simulator writes files into the working directory; int8 loses less with --strategy "
+    "matmul",
 )

@@ -204,6 +204,9 @@ Those that compute in float16 have a rule of their own: the error against float6
 times what the PyTorch module makes in float16 on the same input, or may make by one rounding, on
 the four distributions whose values float16 holds (normal, positive, negative, constant).
 
+[placement.md](placement.md) says what is computed on the NPU, [int8.md](int8.md) what int8 builds
+take away.
+
 Not measured, as they cannot be had from a package index: tpu-mlir (Sophgo), TensorRT, whose
 packages on PyPI hold no libraries, and the import of ONNX files into ExecuTorch."""
 

@@ -96,7 +96,18 @@ def on_the_cpu(log: str) -> Iterator[str]:
 
 def markdown(found: Words) -> str:
     """The page: a row for each construct."""
-    return f"{PAGE_HEAD}\n{grid('construct', NAMES, builders(), found)}\n"
+    lines = "\n".join(summary(found))
+    return f"{PAGE_HEAD}\n{lines}\n\n{grid('construct', NAMES, builders(), found)}\n"
+
+
+def summary(found: Words) -> Iterator[str]:
+    """For each toolchain, how many constructs are on the NPU as a whole."""
+    for name in NAMES:
+        columns = [found[key].split(states.ARROW) for key in found if key[1] == name]
+        three = [words if len(words) > 1 else words * 3 for words in columns]
+        on_it = (str(sum(w == "yes" for w in words)) for words in zip(*three, strict=True))
+        counts = states.ARROW.join(on_it)
+        yield f"- `{name}`: {counts} of {len(three)} constructs"
 
 
 def read(page: str) -> dict[tuple[str, str], str]:

@@ -247,6 +247,10 @@ PAIRS = [
     ("qnn", "Pad(x, p)", "MaxPool<kernel_shape = [2, 2]>(t)", ["Concat", "Concat", "MaxPool"]),
     ("nncase", "Pad(x, p)", "GlobalAveragePool(t)", ["Concat", "Concat", "GlobalAveragePool"]),
     ("nncase", "Pad(x, p)", "Conv(t, w)", ["Pad", "Conv"]),
+    ("rknn", "Pad(x, p)", "Conv(t, w)", ["Concat", "Concat", "Conv"]),
+    ("rknn", "Pad(x, p)", "Relu(t)", ["Pad", "Relu"]),
+    ("rknn", 'Pad<mode = "reflect">(x, p)', "Conv(t, w)", ["Pad", "Conv"]),
+    ("qnn", 'Pad<mode = "reflect">(x, p)', "GlobalMaxPool(t)", ["Pad", "GlobalMaxPool"]),
 ]
 
 
@@ -302,6 +306,14 @@ def test_what_rknn_leaves_to_its_cpu_is_written_otherwise() -> None:
         g (float[2,3] x) => (float[2,3] y)
         { s = Sign(x) a = Abs(x) r = Relu(a) t = Mul(s, r) y = Exp(t) }""")
     assert "Sign" not in ops(onnxpool.rewrite(magnitude, target="rknn").model)
+
+
+def test_a_reflection_in_front_of_a_maximum_is_refused_for_rknn() -> None:
+    model = onnx.parser.parse_model("""<ir_version: 8, opset_import: ["" : 16]>
+        g (float[1,2,6,6] x) => (float[1,2,H,W] y) <int64[8] p = {0, 0, 1, 1, 0, 0, 1, 1}>
+        { t = Pad<mode = "reflect">(x, p) y = MaxPool<kernel_shape = [2, 2]>(t) }""")
+    with pytest.raises(TargetError, match="reflect in front of a maximum"):
+        onnxpool.rewrite(model, target="rknn")
 
 
 def test_uneven_padding_that_counts_is_a_concat_for_rknn() -> None:

@@ -43,7 +43,8 @@ calibrated on {calibrated} inputs drawn from a normal distribution, run in its s
 {measured} others, and compared with the PyTorch module in float32. Given is the error relative to
 the module's output (root mean square of both, the worst input) as exported, as `onnxpool rewrite`
 writes it for no target in particular, and as it does for this one (exported → default → rewritten,
-or one for all three). r refused, c crashed, t no answer in time, NaN no number, – no such model.
+or one for all three). r refused, c crashed, t no answer within {seconds:g} s, NaN no number,
+– no such model.
 
 - `rknn`: RK3588, `build(do_quantization=True)`
 - `qnn`: SM8650, quantized by ONNX Runtime with its settings for QNN (`get_qnn_qdq_config`), as the
@@ -65,7 +66,6 @@ which loses there what the exported form does: on both, `gem:gem_sized` 1.5 inst
 
 Where the exported form and the one for this toolchain are both built, the second loses more or less
 where its error is more than {more:g} times the other's:
-
 """
 
 
@@ -167,7 +167,9 @@ def relative_error(found: Sequence[Array], wanted: Sequence[Array]) -> float:
 
 def markdown(found: Words) -> str:
     """The page: a row for each construct."""
-    head = PAGE_HEAD.format(calibrated=CALIBRATED_ON, measured=MEASURED_ON, more=MORE)
+    head = PAGE_HEAD.format(
+        calibrated=CALIBRATED_ON, measured=MEASURED_ON, seconds=TIMEOUT, more=MORE
+    )
     lines = "\n".join(summary(found))
     return f"{head}\n{lines}\n\n{grid('construct', NAMES, builders(), found)}\n"
 
