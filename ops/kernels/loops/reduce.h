@@ -34,9 +34,10 @@
 namespace onnxpool::ONNXPOOL_ISA {
 namespace {
 
-// Planes that are read at the same time.
+// Planes that are read at the same time: not more, as planes of 2^n elements share lines of a
+// cache.
 template <typename T>
-constexpr int kStreams = kLanes<T> < 8 ? kLanes<T> : 8;
+constexpr int kStreams = kLanes<T> < 4 ? kLanes<T> : 4;
 
 // A window of more elements is read in vectors along its rows.
 constexpr int64_t kShort = 32;
