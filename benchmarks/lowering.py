@@ -1,10 +1,13 @@
 """The measurements behind `auto`: every form of every lowering, in ONNX Runtime on the CPU.
 
     python benchmarks/lowering.py [--threads 1 4] [--only average max gem pyramid]
+                                  [--clock wall|cpu] [--above 1.15]
 
 Prints the time of the form that `auto` takes, and of each form as a multiple of it: 0.8 means
 that the form is faster than what `auto` takes. The forms of a row run in turns, and the least of
-their times counts, so other work on the machine shifts all of them alike.
+their times counts, so other work on the machine shifts all of them alike. `--clock cpu` counts the
+processor time of this process, for one thread on a busy machine; `--above 1.15` prints only the
+rows in which `auto` takes more than that multiple of the best form, and how many rows there were.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import onnx_graphsurgeon as gs
 import onnxruntime
 
 from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool, GeMPool, Op, PyramidPool
+from onnxpool.ops.op import Dim
 from onnxpool.rewrites.graph.builder import Builder
 from onnxpool.rewrites.lower import lower
 from onnxpool.rewrites.lower.adaptive_average_pool import by_kronecker, by_matmul
@@ -32,9 +36,11 @@ LEAST_ROUNDS = 4
 Shape = tuple[int, ...]
 Spelling = Callable[[Builder, gs.Tensor, Sequence[int]], gs.Tensor]
 Models = dict[str, onnx.ModelProto]
+Clock = Callable[[], float]
 Row = tuple[str, Shape, str, Models]
 """Title, shape of X, the form that `auto` takes, and a model per form."""
 
+CLOCKS: dict[str, Clock] = {"wall": time.perf_counter, "cpu": time.process_time}
 AVERAGE: dict[str, Spelling] = {
     "matmul": by_matmul,
     "kronecker": by_kronecker,
@@ -60,8 +66,17 @@ def shapes() -> Iterator[tuple[Shape, int]]:
         ((8, 512, 33, 33), (6,)),
         ((1, 2048, 7, 7), (1, 3)),
         ((1, 2048, 14, 14), (4,)),
-        ((1, 2048, 33, 33), (1, 6)),
+        ((1, 512, 40, 40), (2, 3, 4)),
+        ((1, 512, 48, 48), (3, 4)),
+        ((1, 512, 56, 56), (4,)),
+        ((1, 64, 56, 56), (4,)),
+        ((1, 64, 112, 112), (3, 6)),
+        ((1, 256, 128, 128), (2, 3, 6)),
+        ((1, 512, 128, 128), (6,)),
+        ((1, 1024, 64, 64), (6,)),
+        ((1, 2048, 33, 33), (1, 2, 3, 4, 6)),
         ((1, 2048, 60, 60), (6,)),
+        ((1, 2048, 64, 64), (3, 6)),
         ((1, 2048, 65, 65), (1, 3, 6)),
         ((1, 2048, 97, 97), (6,)),
         ((1, 256, 5, 5), (9,)),
@@ -124,7 +139,7 @@ ROWS: dict[str, Callable[[], Iterator[Row]]] = {
 
 
 def lowered(
-    ops: Sequence[Op], shape: Shape, p: float | None = None, strategy: str = "auto"
+    ops: Sequence[Op], shape: tuple[Dim, ...], p: float | None = None, strategy: str = "auto"
 ) -> tuple[onnx.ModelProto, str]:
     """A model of pools of one input, and what lowering used for the last one."""
     graph = _graph(shape)
@@ -156,12 +171,12 @@ def spelled(spelling: Spelling, shape: Shape, size: int) -> onnx.ModelProto:
     return gs.export_onnx(graph)
 
 
-def _graph(shape: Shape) -> gs.Graph:
+def _graph(shape: tuple[Dim, ...]) -> gs.Graph:
     x = gs.Variable("X", np.dtype(np.float32), shape)
     return gs.Graph([], [x], [], opset=OPSET, ir_version=8)
 
 
-def measure(models: Models, shape: Shape, threads: int) -> dict[str, float]:
+def measure(models: Models, shape: Shape, threads: int, clock: Clock) -> dict[str, float]:
     """The least time of each model in milliseconds."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -171,34 +186,41 @@ def measure(models: Models, shape: Shape, threads: int) -> dict[str, float]:
         name: onnxruntime.InferenceSession(model.SerializeToString(), options)
         for name, model in models.items()
     }
-    times = {name: [_time(session, x)] for name, session in sessions.items()}
+    times = {name: [_time(session, x, clock)] for name, session in sessions.items()}
     end = time.perf_counter() + SECONDS_PER_FORM * len(models)
     while time.perf_counter() < end or len(times[next(iter(times))]) <= LEAST_ROUNDS:
         for name, session in sessions.items():
-            times[name].append(_time(session, x))
+            times[name].append(_time(session, x, clock))
     return {name: min(measured[1:]) for name, measured in times.items()}
 
 
-def _time(session: onnxruntime.InferenceSession, x: np.ndarray) -> float:
-    start = time.perf_counter()
+def _time(session: onnxruntime.InferenceSession, x: np.ndarray, clock: Clock) -> float:
+    start = clock()
     session.run(None, {"X": x})
-    return 1000 * (time.perf_counter() - start)
+    return 1000 * (clock() - start)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--only", nargs="+", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--clock", choices=CLOCKS, default="wall")
+    parser.add_argument("--above", type=float, default=0.0)
     arguments = parser.parse_args()
     print(f"ONNX Runtime {onnxruntime.__version__}, CPU, float32, opset {OPSET}")
     for threads in arguments.threads:
         for group in arguments.only:
             print(f"\n{group}, threads: {threads}\n{'':34}{'auto, ms':>9}  as a multiple of it")
+            rows = 0
             for title, shape, used, models in ROWS[group]():
-                times = measure(models, shape, threads)
+                rows += 1
+                times = measure(models, shape, threads, CLOCKS[arguments.clock])
+                if times[used] <= arguments.above * min(times.values()):
+                    continue
                 ratios = "  ".join(f"{n} {t / times[used]:.2f}" for n, t in times.items())
                 name = f"{'x'.join(map(str, shape))} {title}"
                 print(f"{name:34}{times[used]:9.3f}  {used}: {ratios}", flush=True)
+            print(f"{rows} rows")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ class GeMPool : public Op {
                static_cast<int64_t>(exponents.size()),
                epsilon_.value_or(-std::numeric_limits<float>::infinity())};
     const GemFunction gem = table().gem[x.type];
-    run_items(context, job, [&](int64_t first, int64_t last) { gem(job, first, last); });
+    constexpr int64_t kPowers = 4;
+    run_items(context, job, [&](int64_t first, int64_t last) { gem(job, first, last); }, kPowers);
   }
 
  private:

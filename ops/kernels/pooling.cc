@@ -82,10 +82,10 @@ void Plan::run(const Context& context, const ByDType<PoolFunction>& function, vo
 }
 
 void run_items(const Context& context, const Job& job,
-               const std::function<void(int64_t, int64_t)>& body) {
+               const std::function<void(int64_t, int64_t)>& body, int64_t cost) {
   if (job.y_elements == 0) return;
   context.parallel_for(block_count(job) * rows_per_plane(job),
-                       std::max(job.x_elements, job.y_elements), body);
+                       cost * std::max(job.x_elements, job.y_elements), body);
 }
 
 }  // namespace onnxpool

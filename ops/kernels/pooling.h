@@ -20,9 +20,10 @@ std::vector<int64_t> resolve_size(std::vector<int64_t> sizes, const std::optiona
 // vector, unless threads would have nothing to do.
 int64_t planes_at_once(int64_t items, int64_t elements);
 
-// Calls body(first_item, last_item) for the items of a job, in parallel.
+// Calls body(first_item, last_item) for the items of a job, in parallel; an element costs `cost`
+// times what it takes to read it.
 void run_items(const Context& context, const Job& job,
-               const std::function<void(int64_t, int64_t)>& body);
+               const std::function<void(int64_t, int64_t)>& body, int64_t cost = 1);
 
 // X pooled over its last axes to `sizes`, none of them kComputed.
 class Plan {

@@ -379,9 +379,10 @@ void* Context::output(size_t index, const Shape& shape) const {
 }
 
 int64_t Context::most_tasks(int64_t elements) {
-  // About 10 µs of work: several times what it costs to wake a thread for it.
+  // 20 to 40 µs of work, which a thread that has to be woken comes too late for.
+  constexpr int64_t kForOneThread = 256 * 1024;
   constexpr int64_t kElementsPerTask = 32 * 1024;
-  return std::max(elements / kElementsPerTask, int64_t{1});
+  return elements < kForOneThread ? 1 : elements / kElementsPerTask;
 }
 
 void Context::parallel_for(int64_t units, int64_t elements,

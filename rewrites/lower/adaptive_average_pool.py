@@ -9,12 +9,13 @@
     dynamic matmul: matmul, with matrices that the graph computes (see dynamic.py), whatever the
         strategy; for the axes where the size of X or of Y is not known, the others as above
 
-`auto`, by benchmarks/lowering.py on ONNX Runtime 1.31 (CPU, 1 and 4 threads): to one window,
-ReduceMean; equal windows of at most 64 positions, AveragePool; else matmul. `matmul` takes the
-Kronecker form where its matrix has at most 2^14 elements, which a core's cache holds. Where a last
-axis of channels is kept, matmul at all known sizes (benchmarks/layouts.py): there ONNX Runtime's
-ReduceMean is up to 20 times slower in a batch of 1, and `pool`, which would take a pool of one axis
-more, is `slice`.
+`auto`, by benchmarks/lowering.py (docs/performance.md): to one window, ReduceMean; equal windows of
+at most 64 positions, or of 400 where X fits in caches, AveragePool; else matmul. `matmul` takes the
+Kronecker form where its matrix is small, and to at most 16 windows of an X that is larger than
+caches. Of such an X the last axis goes first: its rows are read as they lie in memory, which is up
+to twice as fast; not where they are long. Where a last axis of channels is kept, matmul at all
+known sizes (benchmarks/layouts.py): there ONNX Runtime's ReduceMean is up to 20 times slower in a
+batch of 1, and `pool`, which would take a pool of one axis more, is `slice`.
 
 A MatMul spreads an infinity or a NaN over its whole channel, where PyTorch keeps it in the windows
 that see it; slice and pool do as PyTorch does. ONNX Runtime refuses an empty batch in the forms
@@ -52,8 +53,14 @@ from onnxpool.rewrites.lower.separable import (
     to_one,
 )
 
-LARGEST_POOL_KERNEL = 64
-LARGEST_KRONECKER = 2**14
+LARGEST_POOL_KERNEL, LARGEST_CACHED_POOL_KERNEL = 64, 400
+CACHED = 5 * 2**18
+"""Elements of X that the second-level caches and a share of the third hold."""
+EXCEEDS_CACHES = 2**22
+"""Elements of X from which on it is read from memory."""
+LONG_ROW = 128
+KRONECKER_PLANE, FEW_WINDOWS, LARGEST_KRONECKER, LARGEST_KRONECKER_OF_MANY = 2048, 16, 2**18, 12288
+"""Positions, windows, and elements of the Kronecker product: at most, and of more windows."""
 
 
 def lower_average_pool(
@@ -105,12 +112,28 @@ def choose(x: gs.Tensor, output_size: Sequence[int], strategy: str) -> str:
     plane = x.shape[-len(output_size) :]
     if not all(isinstance(dim, int) for dim in plane):
         return "matmul"
-    elements = math.prod(plane) * math.prod(_sizes(plane, output_size))
     if channels_last(x.shape, axes):
         whole = len(axes) == len(x.shape) - 2
         return "flat matmul" if whole and to_one(axes) else "matmul"
     whole = len(axes) == len(output_size) > 1
-    return "kronecker" if whole and elements <= LARGEST_KRONECKER else "matmul"
+    return "kronecker" if whole and _suits_kronecker(x, plane, output_size) else "matmul"
+
+
+def _suits_kronecker(x: gs.Tensor, plane: Sequence[int], output_size: Sequence[int]) -> bool:
+    positions, bins = math.prod(plane), math.prod(_sizes(plane, output_size))
+    if positions > KRONECKER_PLANE and not exceeds_caches(x):
+        return False
+    most = LARGEST_KRONECKER if bins <= FEW_WINDOWS else LARGEST_KRONECKER_OF_MANY
+    return positions * bins <= most
+
+
+def exceeds_caches(x: gs.Tensor) -> bool:
+    """Whether `x` is too large for caches, by the sizes that are known."""
+    return _known_elements(x) >= EXCEEDS_CACHES
+
+
+def _known_elements(x: gs.Tensor) -> int:
+    return math.prod(dim for dim in x.shape if isinstance(dim, int))
 
 
 def _fastest(x: gs.Tensor, axes: dict[int, int]) -> str:
@@ -120,12 +143,17 @@ def _fastest(x: gs.Tensor, axes: dict[int, int]) -> str:
         return "slice"
     equal = [equal_windows(x.shape[axis], size) for axis, size in axes.items()]
     kernel = math.prod(run.kernel if run else math.inf for run in equal)
-    return "pool" if kernel <= LARGEST_POOL_KERNEL else "matmul"
+    cached = _known_elements(x) <= CACHED
+    largest = LARGEST_CACHED_POOL_KERNEL if cached else LARGEST_POOL_KERNEL
+    return "pool" if kernel <= largest else "matmul"
 
 
 def by_matmul(b: Builder, x: gs.Tensor, output_size: Sequence[int]) -> gs.Tensor:
     """One product per axis: from the right on the last axis, from the left on the others."""
-    for axis, size in pooled_axes(x.shape, output_size).items():
+    axes = pooled_axes(x.shape, output_size)
+    width = x.shape[-1]
+    rows_first = isinstance(width, int) and width < LONG_ROW and exceeds_caches(x)
+    for axis, size in sorted(axes.items(), reverse=rows_first and len(x.shape) - 1 in axes):
         length = x.shape[axis]
         matrix = averaging_matrix(length, size, x.dtype)
         x = multiply_axis(b, x, axis, matrix, f"average_{length}_to_{size}")

@@ -2,21 +2,20 @@
 
     nested:  a level whose windows are unions of a finer level's is pooled from that level; an
              average only where those are equal and disjoint (their number divides the axis)
-    shared:  the averaging matrices of several levels, side by side, along the first pooled axis;
-             each level takes its block of the product to its other axes
-    dynamic:  where sizes of X are not known, the same with matrices that the graph computes, side
-        by side on every axis; each level is its block of the product
+    shared:  the averaging matrices of several levels, side by side, on each axis that all of them
+             pool; each level is its block of the product
+    dynamic:  where sizes of X are not known, the same with matrices that the graph computes
     else each level is pooled on its own, by the strategy
 
-`auto` and `matmul` share where a level on its own would take the form matmul. By
-benchmarks/lowering.py on ONNX Runtime 1.31, the levels 1, 2, 3 and 6 of 65 x 65 are twice as fast
-so as on their own, and three times as fast of 60 x 60, where they are nested.
+`auto` and `matmul` share where a level on its own would take the form matmul, or kronecker of an X
+that is larger than caches. By benchmarks/lowering.py, the levels 1, 2, 3 and 6 of 65 x 65 are four
+times as fast so as on their own, and three times as fast of 60 x 60, where they are nested.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import onnx_graphsurgeon as gs
@@ -29,6 +28,7 @@ from onnxpool.rewrites.lower.adaptive_average_pool import (
     averaging_matrix,
     by_matmul,
     choose,
+    exceeds_caches,
     multiply_axis,
     to_float,
 )
@@ -97,9 +97,11 @@ def _nests(size: Size, finer: Size, shape: Shape, averages: bool) -> bool:
 
 
 def _shares(x: gs.Tensor, sizes: Sequence[Size], strategy: str) -> bool:
+    if len(sizes) < 2 or strategy not in ("auto", "matmul"):
+        return False
     static = all(isinstance(dim, int) for dim in x.shape[-len(sizes[0]) :])
-    forms = [choose(x, size, strategy) for size in sizes]
-    return static and len(sizes) > 1 and strategy in ("auto", "matmul") and "matmul" in forms
+    forms = {choose(x, size, strategy) for size in sizes}
+    return static and ("matmul" in forms or ("kronecker" in forms and exceeds_caches(x)))
 
 
 def _dynamic_levels(b: Builder, x: gs.Tensor, sizes: Sequence[Size]) -> list[Size]:
@@ -110,29 +112,41 @@ def _dynamic_levels(b: Builder, x: gs.Tensor, sizes: Sequence[Size]) -> list[Siz
 
 def _dynamic_product(b: Builder, x: gs.Tensor, sizes: Sequence[Size]) -> dict[Size, gs.Tensor]:
     first = len(x.shape) - len(sizes[0])
-    bins = {
-        axis: tuple(dict.fromkeys(size[axis - first] for size in sizes))
-        for axis in range(first, len(x.shape))
-    }
+    bins = _bins(x, sizes, range(first, len(x.shape)))
     known = {axis for axis in bins if isinstance(x.shape[axis], int)}
     for axis in known:
         x = _side_by_side(b, x, axis, bins[axis])
     product = average_axes(b, x, {axis: n for axis, n in bins.items() if axis not in known})
+    return _blocks(b, product, sizes, bins)
+
+
+def _shared_product(b: Builder, x: gs.Tensor, sizes: Sequence[Size]) -> dict[Size, gs.Tensor]:
+    axes = set.intersection(*(set(pooled_axes(x.shape, size)) for size in sizes))
+    bins = _bins(x, sizes, sorted(axes))
+    # Rows are multiplied as they lie in memory, unless they are channels.
+    rows_first = len(x.shape) - 1 in axes
+    for axis in sorted(axes, reverse=rows_first):
+        x = _side_by_side(b, x, axis, bins[axis])
+    return {size: by_matmul(b, y, size) for size, y in _blocks(b, x, sizes, bins).items()}
+
+
+def _bins(x: gs.Tensor, sizes: Sequence[Size], axes: Iterable[int]) -> dict[int, tuple[int, ...]]:
+    """Per axis, the numbers of windows that the levels have there."""
+    first = len(x.shape) - len(sizes[0])
+    return {axis: tuple(dict.fromkeys(size[axis - first] for size in sizes)) for axis in axes}
+
+
+def _blocks(
+    b: Builder, product: gs.Tensor, sizes: Sequence[Size], bins: Mapping[int, tuple[int, ...]]
+) -> dict[Size, gs.Tensor]:
+    """The level of each size in a product with matrices side by side."""
+    first = len(product.shape) - len(sizes[0])
     levels = {}
     for size in sizes:
         starts = {axis: sum(n[: n.index(size[axis - first])]) for axis, n in bins.items()}
         ends = {axis: start + size[axis - first] for axis, start in starts.items()}
-        levels[size] = b.block(product, starts, ends)
+        levels[size] = b.block(product, starts, ends) if bins else product
     return levels
-
-
-def _shared_product(b: Builder, x: gs.Tensor, sizes: Sequence[Size]) -> dict[Size, gs.Tensor]:
-    axis = len(x.shape) - len(sizes[0])
-    bins = tuple(dict.fromkeys(size[0] for size in sizes))
-    product = _side_by_side(b, x, axis, bins)
-    starts = dict(zip(bins, np.cumsum([0, *bins]).tolist(), strict=False))
-    blocks = {each: b.slice(product, axis, starts[each], starts[each] + each) for each in bins}
-    return {size: by_matmul(b, blocks[size[0]], size) for size in sizes}
 
 
 def _side_by_side(b: Builder, x: gs.Tensor, axis: int, bins: Sequence[int]) -> gs.Tensor:

@@ -31,6 +31,29 @@ namespace {
 }
 #endif
 
+// The greater, b of two zeros; NaN where either is. The instruction gives b where either is NaN.
+#if defined(ONNXPOOL_AVX512)
+[[maybe_unused]] __m512 maximum(__m512 a, __m512 b) {
+  return _mm512_mask_max_ps(a, _mm512_cmp_ps_mask(a, a, _CMP_ORD_Q), a, b);
+}
+[[maybe_unused]] __m512d maximum(__m512d a, __m512d b) {
+  return _mm512_mask_max_pd(a, _mm512_cmp_pd_mask(a, a, _CMP_ORD_Q), a, b);
+}
+#elif defined(ONNXPOOL_AVX2)
+[[maybe_unused]] __m256 maximum(__m256 a, __m256 b) {
+  return _mm256_blendv_ps(_mm256_max_ps(a, b), a, _mm256_cmp_ps(a, a, _CMP_UNORD_Q));
+}
+[[maybe_unused]] __m256d maximum(__m256d a, __m256d b) {
+  return _mm256_blendv_pd(_mm256_max_pd(a, b), a, _mm256_cmp_pd(a, a, _CMP_UNORD_Q));
+}
+#else
+template <typename V>
+V maximum(V a, V b) {
+  const V greater = a > b ? a : b;  // b where either is NaN
+  return a != a ? a : greater;
+}
+#endif
+
 // Divides by whole numbers.
 //
 // Where there is a fused product, by a product and a correction, which take a fraction of the time

@@ -11,10 +11,7 @@ namespace {
 template <typename T>
 struct Max : AsTheyAre<T> {
   static Compute<T> identity() { return -HUGE_VALF; }
-  static Vec<T> combine(Vec<T> a, Vec<T> b) {
-    const Vec<T> greater = a > b ? a : b;  // b where either is NaN
-    return a != a ? a : greater;
-  }
+  static Vec<T> combine(Vec<T> a, Vec<T> b) { return maximum(a, b); }
   static Vec<T> finish(Vec<T> maximum, const Divisor<T>&) { return maximum; }
 };
 

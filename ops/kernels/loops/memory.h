@@ -12,9 +12,13 @@ namespace {
 // The kLanes<T> values from p on.
 template <typename T>
 Vec<T> load(const T* p) {
-  Vec<T> v;
-  std::memcpy(&v, p, sizeof v);
-  return v;
+#if defined(__GNUC__) && !defined(ONNXPOOL_SCALAR)
+  // Not by memcpy, which GCC 12 sends through the stack in long loops.
+  typedef Compute<T> Unaligned __attribute__((vector_size(kBytes), aligned(alignof(T)), may_alias));
+  return *reinterpret_cast<const Unaligned*>(p);
+#else
+  return *p;
+#endif
 }
 
 template <>

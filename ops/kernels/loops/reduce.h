@@ -31,18 +31,13 @@
 #include "transpose.h"
 #include "vector.h"
 
-#if defined(__GNUC__)
-#define ONNXPOOL_INLINE __attribute__((always_inline))
-#else
-#define ONNXPOOL_INLINE
-#endif
-
 namespace onnxpool::ONNXPOOL_ISA {
 namespace {
 
-// Planes that are read at the same time.
+// Planes that are read at the same time: not more, as planes of 2^n elements share lines of a
+// cache.
 template <typename T>
-constexpr int kStreams = kLanes<T> < 8 ? kLanes<T> : 8;
+constexpr int kStreams = kLanes<T> < 4 ? kLanes<T> : 4;
 
 // A window of more elements is read in vectors along its rows.
 constexpr int64_t kShort = 32;
@@ -61,6 +56,9 @@ constexpr int64_t length(const Window& window) { return window.end - window.star
 // after those of another, and a smaller X may be in a cache.
 constexpr int64_t kFetchedAhead = 4 * 1024 * 1024;
 
+// Bytes of a strip, at most, of which two fit in a second-level cache.
+constexpr int64_t kSmallStrip = 320 * 1024;
+
 // Some planes of X, at most kLanes<T>.
 template <typename T>
 struct Strip {
@@ -68,11 +66,13 @@ struct Strip {
   const T* end;           // The end of X.
   int64_t planes;
   bool fetches_ahead;
+  int64_t next;  // How many elements ahead: the next strip, or, if 0, the next rows.
 
   Strip(const Job& job, int64_t plane, int64_t count)
       : planes(count),
         fetches_ahead(job.x_elements * static_cast<int64_t>(sizeof(T)) >= kFetchedAhead) {
     const int64_t size = job.d.length * job.h.length * job.w.length;
+    next = kLanes<T> * size * static_cast<int64_t>(sizeof(T)) <= kSmallStrip ? kLanes<T> * size : 0;
     const T* first = static_cast<const T*>(job.x);
     for (int64_t p = 0; p < kLanes<T>; ++p) x[p] = first + (plane + least(p, count - 1)) * size;
     end = first + job.x_elements;
@@ -171,10 +171,11 @@ void reduce_rows(const R& r, const Strip<T>& strip, const Rows& rows, int64_t fr
         for (int plane = 0; plane < strip.planes; plane += R::kPlanes) {
           for (int64_t column = from, i = 0; column < to; column += kLanes<T>, i += kLanes<T>)
             vectors(plane, column, lines + plane + i);
-          // The rows of the next window, if they are not read in parts.
+          // Not where rows are read in parts.
           if (!strip.fetches_ahead || stride > kTile) continue;
+          const int64_t ahead = strip.next > 0 ? strip.next : rows.h.count * stride;
           for (int p = plane; p < plane + R::kPlanes; ++p)
-            fetch_ahead(strip.x[p] + at + rows.h.count * stride, decltype(count)::value * stride);
+            fetch_ahead(strip.x[p] + at + ahead, decltype(count)::value * stride);
         }
       });
       first = false;
@@ -268,10 +269,7 @@ Vec<T> reduce_window(const R& r, const Strip<T>& strip, Rows rows, const Window&
   }
   for (int i = 0; i < kLanes<T>; ++i)
     lines[i] = whole == 0 ? last[i] : rest == 0 ? lines[i] : r.combine(lines[i], last[i]);
-  transpose<T>(lines);
-  for (int half = kLanes<T> / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; ++i) lines[i] = r.combine(lines[i], lines[i + half]);
-  return lines[0];
+  return reduce_lanes(r, lines);
 }
 
 // columns[from] to columns[to - 1], reduced to one.
@@ -357,78 +355,139 @@ void for_each_strip(const Job& job, int64_t first_item, int64_t last_item, const
   }
 }
 
-// The windows of rows that fit in a vector: lane j of a row's result is window j.
-template <typename T>
+// The windows of rows that fit in kParts vectors, the last of which ends with the row: lane j of a
+// row's result is window j.
+template <typename T, int kParts>
 class LaneWindows {
  public:
   static constexpr int64_t kMostElements = 8;
 
   static bool fit(const Job& job) {
-    if (!kPermutes<T> || job.w.length > kLanes<T> || job.w.bins > kLanes<T>) return false;
+    if (!kPermutes<T> || job.w.length > kParts * kLanes<T> || job.w.bins > kLanes<T>) return false;
     // Windows of an axis differ in length by one at most.
     return job.w.length / job.w.bins < kMostElements - 1 && job.d.length * job.h.length <= kFewRows;
   }
 
   explicit LaneWindows(const Axis& w) {
-    Integer<T> at[kMostElements][kLanes<T>] = {}, in[kMostElements][kLanes<T>] = {};
+    Integer<T> at[kMostElements][kLanes<T>] = {};
     Compute<T> lengths[kLanes<T>];
     for (int64_t j = 0; j < kLanes<T>; ++j) {
       const Window window = w.windows[least(j, w.bins - 1)];
       lengths[j] = static_cast<Compute<T>>(length(window));
       longest_ = length(window) > longest_ ? length(window) : longest_;
-      shortest_ = least(shortest_, length(window));
-      for (int64_t k = 0; k < length(window); ++k)
-        at[k][j] = static_cast<Integer<T>>(window.start + k), in[k][j] = -1;
+      for (int64_t k = 0; k < length(window); ++k) {
+        const int64_t column = window.start + k;
+        at[k][j] = column < kLanes<T> ? static_cast<Integer<T>>(column)
+                                      : second_lane<T>(column - w.length + kLanes<T>);
+      }
     }
     std::memcpy(at_, at, sizeof at);
-    std::memcpy(in_, in, sizeof in);
-    lengths_ = load(lengths);
+    std::memcpy(&lengths_, lengths, sizeof lengths);
+    in_last_ = lengths_ == static_cast<Compute<T>>(longest_);
   }
 
   Vec<T> lengths() const { return lengths_; }
 
-  template <typename R>
-  Vec<T> reduce(const R& r, Vec<T> row) const {
-    Vec<T> v = permute(row, at_[0]);
-    for (int64_t k = 1; k < shortest_; ++k) v = r.combine(v, permute(row, at_[k]));
-    for (int64_t k = shortest_; k < longest_; ++k)
-      v = r.combine(v, in_[k] ? permute(row, at_[k]) : broadcast<T>(r.identity()));
-    return v;
+  // Calls f(Int<n>{}) with the length of the longest window.
+  template <typename F>
+  void with_longest(const F& f) const {
+    with_constant<kMostElements>(longest_, f);
+  }
+
+  // The windows of a row; kLongest from with_longest.
+  template <int kLongest, typename R>
+  ONNXPOOL_INLINE Vec<T> reduce(const R& r, const Vec<T> (&row)[kParts]) const {
+    const Vec<T> last = in_last_ ? pick(row, kLongest - 1) : broadcast<T>(r.identity());
+    if constexpr (kLongest == 1) return last;
+    const auto element = [&](int k) ONNXPOOL_INLINE { return pick(row, k); };
+    return r.combine(tree<kLongest - (kLongest > 1)>(r, element), last);
   }
 
  private:
-  int64_t shortest_ = kMostElements, longest_ = 1;
-  IntegerVec<T> at_[kMostElements], in_[kMostElements];
+  // Element k of each window.
+  Vec<T> pick(const Vec<T> (&row)[kParts], int64_t k) const {
+    if constexpr (kParts == 1)
+      return permute(row[0], at_[k]);
+    else
+      return permute(row[0], row[1], at_[k]);
+  }
+
+  int64_t longest_ = 1;
+  IntegerVec<T> at_[kMostElements];
   Vec<T> lengths_;
+  Mask<T> in_last_;
 };
 
+// One vector of columns from x on, in planes that are `size` elements apart, reduced over rows.
+template <typename R, typename Load, typename T = typename R::Stored>
+void reduce_vectors(const R& r, const T* x, int64_t size, int64_t planes, const Rows& rows,
+                    const Load& load_from, Vec<T>* vectors) {
+  for (int64_t i = 0; i < rows.d.count; ++i)
+    for (int64_t j = 0; j < rows.h.count; j += R::kRows)
+      with_constant<R::kRows>(least(rows.h.count - j, R::kRows), [&](auto count) ONNXPOOL_INLINE {
+        const int64_t stride = rows.h.stride;
+        const T* at = x + rows.first + i * rows.d.stride + j * stride;
+        const bool first = i + j == 0;
+#pragma GCC unroll 2
+        for (int64_t p = 0; p < planes; ++p, at += size) {
+          const Vec<T> v = tree<decltype(count)::value>(
+              r, [&](int k) ONNXPOOL_INLINE { return load_from(at + k * stride); });
+          vectors[p] = first ? v : r.combine(vectors[p], v);
+        }
+      });
+}
+
 // Rows of Y from first_row to last_row in some planes, where LaneWindows fit.
-template <typename R, typename T = typename R::Stored>
-void pool_narrow(const R& r, const Job& job, const LaneWindows<T>& windows, int64_t plane,
+template <int kParts, typename R, typename T = typename R::Stored>
+void pool_narrow(const R& r, const Job& job, const LaneWindows<T, kParts>& windows, int64_t plane,
                  int64_t planes, int64_t first_row, int64_t last_row) {
-  const Strip<T> strip(job, plane, planes);
-  const int64_t bins = rows_per_plane(job) * job.w.bins;
+  const int64_t size = job.d.length * job.h.length * job.w.length;
+  const int64_t width = job.w.length, bins = rows_per_plane(job) * job.w.bins;
+  const T* x = static_cast<const T*>(job.x) + plane * size;
+  const T* end = static_cast<const T*>(job.x) + job.x_elements;
   T* y = static_cast<T*>(job.y) + plane * bins + first_row * job.w.bins;
   for_each_row(job, first_row, last_row, [&](const Rows& rows) {
-    Vec<T> lines[kLanes<T>];
-    read_lines(r, strip, rows, 0, job.w.length, lines);
+    Vec<T> parts[kParts][kLanes<T>];
+    const auto load_all = [](const T* row) ONNXPOOL_INLINE { return load(row); };
+    if (kParts > 1 || x + (planes - 1) * size + rows.last() + kLanes<T> <= end)
+      reduce_vectors(r, x, size, planes, rows, load_all, parts[0]);
+    else
+      reduce_vectors(
+          r, x, size, planes, rows,
+          [width](const T* row) ONNXPOOL_INLINE { return load_part(row, width); }, parts[0]);
+    if constexpr (kParts > 1)
+      reduce_vectors(r, x + width - kLanes<T>, size, planes, rows, load_all, parts[1]);
     const Divisor<T> count(windows.lengths() * static_cast<Compute<T>>(rows.count()));
-    for (int64_t p = 0; p < planes; ++p)
-      store_part(y + p * bins, r.finish(windows.reduce(r, lines[p]), count), job.w.bins);
+    windows.with_longest([&](auto longest) ONNXPOOL_INLINE {
+#pragma GCC unroll 2
+      for (int64_t p = 0; p < planes; ++p) {
+        Vec<T> line[kParts];
+        for (int i = 0; i < kParts; ++i) line[i] = parts[i][p];
+        const Vec<T> v = windows.template reduce<decltype(longest)::value>(r, line);
+        store_part(y + p * bins, r.finish(v, count), job.w.bins);
+      }
+    });
     y += job.w.bins;
   });
+}
+
+// Pools items first_item to last_item of a job, if LaneWindows of kParts fit.
+template <int kParts, typename R, typename T = typename R::Stored>
+bool pool_if_narrow(const R& r, const Job& job, int64_t first_item, int64_t last_item) {
+  if (!LaneWindows<T, kParts>::fit(job)) return false;
+  const LaneWindows<T, kParts> windows(job.w);
+  for_each_strip<T>(job, first_item, last_item,
+                    [&](auto... where) { pool_narrow(r, job, windows, where...); });
+  return true;
 }
 
 // Items first_item to last_item of a job.
 template <typename R, typename T = typename R::Stored>
 void pool(const R& r, const Job& job, int64_t first_item, int64_t last_item) {
   if constexpr (kPermutes<T>) {
-    if (LaneWindows<T>::fit(job)) {
-      const LaneWindows<T> windows(job.w);
-      for_each_strip<T>(job, first_item, last_item,
-                        [&](auto... where) { pool_narrow(r, job, windows, where...); });
+    if (pool_if_narrow<1>(r, job, first_item, last_item) ||
+        pool_if_narrow<2>(r, job, first_item, last_item))
       return;
-    }
   }
   const int64_t bins = rows_per_plane(job) * job.w.bins;
   for_each_strip<T>(

@@ -20,6 +20,12 @@
 
 #include "compute.h"
 
+#if defined(__GNUC__)
+#define ONNXPOOL_INLINE __attribute__((always_inline))
+#else
+#define ONNXPOOL_INLINE
+#endif
+
 namespace onnxpool::ONNXPOOL_ISA {
 namespace {
 
@@ -122,7 +128,14 @@ bool holds_in_all_lanes(Mask<T> mask) {
   return all;
 }
 
-// Lane i of `numbers` says which lane of v becomes lane i; only where kPermutes.
+// Lane i of a second vector in a permutation of two: the bit above the lanes' is set, and the sign.
+template <typename T>
+constexpr Integer<T> second_lane(int64_t i) {
+  return static_cast<Integer<T>>(i - kLanes<T>);
+}
+
+// Lane i of the result is the lane of v, or of v and `second`, that lane i of `numbers` says; only
+// where kPermutes.
 #if defined(ONNXPOOL_AVX512)
 template <typename T>
 constexpr bool kPermutes = true;
@@ -133,12 +146,22 @@ constexpr bool kPermutes = true;
 [[maybe_unused]] __m512d permute(__m512d v, IntegerVec<double> numbers) {
   return _mm512_permutexvar_pd((__m512i)numbers, v);
 }
+[[maybe_unused]] __m512 permute(__m512 v, __m512 second, IntegerVec<float> numbers) {
+  return _mm512_permutex2var_ps(v, (__m512i)numbers, second);
+}
+[[maybe_unused]] __m512d permute(__m512d v, __m512d second, IntegerVec<double> numbers) {
+  return _mm512_permutex2var_pd(v, (__m512i)numbers, second);
+}
 #elif defined(ONNXPOOL_AVX2)
 template <typename T>
 constexpr bool kPermutes = kLanes<T> == 8;
 
 [[maybe_unused]] __m256 permute(__m256 v, IntegerVec<float> numbers) {
   return _mm256_permutevar8x32_ps(v, (__m256i)numbers);
+}
+// A number's last bits count in a permutation, and its sign in a blend.
+[[maybe_unused]] __m256 permute(__m256 v, __m256 second, IntegerVec<float> numbers) {
+  return _mm256_blendv_ps(permute(v, numbers), permute(second, numbers), (__m256)numbers);
 }
 #else
 template <typename T>

@@ -14,14 +14,14 @@ RNG = np.random.default_rng(0)
 
 # Large enough to be divided among threads, in pieces that are no multiple of anything.
 WORK: tuple[tuple[Op, int, tuple[int, ...]], ...] = (
-    (AdaptiveAveragePool((6, 6)), 1, (3, 61, 33, 35)),
+    (AdaptiveAveragePool((6, 6)), 1, (5, 61, 33, 35)),
     (AdaptiveAveragePool((70,)), 1, (3, 41, 3001)),
-    (AdaptiveAveragePool((2, 3, 4)), 1, (2, 31, 9, 20, 21)),
+    (AdaptiveAveragePool((2, 3, 4)), 1, (3, 31, 9, 20, 21)),
     (AdaptiveAveragePool((5, 3)), 1, (1, 1, 900, 701)),
-    (AdaptiveMaxPool((6, 6)), 2, (3, 61, 33, 35)),
+    (AdaptiveMaxPool((6, 6)), 2, (5, 61, 33, 35)),
     (AdaptiveMaxPool((5, 3)), 1, (1, 1, 900, 701)),
-    (GeMPool((6, 6), 1e-6), 1, (3, 61, 33, 35)),
-    (PyramidPool((1, 1, 6, 6), 2), 2, (3, 61, 33, 35)),
+    (GeMPool((6, 6), 1e-6), 1, (5, 61, 33, 35)),
+    (PyramidPool((1, 1, 6, 6), 2), 2, (5, 61, 33, 35)),
 )
 
 

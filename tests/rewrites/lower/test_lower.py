@@ -37,7 +37,17 @@ def ops_of(model: onnx.ModelProto) -> Counter[str]:
         (AdaptiveAveragePool((1, 1)), (1, 8, 33, 33), "pool", "pool", "GlobalAveragePool"),
         (AdaptiveAveragePool((6, 6)), (1, 8, 12, 12), "auto", "pool", "AveragePool"),
         (AdaptiveAveragePool((6, 6)), (1, 8, 13, 13), "auto", "pool", "AveragePool"),
-        (AdaptiveAveragePool((6, 6)), (1, 8, 60, 60), "auto", "matmul", "MatMul MatMul"),
+        (AdaptiveAveragePool((6, 6)), (1, 8, 60, 60), "auto", "pool", "AveragePool"),
+        (AdaptiveAveragePool((2, 2)), (1, 8, 60, 60), "auto", "matmul", "MatMul MatMul"),
+        (AdaptiveAveragePool((6, 6)), (1, 512, 60, 60), "auto", "matmul", "MatMul MatMul"),
+        (AdaptiveAveragePool((4, 4)), (1, 512, 60, 60), "auto", "matmul", "MatMul MatMul"),
+        (
+            AdaptiveAveragePool((4, 4)),
+            (1, 2048, 60, 60),
+            "auto",
+            "kronecker",
+            "Reshape MatMul Reshape",
+        ),
         (AdaptiveAveragePool((6, 6)), (1, 8, 65, 65), "auto", "matmul", "MatMul MatMul"),
         (
             AdaptiveAveragePool((4, 4)),
@@ -75,15 +85,29 @@ def ops_of(model: onnx.ModelProto) -> Counter[str]:
             PYRAMID,
             (1, 8, 60, 60),
             "auto",
-            "matmul, nested pool, nested slice",
-            "MatMul MatMul AveragePool AveragePool ReduceMean",
+            "pool, nested pool, nested slice",
+            "AveragePool AveragePool AveragePool ReduceMean",
         ),
         (
             PYRAMID,
             (1, 8, 65, 65),
             "auto",
             "shared matmul",
-            "MatMul " * 5 + "Slice " * 4,
+            "MatMul " * 2 + "Slice " * 4,
+        ),
+        (
+            PyramidPool((2, KEEP, 3, KEEP), 2),
+            (1, 8, 65, 9),
+            "matmul",
+            "shared matmul",
+            "MatMul " + "Slice " * 2,
+        ),
+        (
+            PyramidPool((2, KEEP, 3, 4), 2),
+            (1, 8, 65, 9),
+            "matmul",
+            "shared matmul",
+            "MatMul " * 2 + "Slice " * 2,
         ),
     ],
 )
@@ -92,6 +116,17 @@ def test_nodes(op: Op, shape: tuple[int, ...], strategy: str, used: str, ops: st
     model, found = lowered(Case(op, shape, outputs=outputs), strategy)
     assert found == used
     assert ops_of(model) == Counter(ops.split())
+
+
+@pytest.mark.parametrize(
+    ("shape", "first"), [((1, 8, 65, 65), 2), ((1, 2048, 65, 65), 3), ((1, 2048, 129, 129), 2)]
+)
+def test_the_last_axis_goes_first_where_x_exceeds_caches(
+    shape: tuple[int, ...], first: int
+) -> None:
+    model, _ = lowered(Case(AdaptiveAveragePool((6, 6)), shape), "matmul")
+    product = next(node for node in model.graph.node if node.op_type == "MatMul")
+    assert list(product.input).index("X") == 3 - first
 
 
 @pytest.mark.parametrize(
