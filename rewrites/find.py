@@ -238,7 +238,7 @@ class _Search:
 
 def _is_copy(y: gs.Variable) -> bool:
     """Whether `y` copies another tensor: pooling ends in that one."""
-    return any(node.op == "Identity" for node in y.inputs)
+    return any(map(casts.is_copy, y.inputs))
 
 
 def _is_named(node: gs.Node) -> bool:

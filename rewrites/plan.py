@@ -16,13 +16,14 @@ from onnxpool.rewrites import lower
 from onnxpool.rewrites.graph.tensors import is_float, numpy_type, onnx_type
 from onnxpool.rewrites.lift.construct import Construct, around
 from onnxpool.rewrites.lower.function_body import Bodies, Signature
+from onnxpool.rewrites.region.casts import is_copy
 
 _COST_NOTHING = frozenset(
-    ["Abs", "Add", "Cast", "Clip", "Div", "Identity", "Max", "Min", "Mul", "Pad", "Relu", "Slice"]
+    ["Abs", "Add", "Cast", "Clip", "Div", "Max", "Min", "Mul", "Pad", "Relu", "Slice"]
 ) | frozenset(["Split", "Sub", "Where"])
 """To leave these out alone is no reason to touch a graph."""
 
-_MOVE_NOTHING = frozenset(("Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"))
+_MOVE_NOTHING = frozenset(("Flatten", "Reshape", "Squeeze", "Unsqueeze"))
 _FASTER_POWERS = ("exp-log", "products")
 
 _MOST_POSITIONS = 1 << 22
@@ -167,10 +168,10 @@ def _one_node(construct: Construct) -> str:
     """Why a construct should stay that is one standard node, but for what costs nothing."""
     if construct.is_dialect_node or isinstance(construct.op, PyramidPool):
         return ""
-    costly = [node.op for node in construct.nodes if node.op not in _COST_NOTHING]
+    costly = [op for op in _ops(construct.nodes).elements() if op not in _COST_NOTHING]
     if construct.layout is not None:
         costly = [op for op in costly if op not in _MOVE_NOTHING and op != "Transpose"]
-        if costly[0].startswith("Reduce"):
+        if costly and costly[0].startswith("Reduce"):
             return ""
     return f"one {costly[0]} already" if len(costly) == 1 and costly[0] in _POOLING else ""
 
@@ -235,4 +236,4 @@ def _copy(parameter: gs.Tensor) -> gs.Tensor:
 
 
 def _ops(nodes: list[gs.Node] | tuple[gs.Node, ...]) -> Counter[str]:
-    return Counter(node.op for node in nodes if node.op != "Constant")
+    return Counter(node.op for node in nodes if node.op != "Constant" and not is_copy(node))
