@@ -5,6 +5,7 @@ kernels/ holds the same ops in C++, and `library` says where that library is. Ev
 the dialect from here.
 """
 
+import atexit
 import threading
 
 import onnx
@@ -51,3 +52,11 @@ def register_schemas() -> None:
         for op in DIALECT:
             if not onnx.defs.has(op.op_type(), DOMAIN):
                 onnx.defs.register_schema(op.schema)
+                # onnx would free its inference function when Python, which it is in, has ended:
+                # Python 3.10 crashes there.
+                atexit.register(_forget, op)
+
+
+def _forget(op: type[Op]) -> None:
+    if onnx.defs.has(op.op_type(), DOMAIN):
+        onnx.defs.deregister_schema(op.op_type(), VERSION, DOMAIN)

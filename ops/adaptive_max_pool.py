@@ -67,5 +67,5 @@ def _first_maximum(values: Array) -> Array:
     """Along axis 0: the position of the last NaN, or else of the first maximum; axis 0 is kept."""
     nan = np.isnan(values)
     last_nan = len(values) - 1 - nan[::-1].argmax(axis=0)
-    first = np.where(nan, -np.inf, values).argmax(axis=0)
+    first = np.where(nan, values.dtype.type(-np.inf), values).argmax(axis=0)
     return np.asarray(np.where(nan.any(axis=0), last_nan, first))[None]

@@ -197,7 +197,8 @@ class _Search:
         declined: Declined | None = None
         followed = 0
         for region in regions:
-            if best is not None and _pools_again(best.found[0], region):
+            # A kernel reads X once for a level and for what is pooled from it.
+            if best is not None and not self.for_kernel and _pools_again(best.found[0], region):
                 break
             if casts.changes_type(region) or casts.is_one_node(region):
                 continue
@@ -238,7 +239,7 @@ class _Search:
 
 def _is_copy(y: gs.Variable) -> bool:
     """Whether `y` copies another tensor: pooling ends in that one."""
-    return any(node.op == "Identity" for node in y.inputs)
+    return any(map(casts.is_copy, y.inputs))
 
 
 def _is_named(node: gs.Node) -> bool:

@@ -16,13 +16,14 @@ from onnxpool.rewrites import lower
 from onnxpool.rewrites.graph.tensors import is_float, numpy_type, onnx_type
 from onnxpool.rewrites.lift.construct import Construct, around
 from onnxpool.rewrites.lower.function_body import Bodies, Signature
+from onnxpool.rewrites.region.casts import is_copy
 
 _COST_NOTHING = frozenset(
-    ["Abs", "Add", "Cast", "Clip", "Div", "Identity", "Max", "Min", "Mul", "Pad", "Relu", "Slice"]
+    ["Abs", "Add", "Cast", "Clip", "Div", "Max", "Min", "Mul", "Pad", "Relu", "Slice"]
 ) | frozenset(["Split", "Sub", "Where"])
 """To leave these out alone is no reason to touch a graph."""
 
-_MOVE_NOTHING = frozenset(("Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"))
+_MOVE_NOTHING = frozenset(("Flatten", "Reshape", "Squeeze", "Unsqueeze"))
 _FASTER_POWERS = ("exp-log", "products")
 
 _MOST_POSITIONS = 1 << 22
@@ -100,9 +101,9 @@ def _as_custom_op(construct: Construct, opset: int, bodies: Bodies) -> Plan:
     Raises:
         Unsupported: there is no kernel, or there can be no body.
     """
-    if construct.best and not isinstance(construct.op, PyramidPool):
-        return Plan(False, construct.best)
-    if (why_not := _one_node(construct)) and not construct.is_wrong:
+    why_not = "" if isinstance(construct.op, PyramidPool) else construct.best
+    why_not = why_not or _one_node(construct) * (not construct.is_wrong)
+    if why_not and not _is_lowered(construct):
         return Plan(False, why_not)
     if construct.is_dialect_node and construct.op.op_type() in bodies.in_model:
         return Plan(False, "a custom op already")
@@ -117,6 +118,16 @@ def _as_custom_op(construct: Construct, opset: int, bodies: Bodies) -> Plan:
     opset = bodies.opset or opset
     bodies.provide(Signature.of(construct.op, dtype, opset, inputs=inputs, outputs=outputs))
     return Plan(True, "custom op", custom_op=True)
+
+
+def _is_lowered(construct: Construct) -> bool:
+    """Whether it is one node that this package wrote, by its name.
+
+    A kernel is 1.1 to 1.7 times faster than AveragePool. What others wrote stays all the same.
+    """
+    first, *others = construct.nodes
+    written = f"{construct.found[0].y.name}/{construct.op.op_type()}/"
+    return not others and bool(first.name) and first.name.startswith(written)
 
 
 def _as_standard_ops(construct: Construct, opset: int, strategy: str) -> Plan:
@@ -167,10 +178,10 @@ def _one_node(construct: Construct) -> str:
     """Why a construct should stay that is one standard node, but for what costs nothing."""
     if construct.is_dialect_node or isinstance(construct.op, PyramidPool):
         return ""
-    costly = [node.op for node in construct.nodes if node.op not in _COST_NOTHING]
+    costly = [op for op in _ops(construct.nodes).elements() if op not in _COST_NOTHING]
     if construct.layout is not None:
         costly = [op for op in costly if op not in _MOVE_NOTHING and op != "Transpose"]
-        if costly[0].startswith("Reduce"):
+        if costly and costly[0].startswith("Reduce"):
             return ""
     return f"one {costly[0]} already" if len(costly) == 1 and costly[0] in _POOLING else ""
 
@@ -235,4 +246,4 @@ def _copy(parameter: gs.Tensor) -> gs.Tensor:
 
 
 def _ops(nodes: list[gs.Node] | tuple[gs.Node, ...]) -> Counter[str]:
-    return Counter(node.op for node in nodes if node.op != "Constant")
+    return Counter(node.op for node in nodes if node.op != "Constant" and not is_copy(node))

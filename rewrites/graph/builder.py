@@ -178,7 +178,7 @@ class Builder(NewNodes):
             Unsupported: the op does not broadcast in this opset.
         """
         first = _FIRST_THAT_BROADCASTS.get(op, 0)
-        if self.opset < first and len({t.shape for t in inputs}) > 1:
+        if self.opset < first and len({tuple(t.shape) for t in inputs}) > 1:
             raise Unsupported(
                 f"opset {self.opset} does not broadcast {op}; convert the model first"
             )

@@ -69,8 +69,8 @@ def judge(
         return None
     if reason := rounding(region):
         return Declined(region, f"windows computed in the graph; {reason}")
-    verdict = _judge(region, None, trials, rule, constants, thorough)
     x, y = shape_of(region.x), shape_of(region.y)
+    verdict = _judge(region, _fixed_axes(rule, region), trials, rule, constants, thorough)
     if isinstance(verdict, Construct) or x is None or y is None:
         return verdict
     for layout, pooled, lead in layouts(len(x), len(y)):
@@ -81,6 +81,13 @@ def judge(
         if isinstance(found, Construct):
             return found
     return verdict
+
+
+def _fixed_axes(rule: Rule, region: Region) -> int | None:
+    """How many axes the plane has, where all sizes are fixed and say it."""
+    is_fixed = all(isinstance(dim, int) for dim in shape_of(region.x) or (None,))
+    size = rule.output_size(region) if is_fixed else None
+    return None if size is None else len(size)
 
 
 def _judge(
@@ -95,7 +102,7 @@ def _judge(
         sweep = Sweep(region, trials, constants, k)
         if _has_no_size(region, trials, sweep):
             return None
-        if not _is_frozen_by_an_exporter(region):
+        if trials.symbols and not _is_frozen_by_an_exporter(region):
             check_arithmetic(trials.producers(size_operands(region, trials)))
         if region.layout is not None and _is_elsewhere(region, rule, sweep):
             return None
@@ -141,7 +148,7 @@ def _has_no_size(region: Region, trials: Trials, sweep: Sweep) -> bool:
             return True
         known = [(layout.of_x(x), layout.of_y(y)) for x, y in known]
         size = open_size(sweep.k, known)
-        return size is None or not layout.is_sensible(size)
+        return size is None or not layout.is_sensible(size, shape_of(region.x) or ())
     if len(known) < len(_FAR_APART) or open_size(sweep.k, known) is not None:
         return False
     alike = all(len(x) == len(y) for x, y in known)

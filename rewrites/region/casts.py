@@ -2,7 +2,8 @@
 
 The ops of the dialect compute halves in float32 and round once. So a region of halves that goes to
 float32 and back computes what its op does; one that rounds its input, or that computes in more
-than float32, does not.
+than float32, does not. A Cast to the type that its input has is a copy, as Identity is, and
+Dropout where nothing is trained.
 """
 
 from __future__ import annotations
@@ -18,7 +19,15 @@ from onnxpool.rewrites.region.region import Region
 
 def is_float_cast(node: gs.Node) -> bool:
     """Whether a node is a Cast from one floating-point type to another."""
-    return node.op == "Cast" and all(is_float(t.dtype) for t in (*node.inputs, *node.outputs))
+    floats = node.op == "Cast" and all(is_float(t.dtype) for t in (*node.inputs, *node.outputs))
+    return floats and not is_copy(node)
+
+
+def is_copy(node: gs.Node) -> bool:
+    """Whether a node gives what it reads, whatever that is."""
+    types = {onnx_type(t.dtype) for t in (*node.inputs, *node.outputs)}
+    same = len(types) == 1 and is_float(node.outputs[0].dtype)
+    return node.op in ("Identity", "Dropout") or (node.op == "Cast" and same)
 
 
 def has_casts(region: Region) -> bool:
@@ -26,9 +35,10 @@ def has_casts(region: Region) -> bool:
 
 
 def is_one_node(region: Region) -> bool:
-    """Whether there are Casts around a single node, which is judged without them."""
-    others = itertools.islice((n for n in region.nodes if not is_float_cast(n)), 2)
-    return len(list(others)) < 2 and has_casts(region)
+    """Whether there are Casts and copies around one node, which is judged without them."""
+    around = (node for node in region.nodes if not (is_copy(node) or is_float_cast(node)))
+    others = len(list(itertools.islice(around, 2)))
+    return others < 2 and others < len(region.nodes)
 
 
 def changes_type(region: Region) -> bool:

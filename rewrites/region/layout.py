@@ -52,18 +52,24 @@ class Layout:
         """Whether the op takes the region's X as it is."""
         return self.x == tuple(range(len(self.x)))
 
-    def is_sensible(self, size: Size) -> bool:
+    def is_sensible(self, size: Size, x: Shape) -> bool:
         """Whether a first axis that is no batch is pooled, and more than what may be channels.
 
-        What is pooled over axis 1 alone, of four or more, is rather channels: a norm, groups. With
+        Equal windows over axis 1 alone, of four or more, are rather channels: a norm, groups. With
         all axes where they are and the first of them kept, it is a reading of the op's own.
+
+        Args:
+            x: the shape of the region's X.
         """
         if self.x == self.y == tuple(range(len(self.x))) and size[0] == KEEP:
             return False
         plane = self.x[len(self.x) - len(size) :]
         pooled = {axis: bins for axis, bins in zip(plane, size, strict=True) if bins != KEEP}
         rank = sum(axis is not None for axis in self.x)
-        return (0 not in plane or 0 in pooled) and (rank < 4 or set(pooled) != {1})
+        alone = rank >= 4 and set(pooled) == {1}
+        length = x[1] if alone else None
+        equal = not isinstance(length, int) or length % pooled[1] == 0
+        return (0 not in plane or 0 in pooled) and not (alone and equal)
 
     def region_x(self, x: Array) -> Array:
         """The region's X, made of the op's."""
@@ -187,7 +193,7 @@ def _each_reading(x: Shape, y: Shape) -> Iterator[tuple[Layout, Size]]:
         size = _size(layout.of_x(x), layout.of_y(y), pooled)
         if size is None or set(size) == {KEEP}:
             continue
-        if layout.is_sensible(size[lead:]):
+        if layout.is_sensible(size[lead:], x):
             yield layout, size[lead:]
 
 
@@ -203,4 +209,6 @@ def _size(x: Shape, y: Shape, pooled: Sequence[int]) -> Size | None:
 def _size_of(before: Dim, after: Dim, pooled: bool) -> int | None:
     if pooled:
         return size_of_axis(before, after)
-    return KEEP if before == after else None
+    # What -1 of a Reshape makes of an open axis has no name; the proof sees whether it is that.
+    is_open = after is None and not isinstance(before, int)
+    return KEEP if before == after or is_open else None

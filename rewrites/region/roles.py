@@ -35,6 +35,7 @@ class Role(enum.Flag):
 _MOVES = frozenset(
     [
         "Identity",
+        "Dropout",
         "Transpose",
         "Reshape",
         "Squeeze",

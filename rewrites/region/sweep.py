@@ -127,7 +127,7 @@ class Sweep:
 
     def _run(self, plane: Plane) -> Run | None:
         sizes = self.sizes_for(plane)
-        own = self._trials.shape(self.region.x, sizes) if sizes else None
+        own = None if sizes is None else self._trials.shape(self.region.x, sizes)
         if sizes is None or own is None:
             return None
         dims = self.region.op_x(own)

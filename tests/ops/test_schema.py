@@ -1,5 +1,7 @@
 """Attributes, ONNX schemas and shape inference of the dialect."""
 
+import subprocess
+import sys
 from typing import Any
 
 import onnx
@@ -17,6 +19,23 @@ def _registered() -> None:
 def test_registering_again_is_harmless() -> None:
     ops.register_schemas()
     assert all(onnx.defs.has(op.op_type(), DOMAIN) for op in DIALECT)
+
+
+def test_nothing_is_registered_when_python_ends() -> None:
+    """Else onnx frees functions of Python after it, and Python 3.10 crashes."""
+    program = """if True:
+        import atexit, onnx
+        from onnxpool import ops
+        def left():
+            return [op.op_type() for op in ops.DIALECT if onnx.defs.has(op.op_type(), ops.DOMAIN)]
+        atexit.register(lambda: print("left:", left()))
+        ops.register_schemas()
+        print("known:", len(left()))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == [f"known: {len(DIALECT)}", "left: []"]
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,7 @@ _REDUCE = ("axes", "keepdims", "noop_with_empty_axes")
 
 SEMANTICS: dict[str, Semantics] = {
     "Identity": _op(moves.identity, 25),
+    "Dropout": _op(moves.dropout, 22, "ratio", "seed"),
     "Transpose": _op(moves.transpose, 25, "perm"),
     "Reshape": _op(moves.reshape, 25, "allowzero", "shape"),
     "Squeeze": _op(moves.squeeze, 25, "axes"),

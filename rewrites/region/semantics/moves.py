@@ -29,6 +29,14 @@ def identity(call: Call) -> Sequence[Value]:
     return [call.value()]
 
 
+def dropout(call: Call) -> Sequence[Value]:
+    """What it reads, but in training; its mask is not followed."""
+    trains = call.optional(2)
+    if trains is not None and np.any(trains):
+        raise NotUnderstood("Dropout in training, which is random")
+    return [call.value()]
+
+
 def transpose(call: Call) -> Sequence[Value]:
     x = call.value()
     perm = list(call.attributes.get("perm", range(x.ids.ndim)[::-1]))

@@ -129,6 +129,18 @@ def test_a_clamp_of_an_old_opset_that_is_not_its_default_is_no_part_of_a_general
     np.testing.assert_allclose(found, 1000.0, rtol=1e-5)
 
 
+def test_a_form_that_an_old_opset_has_not_is_the_reason_why_it_is_left() -> None:
+    """Doubles are clamped by Max, which broadcasts from opset 8 on."""
+    before = gem(7, min=1e-6)
+    for value in (*before.graph.input, *before.graph.output):
+        value.type.tensor_type.elem_type = TensorProto.DOUBLE
+    for tensor in before.graph.initializer:
+        value = numpy_helper.to_array(tensor).astype(np.float64).round(6)
+        tensor.CopyFrom(numpy_helper.from_array(value, tensor.name))
+    finding = onnxpool.inspect(before).findings[0]
+    assert finding.detail == "opset 7 does not broadcast Max; convert the model first"
+
+
 @pytest.mark.parametrize("opset", [7, 9])
 def test_no_older_opset_is_written(opset: int) -> None:
     with pytest.raises(ArgumentError, match="converts from 7 on, to 11 and more"):

@@ -71,7 +71,7 @@ def test_twice_is_once(name: str, strategy: str) -> None:
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("name", ["gem.onnx", *CHAINS])
+@pytest.mark.parametrize("name", ["adaptive_avg_2d.onnx", "gem.onnx", "ppm.onnx", *CHAINS])
 def test_custom_ops_of_a_rewritten_file(name: str, strategy: str) -> None:
     model = model_of(name)
     wanted = custom_ops(onnxpool.rewrite(model, to="custom-op", check="none").model)

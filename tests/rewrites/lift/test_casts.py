@@ -143,6 +143,63 @@ def test_one_node_in_another_type_is_one_node() -> None:
     assert (finding.tensors, finding.detail) == (("y",), "one GlobalAveragePool already")
 
 
+def copy(op: str, source: str, result: str) -> onnx.NodeProto:
+    if op == "Cast":
+        return cast(source, FLOAT, result)
+    # As Keras and old exporters write it, with a mask that nobody reads.
+    results = [result, f"{result}_mask"] if op == "Dropout" else [result]
+    return helper.make_node(op, [source], results)
+
+
+@pytest.mark.parametrize("op", ["Identity", "Cast", "Dropout"])
+def test_copies_between_the_nodes_of_a_generalised_mean(op: str) -> None:
+    stored = {"low": np.float32(1e-6), "p": np.float32(3), "q": np.float32(1 / 3)}
+    steps = [
+        helper.make_node("Max", ["X", "low"], ["a"]),
+        helper.make_node("Pow", ["a_c", "p"], ["b"]),
+        helper.make_node("ReduceMean", ["b_c"], ["m"], axes=[3], keepdims=0),
+        helper.make_node("ReduceMean", ["m_c"], ["n"], axes=[2], keepdims=0),
+        helper.make_node("Pow", ["n_c", "q"], ["y"]),
+    ]
+    nodes = [n for s in steps for n in (s, copy(op, s.output[0], f"{s.output[0]}_c"))]
+    nodes[-1].output[0] = "Y"
+    result = onnxpool.rewrite(
+        model(nodes, FLOAT, FLOAT, {k: np.asarray(v) for k, v in stored.items()})
+    )
+    assert [(f.op, f.action) for f in result.report.findings] == [("GeMPool", "rewritten")]
+    x = np.random.default_rng(0).uniform(-1, 4, (2, 4, 13, 11)).astype(np.float32)
+    (found,) = ort.InferenceSession(result.serialize()).run(None, {"X": x})
+    wanted = np.mean(np.maximum(x.astype(np.float64), 1e-6) ** 3, axis=(2, 3)) ** (1 / 3)
+    # X is read once, so nothing but a copy of the result may be left.
+    assert [n.op_type for n in result.model.graph.node].count(op) <= 1
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("op", ["Identity", "Cast", "Dropout"])
+@pytest.mark.parametrize("axes", [[1], [3], [2, 3]])
+def test_copies_around_one_node_change_nothing(op: str, axes: list[int]) -> None:
+    """Whether it is named or not, as it is without them."""
+    mean = helper.make_node("ReduceMean", ["x"], ["y"], axes=axes)
+    alone = helper.make_node("ReduceMean", ["X"], ["Y"], axes=axes)
+    between = model([copy(op, "X", "x"), mean, copy(op, "y", "Y")], FLOAT, FLOAT, {})
+    result = onnxpool.rewrite(between)
+    wanted = onnxpool.inspect(model([alone], FLOAT, FLOAT, {})).findings
+    assert [(f.op, f.detail) for f in result.report.findings] == [(f.op, f.detail) for f in wanted]
+    assert result.serialize() == between.SerializeToString()
+
+
+def test_a_dropout_in_training_is_no_copy() -> None:
+    stored = {"ratio": np.array(0.5, np.float32), "train": np.array(True)}
+    nodes, bounds = rows("ReduceMean", FLOAT, FLOAT, each=False)
+    nodes = [n for n in nodes if n.op_type != "Cast"]
+    for node in nodes:
+        node.input[:] = ["dropped" if name == "x" else name for name in node.input]
+    nodes[-1].output[0] = "Y"
+    first = helper.make_node("Dropout", ["X", "ratio", "train"], ["dropped"])
+    result = onnxpool.rewrite(model([first, *nodes], FLOAT, FLOAT, {**stored, **bounds}))
+    assert result.model.graph.node[0] == first
+
+
 def quantized(name: str) -> Nodes:
     return [
         helper.make_node("QuantizeLinear", [name, "scale", "zero"], [f"{name}_q"]),

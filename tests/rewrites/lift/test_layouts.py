@@ -51,6 +51,11 @@ LAYOUTS = (
 )
 
 
+def sizes(dims: Dims) -> list[int]:
+    """Numbers for the open ones."""
+    return [dim if isinstance(dim, int) else 3 for dim in dims]
+
+
 def run(model: onnx.ModelProto, x: Array) -> Array:
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     return np.asarray(session.run(None, {"X": x})[0])
@@ -159,6 +164,87 @@ def test_blocks_of_channels_last(reduction: str) -> None:
     source = torch.from_numpy(x).permute(0, 3, 1, 2)
     wanted = POOLS[reduction][1](source, (3, 2)).permute(0, 2, 3, 1).numpy()
     np.testing.assert_allclose(run(model, x), wanted, atol=4e-7)
+
+
+@pytest.mark.parametrize("reduction", sorted(POOLS))
+@pytest.mark.parametrize(
+    ("dims", "axis"),
+    [
+        ((2, 9, 7, 5), 1),
+        ((2, 7, 9, 5), 2),
+        (("N", 9, "W", 5), 1),
+        ((2, 9, 3, 4, 5), 1),
+        ((2, 3, 4, 9, 5), 3),
+    ],
+)
+def test_windows_of_one_axis(dims: Dims, axis: int, reduction: str) -> None:
+    text, constants = volume_bins([adaptive(9, 4)], [axis], reduction)
+    model = rewritten(text, dims, constants, OPS[reduction])
+    x = np.random.default_rng(0).standard_normal(sizes(dims)).astype(np.float32)
+    source = torch.from_numpy(x).movedim(axis, -1).double()
+    wanted = POOLS[reduction][0](source.flatten(0, -2), 4).reshape(*source.shape[:-1], 4)
+    atol = 4e-7 if "Mean" in reduction else 0
+    np.testing.assert_allclose(run(model, x), wanted.movedim(-1, axis).numpy(), rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("reduction", sorted(POOLS))
+@pytest.mark.parametrize(
+    ("dims", "blocks", "reduced", "pooled"),
+    [
+        ((4, 6, "N", 5), [2, 2, 3, 2, -1, 5], [1, 3], {0: 2, 1: 3}),
+        ((8, "N", 5), [4, 2, -1, 5], [1], {0: 4}),
+        (("N", 12, "C"), [0, 3, 4, -1], [2], {1: 3}),
+        (("N", 4, 6, 5), [-1, 2, 2, 3, 2, 5], [2, 4], {1: 2, 2: 3}),
+    ],
+)
+def test_blocks_beside_an_axis_that_a_reshape_leaves_to_be_seen(
+    dims: Dims, blocks: list[int], reduced: list[int], pooled: dict[int, int], reduction: str
+) -> None:
+    text = f"r = Reshape(X, s)\nY = {reduction}<axes={reduced}, keepdims=0>(r)"
+    model = rewritten(text, dims, {"s": blocks}, OPS[reduction])
+    x = np.random.default_rng(0).standard_normal(sizes(dims)).astype(np.float32)
+    order = [axis for axis in range(len(dims)) if axis not in pooled] + list(pooled)
+    source = torch.from_numpy(x).permute(order)
+    wanted = POOLS[reduction][len(pooled) - 1](source, tuple(pooled.values()))
+    found = run(model, x).transpose(order)
+    np.testing.assert_allclose(found, wanted.numpy(), rtol=0, atol=4e-7)
+
+
+@pytest.mark.parametrize(
+    ("dims", "axes"), [((2, 2, 2, 5), (1, 2)), ((2, 4, 5), (1,)), ((4, 5), (0,)), ((4, 2, 5), (0,))]
+)
+def test_a_sum_of_single_positions(dims: Dims, axes: tuple[int, ...]) -> None:
+    """Four Slices, which Adds and one factor make a mean: nothing in it reduces."""
+    starts = [[i // 2, i % 2] for i in range(4)] if len(axes) == 2 else [[i] for i in range(4)]
+    lines = [f"t{i} = Slice(X, s{i}, e{i}, axes)" for i in range(4)]
+    lines += ["a = Add(t0, t1)", "b = Add(a, t2)", "c = Add(b, t3)", "Y = Mul(c, quarter)"]
+    bounds = {f"s{i}": start for i, start in enumerate(starts)}
+    bounds |= {f"e{i}": [n + 1 for n in start] for i, start in enumerate(starts)}
+    constants: dict[str, Any] = {**bounds, "axes": list(axes), "quarter": 0.25}
+    model = rewritten("\n".join(lines), dims, constants, "AdaptiveAveragePool")
+    x = np.random.default_rng(0).standard_normal(sizes(dims)).astype(np.float32)
+    np.testing.assert_allclose(run(model, x), x.mean(axes, keepdims=True), rtol=0, atol=4e-7)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda each: each.name)
+def test_a_count_that_is_computed_of_fixed_sizes(layout: Axes) -> None:
+    """Sum / (H·W), of Shape, though the file says what H and W are."""
+    axes = list(layout.pooled)
+    text = """a = Max(X, low)
+        b = Pow(a, p)
+        sum = ReduceSum<keepdims=0>(b, axes)
+        shape = Shape(b)
+        sizes = Gather(shape, axes)
+        n = ReduceProd<keepdims=0>(sizes)
+        count = Cast<to=1>(n)
+        m = Div(sum, count)
+        Y = Pow(m, q)"""
+    shape = [3 + axis for axis in range(len(layout.to_channels_first))]
+    constants: dict[str, Any] = {"low": 1e-6, "p": 3.0, "q": 1 / 3, "axes": axes}
+    model = rewritten(text, shape, constants, "GeMPool")
+    x = np.random.default_rng(0).uniform(-0.2, 2, shape)
+    wanted = generalised_mean(x, 3.0, axes, keep=False)
+    np.testing.assert_allclose(run(model, x.astype(np.float32)), wanted, rtol=2e-5)
 
 
 INDICES = """t = Transpose<perm=[0, 3, 1, 2]>(X)

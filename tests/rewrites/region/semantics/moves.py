@@ -27,6 +27,14 @@ def identity(draw: Draw, net: Net, x: Tensor) -> str:
     return net("Identity", x)
 
 
+def dropout(draw: Draw, net: Net, x: Tensor) -> str:
+    ratio = draw(st.sampled_from([0.0, 0.3, 0.9]))
+    if net.opset < 12:
+        return net("Dropout", x, ratio=ratio)
+    trains = draw(st.sampled_from([None, np.array(False)]))
+    return net("Dropout", x, np.array(ratio, np.float32), trains)
+
+
 def transpose(draw: Draw, net: Net, x: Tensor) -> str:
     if draw(st.booleans()):
         return net("Transpose", x)
@@ -260,6 +268,7 @@ def where(draw: Draw, net: Net, x: Tensor) -> str:
 
 MOVES = {
     "Identity": Drawn(identity),
+    "Dropout": Drawn(dropout),
     "Transpose": Drawn(transpose),
     "Reshape": Drawn(reshape),
     "Squeeze": Drawn(squeeze),
