@@ -176,14 +176,20 @@ def _float32(value: float | None) -> float | None:
 
 def _one_node(construct: Construct) -> str:
     """Why a construct should stay that is one standard node, but for what costs nothing."""
-    if construct.is_dialect_node or isinstance(construct.op, PyramidPool):
+    if construct.is_dialect_node:
         return ""
-    costly = [op for op in _ops(construct.nodes).elements() if op not in _COST_NOTHING]
-    if construct.layout is not None:
+    counted = [node for node in construct.nodes if not _is_of_sizes(node)]
+    costly = [op for op in _ops(counted).elements() if op not in _COST_NOTHING]
+    if construct.layout is not None or len(counted) < len(construct.nodes):
         costly = [op for op in costly if op not in _MOVE_NOTHING and op != "Transpose"]
-        if costly and costly[0].startswith("Reduce"):
-            return ""
+    if construct.layout is not None and costly and costly[0].startswith("Reduce"):
+        return ""
     return f"one {costly[0]} already" if len(costly) == 1 and costly[0] in _POOLING else ""
+
+
+def _is_of_sizes(node: gs.Node) -> bool:
+    """Whether a node computes of sizes what is known before a model runs, where they are fixed."""
+    return not any(is_float(y.dtype) for y in node.outputs)
 
 
 def _not_worth_it(before: Counter[str], after: Counter[str]) -> str:
