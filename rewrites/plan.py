@@ -180,9 +180,12 @@ def _one_node(construct: Construct) -> str:
         return ""
     counted = [node for node in construct.nodes if not _is_of_sizes(node)]
     costly = [op for op in _ops(counted).elements() if op not in _COST_NOTHING]
-    if construct.layout is not None or len(counted) < len(construct.nodes):
+    moves = "Transpose" in costly
+    computes_sizes = len(counted) < len(construct.nodes)
+    if construct.layout is not None or computes_sizes:
         costly = [op for op in costly if op not in _MOVE_NOTHING and op != "Transpose"]
-    if construct.layout is not None and costly and costly[0].startswith("Reduce"):
+    gains = construct.layout is not None and (moves or not computes_sizes)
+    if gains and costly and costly[0].startswith("Reduce"):
         return ""
     return f"one {costly[0]} already" if len(costly) == 1 and costly[0] in _POOLING else ""
 

@@ -115,12 +115,12 @@ def test_the_drawings_have_every_node_and_its_arrows(run: Run, tmp_path: Path) -
     (replaced,) = replacements(PYRAMID, out)
     nodes = (*replaced.before.nodes, *replaced.after.nodes)
     boxes = [a for tag, a in page.opened if tag == "g" and a["class"] == "node"]
-    assert len(boxes) == len(nodes) == 15
+    assert len(boxes) == len(nodes) == 13
     drawn = page.all("text")
     for node in nodes:
         assert drawn.count(node.op_type) == sum(n.op_type == node.op_type for n in nodes)
     # Each node reads one tensor that is no constant, and each side gives three on.
-    assert len([a for tag, a in page.opened if tag == "path"]) == 15 + 3 + 3
+    assert len([a for tag, a in page.opened if tag == "path"]) == 13 + 3 + 3
     titles = page.all("title")
     assert any(title.startswith("node_GatherND") for title in titles)
 
