@@ -22,11 +22,14 @@ _POOLS = ("AveragePool", "MaxPool")
 
 def is_behind_sliding_pool(node: gs.Node) -> bool:
     """Whether windows that overlap are pooled before it, with little in between."""
-    for producer in (p for tensor in node.inputs for p in tensor.inputs):
-        if producer.op in _POOLS and _overlap(producer):
-            return True
-        if producer.op in _ON_THE_WAY and is_behind_sliding_pool(producer):
-            return True
+    pending, seen = [node], {id(node)}
+    while pending:
+        for producer in (p for tensor in pending.pop().inputs for p in tensor.inputs):
+            if producer.op in _POOLS and _overlap(producer):
+                return True
+            if producer.op in _ON_THE_WAY and id(producer) not in seen:
+                seen.add(id(producer))
+                pending.append(producer)
     return False
 
 

@@ -267,6 +267,14 @@ def test_two_ops_of_which_one_is_wrong_beside_the_other(
     assert same_outputs(result.model, model)
 
 
+@pytest.mark.parametrize(("link", "length"), [("Add(t{0}, t{0})", 60), ("Relu(t{0})", 2000)])
+def test_what_is_in_front_of_an_activation_is_looked_at_once(link: str, length: int) -> None:
+    chain = "".join(f" t{i + 1} = {link.format(i)}" for i in range(length))
+    model = onnx.parser.parse_model(f"""<ir_version: 8, opset_import: ["" : 16]>
+        g (float[1,2,6,6] x) => (float[1,2,6,6] y) {{ t0 = Abs(x){chain} y = Tanh(t{length}) }}""")
+    assert onnxpool.rewrite(model, target="qnn").report.rewritten == 0
+
+
 @pytest.mark.parametrize("first", ["Add(x, v)", "Relu(x)"])
 @pytest.mark.parametrize("last", ["Softmax", "Relu"])
 def test_a_number_that_qnn_does_not_multiply_by(first: str, last: str) -> None:
