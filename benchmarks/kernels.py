@@ -16,12 +16,10 @@ nothing about several threads, and `--statistic least` takes the round that was 
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import importlib.util
 import logging
 import os
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -31,6 +29,7 @@ import onnx
 import onnxruntime
 import torch
 from lowering import lowered
+from options import CLOCKS, STATISTICS, parser, print_machine
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -47,8 +46,6 @@ from onnxpool.benchmark import (
     floors,
     in_pytorch,
     in_turns,
-    processor,
-    versions,
 )
 from onnxpool.inputs.values import model_inputs
 from onnxpool.ops import (
@@ -69,11 +66,6 @@ COLUMNS = (
     *("shape", "ReduceSum", "torch.sum", "kernel", "× ReduceSum", "× torch.sum"),
     *("PyTorch", "OpenVINO", "standard", "exported"),
 )
-CLOCKS: dict[str, Clock] = {"wall": time.perf_counter, "cpu": time.process_time}
-STATISTICS: dict[str, Callable[[Timing], float]] = {
-    "median": lambda timing: timing.median,
-    "least": lambda timing: min(timing.milliseconds),
-}
 HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
 
 
@@ -290,21 +282,16 @@ def row(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 4])
-    parser.add_argument("--runs", type=int, default=31)
-    parser.add_argument("--clock", choices=CLOCKS, default="wall")
-    parser.add_argument("--statistic", choices=STATISTICS, default="median")
-    parser.add_argument("--only", nargs="+", choices=GROUPS, default=list(GROUPS))
-    arguments = parser.parse_args()
+    options = parser(__doc__, runs=31, threads=(1, 4))
+    options.add_argument("--only", nargs="+", choices=GROUPS, default=list(GROUPS))
+    arguments = options.parse_args()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
     how = CLOCKS[arguments.clock], STATISTICS[arguments.statistic]
     how_many = f"{arguments.statistic} of {arguments.runs}"
     packages = ["onnxruntime", "torch", *["openvino"] * HAS_OPENVINO]
-    print(", ".join(f"{name} {version}" for name, version in versions(packages).items()))
     isa = os.environ.get("ONNXPOOL_ISA", "the widest that there is")
-    print(f"{processor()}; ONNXPOOL_ISA: {isa}")
+    print_machine(packages, f"ONNXPOOL_ISA: {isa}")
     print(f"{arguments.clock} time in ms: {how_many}, in turns")
     print(f"load of the machine before: {os.getloadavg()[0]:.1f}")
     for threads in arguments.threads:

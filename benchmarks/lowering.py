@@ -20,7 +20,9 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 import onnxruntime
+from options import CLOCKS
 
+from onnxpool.benchmark import Clock
 from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool, GeMPool, Op, PyramidPool
 from onnxpool.ops.op import Dim
 from onnxpool.rewrites.graph.builder import Builder
@@ -36,11 +38,9 @@ LEAST_ROUNDS = 4
 Shape = tuple[int, ...]
 Spelling = Callable[[Builder, gs.Tensor, Sequence[int]], gs.Tensor]
 Models = dict[str, onnx.ModelProto]
-Clock = Callable[[], float]
 Row = tuple[str, Shape, str, Models]
 """Title, shape of X, the form that `auto` takes, and a model per form."""
 
-CLOCKS: dict[str, Clock] = {"wall": time.perf_counter, "cpu": time.process_time}
 AVERAGE: dict[str, Spelling] = {
     "matmul": by_matmul,
     "kronecker": by_kronecker,

@@ -12,7 +12,6 @@ Concat in the place of PyramidUpsample. Needs torch and onnxscript, and openvino
 
 from __future__ import annotations
 
-import argparse
 import collections
 import dataclasses
 import json
@@ -29,7 +28,8 @@ import onnx
 import onnx_graphsurgeon as gs
 import onnxruntime
 import torch
-from kernels import CLOCKS, HAS_OPENVINO, STATISTICS, Shape, in_onnxruntime
+from kernels import HAS_OPENVINO, Shape, in_onnxruntime
+from options import CLOCKS, STATISTICS, parser, print_machine
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -39,7 +39,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import onnxpool
 from models.pyramid import PyramidPooling, upsample
-from onnxpool.benchmark import Contender, Run, in_pytorch, in_turns, processor, versions
+from onnxpool.benchmark import Contender, Run, in_pytorch, in_turns
 from onnxpool.inputs.values import model_inputs
 from onnxpool.ops import PyramidUpsample, register
 from onnxpool.ops.op import Array
@@ -170,20 +170,15 @@ def in_words(times: Times, most: int = 5) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--runs", type=int, default=15)
-    parser.add_argument("--clock", choices=CLOCKS, default="wall")
-    parser.add_argument("--statistic", choices=STATISTICS, default="median")
-    parser.add_argument("--only", nargs="+", help="parts of the names of cases")
-    arguments = parser.parse_args()
+    options = parser(__doc__, runs=15)
+    options.add_argument("--only", nargs="+", help="parts of the names of cases")
+    arguments = options.parse_args()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")
     statistic = STATISTICS[arguments.statistic]
     packages = ["onnxruntime", "torch", *["openvino"] * HAS_OPENVINO]
-    print(", ".join(f"{name} {version}" for name, version in versions(packages).items()))
     isa = os.environ.get("ONNXPOOL_ISA", "the widest that there is")
-    print(f"{processor()}; threads: {arguments.threads}; ONNXPOOL_ISA: {isa}")
+    print_machine(packages, f"threads: {arguments.threads}", f"ONNXPOOL_ISA: {isa}")
     torch.set_num_threads(arguments.threads)
     names = ("apart", "standard", "exported", "PyTorch", "OpenVINO")
     latencies = Table("head", "custom op, ms", *names, box=box.MARKDOWN)

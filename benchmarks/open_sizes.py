@@ -11,20 +11,20 @@ The options are those of benchmarks/kernels.py.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import onnx
-from kernels import CLOCKS, STATISTICS, in_onnxruntime
+from kernels import in_onnxruntime
 from lowering import lowered
 from onnx import TensorProto, helper
+from options import CLOCKS, STATISTICS, Statistic, parser, print_machine
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from onnxpool.benchmark import Clock, Timing, in_turns, processor, versions
+from onnxpool.benchmark import Clock, in_turns
 from onnxpool.ops import DOMAIN, VERSION, AdaptiveAveragePool, AdaptiveMaxPool, Op, PyramidPool
 
 Shape = tuple[int, ...]
@@ -103,19 +103,10 @@ def row(
     )
 
 
-Statistic = Callable[[Timing], float]
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--runs", type=int, default=31)
-    parser.add_argument("--clock", choices=CLOCKS, default="wall")
-    parser.add_argument("--statistic", choices=STATISTICS, default="median")
-    arguments = parser.parse_args()
+    arguments = parser(__doc__, runs=31).parse_args()
     how = CLOCKS[arguments.clock], STATISTICS[arguments.statistic]
-    print(", ".join(f"{name} {version}" for name, version in versions(["onnxruntime"]).items()))
-    print(f"{processor()}; threads: {arguments.threads}")
+    print_machine(["onnxruntime"], f"threads: {arguments.threads}")
     table = Table(box=box.MARKDOWN)
     for column in COLUMNS:
         table.add_column(column, justify="right" if column[0] in "soc" else "left")

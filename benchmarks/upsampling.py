@@ -15,12 +15,13 @@ import functools
 
 import numpy as np
 import onnx
-from kernels import CLOCKS, STATISTICS, in_onnxruntime
+from kernels import in_onnxruntime
+from options import CLOCKS, STATISTICS, parser, print_machine
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from onnxpool.benchmark import in_turns, processor, versions
+from onnxpool.benchmark import in_turns
 from onnxpool.model.file import ModelFile
 from onnxpool.model.shapes import infer
 from onnxpool.rewrites.graph.replace import Emit, replace
@@ -77,14 +78,8 @@ def _multiple(times: dict[str, float], name: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--runs", type=int, default=15)
-    parser.add_argument("--clock", choices=CLOCKS, default="wall")
-    parser.add_argument("--statistic", choices=STATISTICS, default="median")
-    arguments = parser.parse_args()
-    print(", ".join(f"{name} {version}" for name, version in versions(["onnxruntime"]).items()))
-    print(f"{processor()}; threads: {arguments.threads}")
+    arguments = parser(__doc__, runs=15).parse_args()
+    print_machine(["onnxruntime"], f"threads: {arguments.threads}")
     table = Table("level", "Resize, ms", "MatMul", "Expand", "apart", box=box.MARKDOWN)
     for size, coordinates in PLANES:
         for length in LEVELS:
