@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
-from onnx import AttributeProto, GraphProto, NodeProto
+from onnx import GraphProto, NodeProto
+
+from onnxpool.model.splice import node_reads
 
 
 def keep_in_front(graph: GraphProto, names: Iterable[str]) -> None:
@@ -19,17 +21,6 @@ def keep_in_front(graph: GraphProto, names: Iterable[str]) -> None:
     for node in reversed(graph.node):
         if read.intersection(node.output):
             kept.append(node)
-            read.update(_read(node))
+            read.update(node_reads(node))
     del graph.node[:]
     graph.node.extend(reversed(kept))
-
-
-def _read(node: NodeProto) -> Iterator[str]:
-    """What a node reads, and what the bodies in it do, their own tensors among them."""
-    yield from node.input
-    for attribute in node.attribute:
-        bodies = [attribute.g] if attribute.type == AttributeProto.GRAPH else attribute.graphs
-        for body in bodies:
-            yield from (value.name for value in body.output)
-            for inner in body.node:
-                yield from _read(inner)

@@ -40,23 +40,24 @@ class Called:
 def of_call_sites(calls: Sequence[Called]) -> list[Evidence]:
     """The evidence of each, with what their call sites add and take away."""
     told = list(calls)
-    for indices in _by_place(calls):
+    places = _by_place(calls)
+    for indices in places:
         for i in _in_functions([told[i] for i in indices]):
             told[indices[i]] = dataclasses.replace(told[indices[i]], evidence=NOTHING)
     told = [_with_windows_of_one(call) for call in told]
-    for indices in _by_place(calls):
+    for indices in places:
         members = [i for i in indices if _is_pool_of_one_line(calls[i])]
         for i, evidence in zip(members, _of_one_line([told[i] for i in members]), strict=True):
             told[i] = dataclasses.replace(told[i], evidence=evidence)
     return [call.evidence for call in told]
 
 
-def _by_place(calls: Sequence[Called]) -> Iterable[list[int]]:
+def _by_place(calls: Sequence[Called]) -> list[list[int]]:
     sites: dict[tuple[str, tuple[str, ...]], list[int]] = {}
     for i, call in enumerate(calls):
         if call.origin.place:
             sites.setdefault((call.origin.place, call.origin.modules[:-1]), []).append(i)
-    return sites.values()
+    return list(sites.values())
 
 
 def _in_functions(calls: Sequence[Called]) -> Iterable[int]:

@@ -159,7 +159,7 @@ def settle(
     settled = _settle_all(frozen, traced, hints)
     found = [_construct(f, settled[id(f.node)]) for f in frozen if id(f.node) in settled]
     rest = [f for f in frozen if id(f.node) not in settled and not f.is_ordinary]
-    waits = [(c, _waits_for(c, rest, hints, graph)) for c in (*constructs, *found)]
+    waits = _waits((*constructs, *found), rest, hints, graph)
     awaited = {id(f.node) for _, f in waits if f is not None}
     left = [
         _unsettled(f, _beside(f, rest, constructs), traced, id(f.node) in awaited) for f in rest
@@ -493,21 +493,37 @@ def _kept_or(part: int | Share) -> int | Share:
     return KEEP if part == Share(1) else part
 
 
+def _waits(
+    constructs: Sequence[Construct], rest: Sequence[Frozen], hints: Hints, graph: gs.Graph
+) -> list[tuple[Construct, Frozen | None]]:
+    """Each construct, with what it waits for."""
+    if not any(construct.repair for construct in constructs):
+        return [(construct, None) for construct in constructs]
+    outputs = [_outputs_behind((f.y,), graph) for f in rest]
+    open_ones = list(zip(rest, outputs, strict=True))
+    return [(c, _waits_for(c, open_ones, hints, graph)) for c in constructs]
+
+
 def _waits_for(
-    construct: Construct, rest: Sequence[Frozen], hints: Hints, graph: gs.Graph
+    construct: Construct,
+    rest: Sequence[tuple[Frozen, set[str]]],
+    hints: Hints,
+    graph: gs.Graph,
 ) -> Frozen | None:
     """The pool of unknown size that has to be known before a construct is repaired.
 
     That is one of the same tensor or behind the same output; and beside a level of a pyramid one
     that may be another level, unless the user said what that level is.
+
+    Args:
+        rest: the pools of unknown size, with the outputs that are computed of each.
     """
     if construct.repair is None:
         return None
     behind = _outputs_behind((r.y for r in construct.found), graph)
     said = any(n.name in hints.output_sizes for n in construct.nodes)
-    for f in rest:
-        may_be_adaptive = f.is_adaptive or f.leaves_open
-        same_output = may_be_adaptive and behind & _outputs_behind((f.y,), graph)
+    for f, outputs in rest:
+        same_output = (f.is_adaptive or f.leaves_open) and behind & outputs
         same_tensor = f.x is construct.x and (f.is_adaptive or not said)
         if same_output or (same_tensor and isinstance(construct.op, _POOLS[f.node.op])):
             return f

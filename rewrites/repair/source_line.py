@@ -82,25 +82,20 @@ def words(line: str, mode: str) -> list[Word]:
     if tree is None:
         return [_by_name(name) for name in _NAMES.findall(line) if mode in name.lower()]
     loops = _numbers_gone_through(tree)
-    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
-    found = (_word(call, mode, loops) for call in calls)
+    found = (_word(call, mode, loops) for call in _calls(tree))
     return [word for word in found if word is not None]
 
 
 def divided_sizes(line: str, axes: int) -> list[Word]:
     """The calls of whatever function, of two arguments, whose second is a share per axis."""
-    tree = _parsed(line)
-    calls = [c for c in ast.walk(tree) if isinstance(c, ast.Call)] if tree is not None else []
-    pairs = [c for c in calls if len(c.args) == 2 and not c.keywords]
+    pairs = [c for c in _calls(_parsed(line)) if len(c.args) == 2 and not c.keywords]
     found = [_adaptive(c.args[1], 2, frozenset(), c.args[0]) for c in pairs]
     return [w for w in found if w.says is Says.SHARE and len(w.size) == axes]
 
 
 def means(line: str) -> int:
     """How many calls of `mean` are on a line."""
-    tree = _parsed(line)
-    calls = [] if tree is None else [n for n in ast.walk(tree) if isinstance(n, ast.Call)]
-    return sum(_name(call.func) == "mean" for call in calls)
+    return sum(_name(call.func) == "mean" for call in _calls(_parsed(line)))
 
 
 def may_call_functions(line: str) -> bool:
@@ -108,8 +103,7 @@ def may_call_functions(line: str) -> bool:
     tree = _parsed(line)
     if tree is None:
         return True
-    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
-    return any(_may_be_own(call.func) for call in calls)
+    return any(_may_be_own(call.func) for call in _calls(tree))
 
 
 def _may_be_own(function: ast.expr) -> bool:
@@ -134,6 +128,10 @@ def _parsed(line: str) -> ast.Module | None:
         except (SyntaxError, ValueError):
             continue
     return None
+
+
+def _calls(tree: ast.Module | None) -> list[ast.Call]:
+    return [] if tree is None else [n for n in ast.walk(tree) if isinstance(n, ast.Call)]
 
 
 def _by_name(name: str) -> Word:
