@@ -13,7 +13,7 @@ element is compared with what the node as it was gives, y:
     powers, exponentials, activations   and 32·u·(|y·ln|y|| + |x|): Exp(p·Log(X)) for a power, Tanh
                                         and Erf near -1
     LpPool, GlobalLpPool                and all of a y whose p-th power is near the least number
-    Resize                              and 8·u·l·max|x|: coordinates up to a length l are rounded,
+    Resize, PyramidUpsample             and 8·u·l·max|x|: coordinates up to a length l are rounded,
                                         so that a weight may be as far off as that
 
 Where the node itself overflows nothing is promised. Infinities and NaN are compared unless one of
@@ -75,6 +75,7 @@ _STEEP = frozenset(
         *("HardSwish", "Tanh", "Erf", "Sigmoid", "Softplus"),
     ]
 )
+_INTERPOLATING = frozenset(("PyramidUpsample", "Resize"))
 _NORMS = frozenset(("GlobalLpPool", "LpPool"))
 _SATURATING = frozenset(("Clip", "GlobalMaxPool", "MaxPool"))
 _SIZES = {"Expand": 1, "Reshape": 1, "Resize": 3}
@@ -230,7 +231,7 @@ class NodeProbe:
                 steep = np.abs(y) * np.abs(np.log(np.abs(y)))
                 steep = np.fmax(steep, np.abs(x)) if x.shape == y.shape else steep
                 bound += _ROUNDINGS * unit * np.nan_to_num(steep)
-            if "Resize" in ops:
+            if ops & _INTERPOLATING:
                 length = int(np.max([*y.shape, *x.shape]))
                 largest = max(float(np.abs(v.astype(np.float64)).max()) for v in floats)
                 bound += 8 * unit * length * largest

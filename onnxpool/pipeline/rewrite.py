@@ -390,9 +390,7 @@ def _rewrite(model: Plain, task: _Task) -> Result:
     poolings = survey(file, goal, told, bodies, probe=task.probe)
     for pooling in poolings:
         pooling.rewrite()
-    upsampled, upsampling_notes = upsampling.rewrite(
-        file, bodies, custom_ops=goal.custom_ops, probe=task.probe
-    )
+    upsampled, upsampling_notes = upsampling.rewrite(poolings, goal, bodies, probe=task.probe)
     if opset != file.opset or goal.target:
         steps.at("fitting the opset and the target")
     jobs = conform.conform(file, goal.target, opset, probe=task.probe)

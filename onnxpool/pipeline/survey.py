@@ -98,6 +98,12 @@ class Pooling:
         return [*(each.finding for each in self.found), *self.declined]
 
     @property
+    def pooled(self) -> set[str]:
+        """Names of the tensors that pools make, whatever becomes of these."""
+        constructs = (each.construct for each in self.found)
+        return {region.y.name for construct in constructs for region in construct.found}
+
+    @property
     def stale(self) -> list[tuple[Scope, str]]:
         """The tensors whose shapes need not be what the file says, once they are rewritten."""
         changed = (p.construct for p in self._changing() if p.construct.is_wrong)

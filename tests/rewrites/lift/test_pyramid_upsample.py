@@ -129,7 +129,7 @@ JOIN = "Y = Concat<axis=1>(X, u, v)"
         (
             f"""lead = Constant<value_ints=[1]>() c = Constant<value_ints=[6]>()
             shape = Shape<start=2>(X) sizes = Concat<axis=0>(lead, c, shape) {resizes()} {JOIN}""",
-            "keeps batch and channels is not known",
+            "is not known to keep batch and channels",
         ),
     ],
 )
@@ -194,3 +194,77 @@ def test_before_the_opset_of_bodies() -> None:
     u = Resize<{LINEAR}, {HALF}>(p1, e, e, s) v = Resize<{LINEAR}, {HALF}>(p2, e, e, s) {JOIN}"""
     before = model(nodes, "float[1,3,6,6] X", opset=11)
     assert upsampled(onnxpool.rewrite(before, to="custom-op")) == []
+
+
+def matrices(length: int, size: int, mode: str) -> Array:
+    """Weights by ONNX Runtime's Resize of the unit vectors, ``(length, size)``."""
+    resize = parser.parse_model(f"""<ir_version: 8, opset_import: ["" : 18]>
+        g (float[1,{length},{length},1] X) => (float[1,{length},{size},1] Y)
+        <int64[4] sizes = {{1, {length}, {size}, 1}}>
+        {{ Y = Resize<mode="linear", coordinate_transformation_mode="{mode}">(X, , , sizes) }}""")
+    units = np.eye(length, dtype=np.float32)[None, :, :, None]
+    return Runner(resize)({"X": units})[0][0, :, :, 0]
+
+
+def products(first: Array, second: Array, outputs: str = "Y") -> onnx.ModelProto:
+    """Levels of 2x2 and 3x3 beside a plane of 9x9, upsampled by MatMuls with these weights."""
+    left = "t = MatMul(L2, a) u = MatMul(t, R2)"
+    right = "s = MatMul(b, R3) v = MatMul(L3, s)"
+    proto = model(f"{POOL} {left} {right} {JOIN}", "float[1,3,9,9] X", outputs)
+    weights = {"L2": first.T, "R2": first, "L3": second.T, "R3": second}
+    proto.graph.initializer.extend(
+        onnx.numpy_helper.from_array(np.ascontiguousarray(w), name) for name, w in weights.items()
+    )
+    return proto
+
+
+@pytest.mark.parametrize("mode", ["align_corners", "half_pixel"])
+def test_products_with_the_weights_of_resize(mode: str) -> None:
+    before = products(matrices(2, 9, mode), matrices(3, 9, mode))
+    result = onnxpool.rewrite(before, to="custom-op")
+    (node,) = upsampled(result)
+    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    assert attributes["coordinate_transformation_mode"].decode() == mode
+    assert "MatMul" not in [n.op_type for n in result.model.graph.node]
+    x = np.random.default_rng(0).standard_normal((1, 3, 9, 9)).astype(np.float32)
+    (expected,) = Runner(onnxpool.rewrite(before).model)({"X": x})
+    for found in both_ways(result.model, x):
+        np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+def test_products_with_other_weights_stay() -> None:
+    first, second = matrices(2, 9, "half_pixel"), matrices(3, 9, "half_pixel")
+    for spoilt in (first * 1.001, first[:, ::-1], np.roll(first, 1, 1), first**2):
+        result = onnxpool.rewrite(products(spoilt, second), to="custom-op")
+        assert upsampled(result) == []
+
+
+def test_products_in_two_ways_stay() -> None:
+    before = products(matrices(2, 9, "half_pixel"), matrices(3, 9, "align_corners"))
+    result = onnxpool.rewrite(before, to="custom-op")
+    assert upsampled(result) == []
+    assert any("in two ways, align_corners and half_pixel" in n for n in result.report.notes)
+
+
+@pytest.mark.parametrize("name", ["s", "v"])
+def test_products_that_something_else_reads_stay(name: str) -> None:
+    weights = matrices(2, 9, "half_pixel"), matrices(3, 9, "half_pixel")
+    before = products(*weights, outputs="Y, Z")
+    before.graph.node.append(onnx.helper.make_node("Relu", [name], ["Z"]))
+    result = onnxpool.rewrite(before, to="custom-op")
+    assert upsampled(result) == []
+    assert any(f"something else reads what MatMul node '{name}'" in n for n in result.report.notes)
+
+
+def test_one_pixel_by_expand() -> None:
+    nodes = f"""{POOL} axes = Constant<value_ints=[2, 3]>() m = ReduceMean(X, axes)
+    {SIZES} w = Expand(m, sizes) {resizes(f"{LINEAR}, {ALIGNED}")}
+    Y = Concat<axis=1>(X, u, v, w)"""
+    before = model(nodes, "float[1,3,8,5] X")
+    result = onnxpool.rewrite(before, to="custom-op")
+    (node,) = upsampled(result)
+    assert len(node.input) == 4
+    x = np.random.default_rng(0).standard_normal((1, 3, 8, 5)).astype(np.float32)
+    (expected,) = Runner(onnxpool.rewrite(before).model)({"X": x})
+    for found in both_ways(result.model, x):
+        np.testing.assert_allclose(found, expected, atol=2e-5)
