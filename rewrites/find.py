@@ -2,8 +2,9 @@
 
 A node of the dialect is what it says (dialect_node), and so is a pool that an exporter left as an
 op of its own (exporters_node); such an average may be part of a generalised mean. A region of one
-pooling node is judged from its attributes and left alone (single_node). On every other region (see
-region/region.py) these rules are tried in order:
+pooling node is judged from its attributes and left alone (single_node). Products that upsample
+the levels of a pyramid are none (pyramid_upsample). On every other region (see region/region.py)
+these rules are tried in order:
 
     adaptive_average_pool   weighted sums
     adaptive_max_pool       maxima, and where they stood
@@ -39,6 +40,7 @@ from onnxpool.rewrites.lift import (
     imitation,
     onnxruntime_pool,
     pyramid_pool,
+    pyramid_upsample,
     single_node,
     unknown_size,
 )
@@ -103,6 +105,7 @@ class _Search:
         sizes = self.trials.sizes
         known = self.finder.constants | sizes
         self.sized_finder = RegionFinder(self.graph, known, reading=sizes) if sizes else None
+        self.upsampling = {*map(id, pyramid_upsample.products(self.graph, self.opset))}
         self.lifted: set[int] = set()
         self.judged: set[int] = set()
         self.nested_failures = 0
@@ -228,6 +231,7 @@ class _Search:
             (pooled or any(map(_is_named, y.inputs)))
             and not is_constant(y, self.finder.constants)
             and not self._is_inside(y, self.lifted)
+            and not any(id(node) in self.upsampling for node in y.inputs)
             and not _is_copy(y)
         )
 

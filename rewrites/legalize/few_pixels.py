@@ -1,7 +1,8 @@
-"""Resize of a few pixels as what costs least in ONNX Runtime: Expand of one, else products.
+"""Resize of a few pixels as products, which cost less in ONNX Runtime.
 
-By benchmarks/upsampling.py (docs/performance.md) products take a tenth to two thirds of the time of
-Resize. Halves, which ONNX Runtime multiplies slowly, stay.
+By benchmarks/upsampling.py (docs/performance.md) a tenth to two thirds of the time. Of one pixel
+they cost what Expand does, which tract fails to move behind a convolution. Halves, which ONNX
+Runtime multiplies slowly, stay.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import onnx_graphsurgeon as gs
 from onnxpool.rewrites.graph.builder import Builder
 from onnxpool.rewrites.graph.tensors import is_half
 from onnxpool.rewrites.graph.unsupported import Unsupported
-from onnxpool.rewrites.legalize import resize, upsample_from_one
+from onnxpool.rewrites.legalize import resize
 from onnxpool.rewrites.legalize.replacement import Replacement
 
 MOST_PIXELS = 144
@@ -22,8 +23,6 @@ MOST_PIXELS = 144
 
 def emit(b: Builder, node: gs.Node) -> Sequence[gs.Tensor]:
     x = node.inputs[0]
-    if upsample_from_one.applies(node):
-        return upsample_from_one.emit(b, node)
     if is_half(x.dtype):
         raise Unsupported("products of halves are slow")
     plane = x.shape[2:] if x.shape is not None else ()
@@ -32,4 +31,4 @@ def emit(b: Builder, node: gs.Node) -> Sequence[gs.Tensor]:
     return resize.emit(b, node)
 
 
-FEW_PIXELS = Replacement("Expand of one pixel, or MatMul with constant weights", emit)
+FEW_PIXELS = Replacement("MatMul with constant weights", emit)

@@ -14,7 +14,7 @@ one activation each between them, or from a plane of one element.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Container, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
 
 import onnx
 import onnx_graphsurgeon as gs
@@ -98,6 +98,23 @@ def judge(
     sources = [tensor if part is None else part.level for part, tensor in pairs]
     inputs = (sources.pop(position), *sources)
     return Upsampling(PyramidUpsample(modes[0], position), concat, levels, inputs)
+
+
+def products(graph: gs.Graph, opset: int) -> Iterator[gs.Node]:
+    """The MatMuls that upsample what is joined with other upsampled tensors.
+
+    An adaptive average to more windows than there are elements may have the same weights; there it
+    is no pool.
+    """
+    for concat in graph.nodes:
+        if (
+            concat.op == "Concat"
+            and is_standard(concat)
+            and len(concat.outputs[0].shape or ()) == 4
+        ):
+            parts = [part for part in (read(t, opset) for t in concat.inputs) if part is not None]
+            if len(parts) >= _LEAST_LEVELS:
+                yield from (node for part in parts for node in part.nodes if node.op == "MatMul")
 
 
 def _is_level(tensor: gs.Tensor, pooled: Collection[str]) -> bool:

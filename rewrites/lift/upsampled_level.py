@@ -8,6 +8,7 @@ Expand(L)      one pixel, wherever the coordinates are
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Container
 from fractions import Fraction
 
@@ -17,10 +18,11 @@ import onnx_graphsurgeon as gs
 from onnxpool.ops.op import Array, is_confirmed
 from onnxpool.ops.pyramid_upsample import MODES, neighbours
 from onnxpool.rewrites.graph.constants import has_reference, is_standard
-from onnxpool.rewrites.graph.cut import needs_constants_alone
 from onnxpool.rewrites.graph.run import known_value
 from onnxpool.rewrites.graph.tensors import shape_of
 
+_MOST_WEIGHTS = 2**20
+"""Of a matrix that is looked at: of a few pixels to a plane they are far less."""
 _ROUNDING = float(np.finfo(np.float32).eps)
 """By which a weight, at most 1, may be off: it is rounded, and the position that it is made of."""
 
@@ -98,9 +100,14 @@ def _factors(node: gs.Node) -> tuple[int, gs.Tensor, gs.Tensor]:
     left, right = node.inputs
     for axis, x, matrix in ((2, right, left), (3, left, right)):
         ranks = [len(shape_of(tensor) or ()) for tensor in (x, matrix)]
-        if ranks == [4, 2] and needs_constants_alone(matrix):
+        if ranks == [4, 2] and _is_small(matrix):
             return axis, x, matrix
     return 0, left, right
+
+
+def _is_small(matrix: gs.Tensor) -> bool:
+    sizes = [dim for dim in matrix.shape if isinstance(dim, int)]
+    return len(sizes) == 2 and math.prod(sizes) <= _MOST_WEIGHTS
 
 
 def _interpolates(weights: Array, mode: str) -> bool:
