@@ -29,8 +29,8 @@ from onnxpool.rewrites.graph.run import Runner
 from onnxpool.rewrites.legalize import resize, upsample_from_one
 
 CHANNELS = 512
-LEVELS = (1, 2, 3, 6)
-PLANES = ((60, "half_pixel"), (65, "align_corners"))
+LEVELS = (1, 2, 3, 6, 12)
+PLANES = ((16, "half_pixel"), (33, "half_pixel"), (60, "half_pixel"), (65, "align_corners"))
 
 
 def resized(length: int, size: int, coordinates: str) -> onnx.ModelProto:

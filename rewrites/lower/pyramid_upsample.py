@@ -1,7 +1,7 @@
 """PyramidUpsample as standard ops: a Resize for each level, and a Concat.
 
-The size of each comes from X where that is not known; a level is 1 or 6 pixels wide, so Resize is
-what its output costs, and no other form was found to be cheaper (docs/performance.md).
+The size of each comes from X where that is not known. Where it is, what `rewrite` writes turns a
+Resize of a few pixels into products (pipeline/upsampling.py); a function body keeps it.
 """
 
 from __future__ import annotations
