@@ -125,6 +125,7 @@ def model(nodes: str, x: str, y: str = "Y") -> onnx.ModelProto:
     [
         (f"{POOL.format(12)} {RESIZES} {JOIN}", "float[1,3,40,40] X", 0),
         (f"{POOL.format(13)} {RESIZES} {JOIN}", "float[1,3,40,40] X", 1),
+        (f"{POOL.format(6)} {RESIZES} {JOIN}".replace(", sizes)", ", few)"), "float[1,3,5,9] X", 1),
         (f"{POOL.format(6)} {RESIZES} {JOIN}", "float16[1,3,40,40] X", 2),
         # No pyramid: what is upsampled is not joined, or no pool's.
         (f"{POOL.format(6)} {RESIZES} Y = Add(u, v)", "float[1,3,40,40] X", 2),
@@ -132,7 +133,8 @@ def model(nodes: str, x: str, y: str = "Y") -> onnx.ModelProto:
     ],
 )
 def test_levels_of_few_pixels_alone(nodes: str, x: str, resizes: int) -> None:
-    sizes = "sizes = Constant<value_ints=[1, 3, 40, 40]>()"
+    sizes = """sizes = Constant<value_ints=[1, 3, 40, 40]>()
+    few = Constant<value_ints=[1, 3, 5, 9]>()"""
     result = onnxpool.rewrite(model(f"{sizes} {nodes}", x))
     assert ops(result.model)["Resize"] == resizes
 
