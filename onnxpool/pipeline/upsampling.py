@@ -106,6 +106,9 @@ def _is_upsampling(node: gs.Node) -> bool:
 def _few_pixels(pooling: Pooling, goal: Goal, probe: bool) -> Iterator[Job]:
     if goal.strategy not in ("auto", "matmul") or goal.target not in (None, ONNXRUNTIME):
         return
+    if pooling.stale:
+        # Behind what was repaired or restored, the graph has shapes that are not so any more.
+        return
     scope = pooling.scope
     unread_before = {id(node) for node in unread(scope.graph)}
     for _, found in _pyramids(pooling):

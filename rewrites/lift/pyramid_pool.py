@@ -2,7 +2,7 @@
 
 A pool that is best as it stands alone is still a level: the levels share their work. Where all
 are, they are joined only for a kernel, which reads X once for all of them, and only if their
-windows are large: else ONNX Runtime's own pools are as fast.
+windows are large, or if they were a pyramid before: else ONNX Runtime's own pools are as fast.
 """
 
 from __future__ import annotations
@@ -41,11 +41,18 @@ def join(constructs: Iterable[Construct], *, for_kernel: bool = False) -> list[C
             joined.append(construct)
     for (_, kind, *_), levels in pyramids.items():
         best = all(level.best for _, level in levels)
-        if len(levels) > 1 and (not best or (for_kernel and _has_large_windows(levels))):
+        worth = for_kernel and (_has_large_windows(levels) or _were_lowered(levels))
+        if len(levels) > 1 and (not best or worth):
             joined.append(_pyramid(_MODES[kind], levels, "one node per level already" * best))
         else:
             joined += [level for _, level in levels]
     return joined
+
+
+def _were_lowered(levels: list[_Level]) -> bool:
+    """Whether this package wrote them in the place of a pyramid, by the name of a node."""
+    nodes = (node for _, level in levels for node in level.nodes)
+    return any(f"/{PyramidPool.op_type()}/" in node.name for node in nodes)
 
 
 def _has_large_windows(levels: list[_Level]) -> bool:

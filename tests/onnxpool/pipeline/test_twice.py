@@ -29,6 +29,12 @@ class Chain(nn.Module):
         return x
 
 
+def small_pyramid(x: Tensor) -> Tensor:
+    """Each of its levels becomes a single node, with small windows."""
+    finest = F.adaptive_avg_pool2d(x[:, :, :7, :7], (3, 1))
+    return finest + F.adaptive_avg_pool2d(x[:, :, :7, :7], 1)
+
+
 CHAINS: dict[str, tuple[Step, ...]] = {
     "two averages": (
         lambda x: F.adaptive_avg_pool2d(x, (13, 11)),
@@ -39,6 +45,7 @@ CHAINS: dict[str, tuple[Step, ...]] = {
         torch.relu,
         lambda x: F.adaptive_avg_pool2d(x, (4, 3)),
     ),
+    "a pyramid of single nodes": (small_pyramid,),
 }
 
 
