@@ -136,7 +136,11 @@ class Builder(NewNodes):
     def swap(self, x: gs.Tensor, axis: int, other: int) -> gs.Variable:
         order = list(range(len(x.shape)))
         order[axis], order[other] = other, axis
-        return self.node("Transpose", [x], tuple(x.shape[i] for i in order), perm=order)
+        return self.transpose(x, order)
+
+    def transpose(self, x: gs.Tensor, order: Sequence[int]) -> gs.Variable:
+        """`x` with axis ``order[i]`` as axis i."""
+        return self.node("Transpose", [x], tuple(x.shape[i] for i in order), perm=list(order))
 
     def unsqueeze(self, x: gs.Tensor, axis: int) -> gs.Variable:
         return self._with_axes("Unsqueeze", x, [axis], (*x.shape[:axis], 1, *x.shape[axis:]))

@@ -2,7 +2,8 @@
 
     start = i·L / O        end = ((i + 1)·L + O - 1) / O            i = 0, …, O - 1
     average: product with the matrix ([p < end] - [p < start]) / (end - start)    p = 0, …, L - 1
-    maximum: of the positions min(start + k, end - 1)    k = 0, …, (longest window) - 1
+    maximum: of Slice(X, start, end) for each window; or, of axes with many windows, and of what is
+        left of X, of the positions min(start + k, end - 1)    k = 0, …, (longest window) - 1
 
 All of it is int64: float32 puts bounds wrong where i·L passes 2^24. No maximum changes when the
 last position of a short window is seen again. L is read from X as it came, never from what is
@@ -29,6 +30,12 @@ INT64 = np.dtype(np.int64)
 MIN_TAKES_INTEGERS = 12
 """The opset; and MNN's Where does not broadcast."""
 
+MOST_SLICES = 16
+"""Windows of an axis; more are gathered."""
+
+SHORT_ROW = 16
+"""Elements."""
+
 Bins: TypeAlias = tuple[int, ...] | gs.Tensor
 """Numbers of windows, those of several pools one after the other; or one that the graph computes,
 an int64 scalar."""
@@ -45,6 +52,40 @@ class Windows:
     start: gs.Tensor
     end: gs.Tensor
     count: Dim
+
+
+class Turned:
+    """A tensor whose axes stand in another order for a while.
+
+    Attributes:
+        x: the tensor, in the order that it has now.
+    """
+
+    def __init__(self, b: Builder, x: gs.Tensor) -> None:
+        self._b = b
+        self._order = list(range(len(x.shape)))
+        self.x = x
+
+    def at(self, axis: int) -> int:
+        """Where an axis is now."""
+        return self._order.index(axis)
+
+    def behind(self, axis: int) -> list[int]:
+        """The axes that stand behind it now."""
+        return self._order[self.at(axis) + 1 :]
+
+    def move_to_front(self, axes: Sequence[int]) -> None:
+        self._reorder([*axes, *(axis for axis in self._order if axis not in axes)])
+
+    def back(self) -> gs.Tensor:
+        """The tensor in the order that it came in."""
+        self._reorder(sorted(self._order))
+        return self.x
+
+    def _reorder(self, order: list[int]) -> None:
+        if order != self._order:
+            self.x = self._b.transpose(self.x, [self.at(axis) for axis in order])
+            self._order = order
 
 
 def pool(
@@ -94,34 +135,61 @@ def split(
 
 
 def average_axes(b: Builder, x: gs.Tensor, axes: Mapping[int, Bins]) -> gs.Tensor:
-    rank = len(x.shape)
-    computed = all(isinstance(bins, gs.Tensor) for bins in axes.values())
-    if computed and sorted(axes) == list(range(rank - len(axes), rank)):
-        return _average_by_turns(b, x, axes)
-    # The last axis first: then the sizes behind a third axis are known, and small.
+    """Products with matrices; the last axis first, whose rows are read as they lie in memory.
+
+    The others follow as the last one too, one product for all of X: a product from the left is one
+    for each row of planes, which is slow where those are small.
+    """
+    turned = Turned(b, x)
     for axis in sorted(axes, reverse=True):
-        right = axis == rank - 1
+        behind = turned.behind(axis)
+        if all(other in axes or _is_short(x.shape[other]) for other in behind):
+            turned.move_to_front(behind)
+        at = turned.at(axis)
+        right = at == len(x.shape) - 1
         matrix = averaging_matrix(b, axis, axes[axis], x.shape[axis], x.dtype, right=right)
-        x = multiply(b, x, axis, matrix)
-    return x
-
-
-def _average_by_turns(b: Builder, x: gs.Tensor, axes: Mapping[int, Bins]) -> gs.Tensor:
-    """Each of the last axes in turn is the last one: sizes not known cannot be flattened."""
-    first, last, lengths = min(axes), max(axes), tuple(x.shape)
-    order = [*range(first), last, *range(first, last)]
-    for axis in sorted(axes, reverse=True):
-        matrix = averaging_matrix(b, axis, axes[axis], lengths[axis], x.dtype, right=True)
-        x = b.matmul(x, matrix)
-        if len(axes) > 1:
-            x = b.node("Transpose", [x], tuple(x.shape[i] for i in order), perm=order)
-    return x
+        turned.x = multiply(b, turned.x, at, matrix)
+    return turned.back()
 
 
 def maximum_axes(b: Builder, x: gs.Tensor, axes: Mapping[int, Bins]) -> gs.Tensor:
+    """The first axis by slices where windows are few, the others by gathering.
+
+    A slice of an axis copies less, and past fewer pages. A gather is fast where it copies rows,
+    so the last axis goes to the front, and so do the others: what is left of X is small then.
+    """
+    turned = Turned(b, x)
     for axis, bins in axes.items():
-        x = b.reduce_away(MAX.reduce, gather_windows(b, x, axis, bins), [axis + 1])
-    return x
+        first = turned.x is x
+        if first and not isinstance(bins, gs.Tensor) and sum(bins) <= MOST_SLICES:
+            turned.x = _maxima_of_slices(b, x, axis, bins)
+            continue
+        if not first or not turned.behind(axis):
+            turned.move_to_front([axis])
+        at = turned.at(axis)
+        gathered = gather_windows(b, turned.x, axis, bins, at=at)
+        turned.x = b.reduce_away(MAX.reduce, gathered, [at + 1])
+    return turned.back()
+
+
+def _is_short(dim: Dim) -> bool:
+    return isinstance(dim, int) and dim <= SHORT_ROW
+
+
+def _maxima_of_slices(b: Builder, x: gs.Tensor, axis: int, bins: Sequence[int]) -> gs.Tensor:
+    parts = [b.reduce(MAX.reduce, part, [axis]) for part in slices(b, x, axis, bins)]
+    return b.concat(parts, axis)
+
+
+def slices(b: Builder, x: gs.Tensor, axis: int, bins: Sequence[int]) -> list[gs.Variable]:
+    """The window of each bin on an axis of X as it came."""
+    window = windows(b, axis, tuple(bins))
+    shape = (*x.shape[:axis], None, *x.shape[axis + 1 :])
+    found = []
+    for i in range(sum(bins)):
+        bounds = [b.element_vector(bound, i) for bound in (window.start, window.end)]
+        found.append(b.node("Slice", [x, *bounds, b.integers([axis])], shape))
+    return found
 
 
 def position_of_maximum(b: Builder, x: gs.Tensor, axis: int, bins: Bins) -> gs.Variable:
@@ -175,11 +243,18 @@ def averaging_matrix(
     return b.shared("Div", [inside, positions_in_window], shape)
 
 
-def gather_windows(b: Builder, x: gs.Tensor, axis: int, bins: Bins) -> gs.Variable:
-    """`x` with ``(windows, positions in a window)`` for an axis; see `window_positions`."""
+def gather_windows(
+    b: Builder, x: gs.Tensor, axis: int, bins: Bins, *, at: int | None = None
+) -> gs.Variable:
+    """`x` with ``(windows, positions in a window)`` for an axis; see `window_positions`.
+
+    Args:
+        at: where the axis is in `x`; `axis` where that is None.
+    """
+    at = axis if at is None else at
     positions = window_positions(b, axis, bins)
-    shape = (*x.shape[:axis], *positions.shape, *x.shape[axis + 1 :])
-    return b.node("Gather", [x, positions], shape, axis=axis)
+    shape = (*x.shape[:at], *positions.shape, *x.shape[at + 1 :])
+    return b.node("Gather", [x, positions], shape, axis=at)
 
 
 def window_positions(b: Builder, axis: int, bins: Bins) -> gs.Tensor:
