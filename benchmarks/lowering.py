@@ -27,7 +27,11 @@ from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool, GeMPool, Op, Pyra
 from onnxpool.ops.op import Dim
 from onnxpool.rewrites.graph.builder import Builder
 from onnxpool.rewrites.lower import lower
-from onnxpool.rewrites.lower.adaptive_average_pool import by_kronecker, by_matmul
+from onnxpool.rewrites.lower.adaptive_average_pool import (
+    by_gemm,
+    by_kronecker,
+    by_matmul,
+)
 from onnxpool.rewrites.lower.separable import MAX, MEAN, by_pools, by_slices
 
 OPSET = 17
@@ -43,6 +47,7 @@ Row = tuple[str, Shape, str, Models]
 
 AVERAGE: dict[str, Spelling] = {
     "matmul": by_matmul,
+    "gemm": by_gemm,
     "kronecker": by_kronecker,
     "slice": lambda b, x, size: by_slices(b, x, size, MEAN),
     "pool": lambda b, x, size: by_pools(b, x, size, MEAN),

@@ -158,6 +158,13 @@ class Builder(NewNodes):
         shape = (*(a.shape[:-2] or b.shape[:-2]), a.shape[-2], b.shape[-1])
         return self.node("MatMul", [a, b], shape, b.dtype)
 
+    def gemm_of_rows(self, a: gs.Tensor, rows: gs.Tensor) -> gs.Variable:
+        """The matrix product of `a` with `rows` transposed, by Gemm."""
+        shape = (a.shape[0], rows.shape[0])
+        # Unused, but no input before opset 11 may be left out.
+        none = [self.constant("zero", np.zeros(1, a.dtype))] * (self.opset < _ALL_FORMS)
+        return self.node("Gemm", [a, rows, *none], shape, rows.dtype, transB=1)
+
     def pool(
         self, op: str, x: gs.Tensor, kernel: Sequence[int], strides: Sequence[int]
     ) -> gs.Variable:

@@ -25,6 +25,7 @@ from onnxpool.ops.op import COMPUTED, KEEP, Dim, Shape, kept
 from onnxpool.rewrites.graph.builder import Builder
 from onnxpool.rewrites.graph.tensors import onnx_type, resized
 from onnxpool.rewrites.lower.separable import MAX, pooled_axes
+from onnxpool.rewrites.lower.turned import Turned
 
 INT64 = np.dtype(np.int64)
 MIN_TAKES_INTEGERS = 12
@@ -52,40 +53,6 @@ class Windows:
     start: gs.Tensor
     end: gs.Tensor
     count: Dim
-
-
-class Turned:
-    """A tensor whose axes stand in another order for a while.
-
-    Attributes:
-        x: the tensor, in the order that it has now.
-    """
-
-    def __init__(self, b: Builder, x: gs.Tensor) -> None:
-        self._b = b
-        self._order = list(range(len(x.shape)))
-        self.x = x
-
-    def at(self, axis: int) -> int:
-        """Where an axis is now."""
-        return self._order.index(axis)
-
-    def behind(self, axis: int) -> list[int]:
-        """The axes that stand behind it now."""
-        return self._order[self.at(axis) + 1 :]
-
-    def move_to_front(self, axes: Sequence[int]) -> None:
-        self._reorder([*axes, *(axis for axis in self._order if axis not in axes)])
-
-    def back(self) -> gs.Tensor:
-        """The tensor in the order that it came in."""
-        self._reorder(sorted(self._order))
-        return self.x
-
-    def _reorder(self, order: list[int]) -> None:
-        if order != self._order:
-            self.x = self._b.transpose(self.x, [self.at(axis) for axis in order])
-            self._order = order
 
 
 def pool(

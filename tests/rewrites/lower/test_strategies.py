@@ -20,7 +20,7 @@ from tests.cases import AVERAGE, CASES, GEM, MAX, PYRAMID, Case, infinite, minus
 from tests.rewrites.lower.lowered import lowered, run
 
 FINITE = [case for case in CASES if case.draw not in (nan, infinite, minus_infinity)]
-SPREADING = ("matmul", "kronecker")
+SPREADING = ("matmul", "gemm", "kronecker")
 """The forms that multiply with matrices: 0 times infinity is a NaN."""
 
 
@@ -93,8 +93,12 @@ def test_a_matmul_spreads_a_nan_over_its_channel_and_no_further() -> None:
     case = Case(AdaptiveAveragePool((6, 7)), (1, 2, 40, 45))
     (x,) = case.inputs()
     x[0, 0, 20, 20] = np.nan
-    for op, form in ((case.op, "matmul"), (AdaptiveAveragePool((2, 2)), "kronecker")):
-        model, used = lowered(Case(op, case.shape), "matmul")
+    for op, strategy, form in (
+        (case.op, "matmul", "matmul"),
+        (case.op, "auto", "gemm"),
+        (AdaptiveAveragePool((2, 2)), "matmul", "kronecker"),
+    ):
+        model, used = lowered(Case(op, case.shape), strategy)
         assert used == form
         (y,) = run(model, X=x)
         assert np.isnan(y[0, 0]).sum() > np.isnan(op.reference(x)[0]).sum()
