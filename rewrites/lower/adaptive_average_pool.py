@@ -11,15 +11,15 @@
         strategy; for the axes where the size of X or of Y is not known, the others as above
 
 `auto`, by benchmarks/lowering.py (docs/performance.md): to one window, ReduceMean; equal windows of
-at most 225 positions, or 16 where X does not fit in caches, AveragePool; else products, as by
-`matmul`. Those are, of whole planes, kronecker where its matrix is small, and to at most 16 windows
-of large planes of an X that is larger than caches, which it passes once; gemm where X fits in
-caches, or its rows are long; and the two of matmul otherwise. Of an X larger than caches they begin
-with the last axis: its rows are read as they lie in memory, which is up to twice as fast; not where
-rows are long, nor where the other axes lose much more. Rows of a multiple of 128 elements share
-lines of a cache: no gemm. Where a last axis of channels is kept, matmul at all known sizes
-(benchmarks/layouts.py): there ONNX Runtime's ReduceMean is up to 20 times slower in a batch of 1,
-and `pool`, which would take a pool of one axis more, is `slice`.
+at most 225 positions of an X that fits in caches, or of 16 where they are many, AveragePool; else
+products. Those are, of whole planes, kronecker where its matrix is small, and to at most 16 windows
+of an X that is larger than caches, which it passes once; gemm where X fits in caches, or its rows
+are long; and the two of matmul otherwise, and where the batch is open. Of an X larger than caches
+they begin with the last axis: its rows are read as they lie in memory, which is up to twice as
+fast; not where rows are long, nor where the other axes lose much more. Rows of a multiple of 128
+elements share lines of a cache: no gemm. Where a last axis of channels is kept, matmul at all known
+sizes (benchmarks/layouts.py): there ONNX Runtime's ReduceMean is up to 20 times slower in a batch
+of 1, and `pool`, which would take a pool of one axis more, is `slice`.
 
 A MatMul spreads an infinity or a NaN over its whole channel, where PyTorch keeps it in the windows
 that see it; slice and pool do as PyTorch does. ONNX Runtime refuses an empty batch in the forms
@@ -58,8 +58,8 @@ from onnxpool.rewrites.lower.separable import (
 )
 from onnxpool.rewrites.lower.turned import Turned
 
-CACHED, EXCEEDS_CACHES = 2**20, 3 * 2**20
-"""Elements of X that caches of a core hold; from which on it is read from memory."""
+CACHED, EXCEEDS_CACHES, IN_MEMORY = 2**20, 2**21, 6 * 2**20
+"""Elements of X: that the caches of a core hold; from which on they do not; and none do."""
 LARGEST_POOL_KERNEL, LARGEST_CACHED_POOL_KERNEL = 16, 225
 SHORT_ROW, LONG_ROW, ALIASING_ROW = 32, 112, 128
 """Elements: fewer are slow to multiply one by one; so many take a product two passes; and rows of
@@ -67,8 +67,9 @@ a multiple of so many share lines of a cache."""
 FEW_WINDOWS = 16
 """That are one step of a product."""
 SMALL_KRONECKER, LARGE_PLANE, LARGEST_PLANE = 2**11, 2**12, 2**14
-"""Elements of the Kronecker product; positions of a large X between which it is fast."""
-KRONECKER_PLANE, LARGEST_KRONECKER, LARGEST_KRONECKER_OF_MANY = 2048, 2**18, 12288
+"""Elements of the Kronecker product; positions, fewer of which are too short a stretch of memory,
+and more too many rows of a matrix."""
+KRONECKER_PLANE, LARGEST_KRONECKER, LARGEST_KRONECKER_OF_MANY = 2**11, 2**18, 12288
 """Of two MatMuls or one: positions, and elements of the Kronecker product, at most, and for more
 than few windows."""
 
@@ -140,12 +141,14 @@ def fastest_product(x: gs.Tensor, output_size: Sequence[int]) -> str:
     k = len(output_size)
     lead, plane = x.shape[:-k], x.shape[-k:]
     positions, bins, large = math.prod(plane), math.prod(output_size), exceeds_caches(x)
-    large_plane = LARGE_PLANE < positions < LARGEST_PLANE
-    if sum(not isinstance(dim, int) for dim in lead) > 1:
-        return _product(x, output_size)
+    one_pass = positions >= LARGE_PLANE or _known_elements(x) < IN_MEMORY
+    if not all(isinstance(dim, int) for dim in lead):
+        return _product(x, output_size)  # Shape inference loses an open batch in rows of X.
     if output_size[-1] == 1:
         return "gemm"
-    if positions * bins <= SMALL_KRONECKER or (large and large_plane and bins <= FEW_WINDOWS):
+    if positions * bins <= SMALL_KRONECKER:
+        return "kronecker"
+    if large and bins <= FEW_WINDOWS and positions < LARGEST_PLANE and one_pass:
         return "kronecker"
     if plane[-1] % ALIASING_ROW == 0 or _others_lose_more(plane, output_size):
         return "matmul"
@@ -175,9 +178,10 @@ def _fastest(x: gs.Tensor, axes: dict[int, int]) -> str:
         return "slice"
     equal = [equal_windows(x.shape[axis], size) for axis, size in axes.items()]
     kernel = math.prod(run.kernel if run else math.inf for run in equal)
-    cached = _known_elements(x) <= CACHED
-    largest = LARGEST_CACHED_POOL_KERNEL if cached else LARGEST_POOL_KERNEL
-    return "pool" if kernel <= largest else "matmul"
+    if _known_elements(x) <= CACHED:
+        return "pool" if kernel <= LARGEST_CACHED_POOL_KERNEL else "matmul"
+    few = max(axes.values()) <= FEW_WINDOWS
+    return "pool" if kernel <= LARGEST_POOL_KERNEL and not few else "matmul"
 
 
 def by_matmul(b: Builder, x: gs.Tensor, output_size: Sequence[int]) -> gs.Tensor:
@@ -204,7 +208,8 @@ def by_gemm(b: Builder, x: gs.Tensor, output_size: Sequence[int]) -> gs.Tensor:
 
 
 def multiply_rows(b: Builder, x: gs.Tensor, axes: Mapping[int, Sequence[int]]) -> gs.Tensor:
-    """Average all of the last axes: the last one as one product of a matrix with all rows of X.
+    """Average all of the last axes of X, whose sizes are all known: the last one as one product of
+    a matrix with all rows of X.
 
     That leaves its windows in front, and the axis before it as the last one.
 
@@ -215,14 +220,10 @@ def multiply_rows(b: Builder, x: gs.Tensor, axes: Mapping[int, Sequence[int]]) -
     last = len(shape)
     name, matrix = averaging_matrices(length, axes[last], x.dtype)
     left = b.constant(f"{name}_transposed", np.ascontiguousarray(matrix.T))
-    count = math.prod(shape) if all(isinstance(dim, int) for dim in shape) else None
-    rows = b.node("Reshape", [x, b.integers([-1, length])], (count, length))
-    # The batch is left to the runtime where it is known, too.
-    open_axis = next((i for i, dim in enumerate(shape) if not isinstance(dim, int)), 0)
-    target = [matrix.shape[1], *(-1 if i == open_axis else dim for i, dim in enumerate(shape))]
-    y = b.node(
-        "Reshape", [b.gemm_of_rows(left, rows), b.integers(target)], (matrix.shape[1], *shape)
-    )
+    rows = b.node("Reshape", [x, b.integers([-1, length])], (math.prod(shape), length))
+    # The batch is left to the runtime.
+    target = b.integers([len(matrix.T), -1, *shape[1:]])
+    y = b.node("Reshape", [b.gemm_of_rows(left, rows), target], (len(matrix.T), *shape))
     turned = Turned(b, y, [last, *range(last)])
     for axis in range(last - 1, min(axes) - 1, -1):
         turned.move_to_front(turned.behind(axis))
