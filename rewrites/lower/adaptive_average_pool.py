@@ -14,9 +14,9 @@
 at most 225 positions of an X that fits in caches, or of 16 where they are many, AveragePool; else
 products. Those are, of whole planes, kronecker where its matrix is small, and to at most 16 windows
 of an X that is larger than caches, which it passes once; gemm where X fits in caches, or its rows
-are long; and the two of matmul otherwise, and where the batch is open. Of an X larger than caches
-they begin with the last axis: its rows are read as they lie in memory, which is up to twice as
-fast; not where rows are long, nor where the other axes lose much more. Rows of a multiple of 128
+are long; and the two of matmul otherwise, of few planes, and in an open batch. Of an X larger than
+caches they begin with the last axis: its rows are read as they lie in memory, which is up to twice
+as fast; not where rows are long, nor where the other axes lose much more. Rows of a multiple of 128
 elements share lines of a cache: no gemm. Where a last axis of channels is kept, matmul at all known
 sizes (benchmarks/layouts.py): there ONNX Runtime's ReduceMean is up to 20 times slower in a batch
 of 1, and `pool`, which would take a pool of one axis more, is `slice`.
@@ -64,8 +64,8 @@ LARGEST_POOL_KERNEL, LARGEST_CACHED_POOL_KERNEL = 16, 225
 SHORT_ROW, LONG_ROW, ALIASING_ROW = 32, 112, 128
 """Elements: fewer are slow to multiply one by one; so many take a product two passes; and rows of
 a multiple of so many share lines of a cache."""
-FEW_WINDOWS = 16
-"""That are one step of a product."""
+FEW_WINDOWS, FEW_PLANES = 16, 16
+"""Windows that are one step of a product; planes that two MatMuls take as long for as gemm."""
 SMALL_KRONECKER, LARGE_PLANE, LARGEST_PLANE = 2**11, 2**12, 2**14
 """Elements of the Kronecker product; positions, fewer of which are too short a stretch of memory,
 and more too many rows of a matrix."""
@@ -142,8 +142,9 @@ def fastest_product(x: gs.Tensor, output_size: Sequence[int]) -> str:
     lead, plane = x.shape[:-k], x.shape[-k:]
     positions, bins, large = math.prod(plane), math.prod(output_size), exceeds_caches(x)
     one_pass = positions >= LARGE_PLANE or _known_elements(x) < IN_MEMORY
-    if not all(isinstance(dim, int) for dim in lead):
-        return _product(x, output_size)  # Shape inference loses an open batch in rows of X.
+    # Shape inference loses an open batch in the rows of X.
+    if not all(isinstance(dim, int) for dim in lead) or math.prod(lead) <= FEW_PLANES:
+        return _product(x, output_size)
     if output_size[-1] == 1:
         return "gemm"
     if positions * bins <= SMALL_KRONECKER:

@@ -2,9 +2,8 @@
 
     slice:  separable Slice, ReduceMax, Concat
     pool:   separable Slice, MaxPool, Concat; one MaxPool where the windows are equal
-    dynamic gather: separable Slice or Gather of the windows that the graph computes (see
-        dynamic.py), ReduceMax, whatever the strategy; for the axes where the size of X or of Y is
-        not known
+    dynamic gather: separable Gather of the windows that the graph computes (see dynamic.py),
+        ReduceMax, whatever the strategy; for the axes where the size of X or of Y is not known
 
 `auto`, by benchmarks/lowering.py on ONNX Runtime 1.31 (CPU, 1 and 4 threads): to one window,
 ReduceMax; equal windows, or a plane of at most 256 positions, pool; else slice. A maximum is no

@@ -2,8 +2,7 @@
 
     start = i·L / O        end = ((i + 1)·L + O - 1) / O            i = 0, …, O - 1
     average: product with the matrix ([p < end] - [p < start]) / (end - start)    p = 0, …, L - 1
-    maximum: of Slice(X, start, end) for each window; or, of axes with many windows, and of what is
-        left of X, of the positions min(start + k, end - 1)    k = 0, …, (longest window) - 1
+    maximum: of the positions min(start + k, end - 1)    k = 0, …, (longest window) - 1
 
 All of it is int64: float32 puts bounds wrong where i·L passes 2^24. No maximum changes when the
 last position of a short window is seen again. L is read from X as it came, never from what is
@@ -30,9 +29,6 @@ from onnxpool.rewrites.lower.turned import Turned
 INT64 = np.dtype(np.int64)
 MIN_TAKES_INTEGERS = 12
 """The opset; and MNN's Where does not broadcast."""
-
-MOST_SLICES = 16
-"""Windows of an axis; more are gathered."""
 
 SHORT_ROW = 16
 """Elements."""
@@ -120,18 +116,14 @@ def average_axes(b: Builder, x: gs.Tensor, axes: Mapping[int, Bins]) -> gs.Tenso
 
 
 def maximum_axes(b: Builder, x: gs.Tensor, axes: Mapping[int, Bins]) -> gs.Tensor:
-    """The first axis by slices where windows are few, the others by gathering.
+    """Maxima of gathered windows, the first axis first, whose positions are whole rows.
 
-    A slice of an axis copies less, and past fewer pages. A gather is fast where it copies rows,
-    so the last axis goes to the front, and so do the others: what is left of X is small then.
+    The last axis goes to the front, where they are, too; and so do the others: what is left of X is
+    small then.
     """
     turned = Turned(b, x)
     for axis, bins in axes.items():
-        first = turned.x is x
-        if first and not isinstance(bins, gs.Tensor) and sum(bins) <= MOST_SLICES:
-            turned.x = _maxima_of_slices(b, x, axis, bins)
-            continue
-        if not first or not turned.behind(axis):
+        if turned.x is not x or not turned.behind(axis):
             turned.move_to_front([axis])
         at = turned.at(axis)
         gathered = gather_windows(b, turned.x, axis, bins, at=at)
@@ -141,22 +133,6 @@ def maximum_axes(b: Builder, x: gs.Tensor, axes: Mapping[int, Bins]) -> gs.Tenso
 
 def _is_short(dim: Dim) -> bool:
     return isinstance(dim, int) and dim <= SHORT_ROW
-
-
-def _maxima_of_slices(b: Builder, x: gs.Tensor, axis: int, bins: Sequence[int]) -> gs.Tensor:
-    parts = [b.reduce(MAX.reduce, part, [axis]) for part in slices(b, x, axis, bins)]
-    return b.concat(parts, axis)
-
-
-def slices(b: Builder, x: gs.Tensor, axis: int, bins: Sequence[int]) -> list[gs.Variable]:
-    """The window of each bin on an axis of X as it came."""
-    window = windows(b, axis, tuple(bins))
-    shape = (*x.shape[:axis], None, *x.shape[axis + 1 :])
-    found = []
-    for i in range(sum(bins)):
-        bounds = [b.element_vector(bound, i) for bound in (window.start, window.end)]
-        found.append(b.node("Slice", [x, *bounds, b.integers([axis])], shape))
-    return found
 
 
 def position_of_maximum(b: Builder, x: gs.Tensor, axis: int, bins: Bins) -> gs.Variable:

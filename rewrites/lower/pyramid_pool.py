@@ -55,7 +55,7 @@ def lower_pyramid_pool(
         levels.update(_dynamic_product(b, base, together))
         used.append("dynamic matmul")
     elif averages and _shares(base, roots, strategy):
-        levels.update(_shared_product(b, base, roots))
+        levels.update(_shared_product(b, base, roots, strategy))
         used.append("shared matmul")
     pool = average if averages else maximum
     for size, parent in parents.items():
@@ -122,11 +122,13 @@ def _dynamic_product(b: Builder, x: gs.Tensor, sizes: Sequence[Size]) -> dict[Si
     return _blocks(b, product, sizes, bins)
 
 
-def _shared_product(b: Builder, x: gs.Tensor, sizes: Sequence[Size]) -> dict[Size, gs.Tensor]:
+def _shared_product(
+    b: Builder, x: gs.Tensor, sizes: Sequence[Size], strategy: str
+) -> dict[Size, gs.Tensor]:
     axes = set.intersection(*(set(pooled_axes(x.shape, size)) for size in sizes))
     bins = _bins(x, sizes, sorted(axes))
-    whole = len(axes) == len(sizes[0]) > 1
-    if whole and fastest_product(x, [sum(each) for each in bins.values()]) == "gemm":
+    fastest = strategy == "auto" and len(axes) == len(sizes[0]) > 1
+    if fastest and fastest_product(x, [sum(each) for each in bins.values()]) == "gemm":
         x = multiply_rows(b, x, bins)
     else:
         # Rows are multiplied as they lie in memory, unless they are channels.

@@ -42,23 +42,25 @@ KRONECKER = "Reshape MatMul Reshape"
         (AdaptiveAveragePool((6, 6)), (1, 8, 12, 12), "auto", "pool", "AveragePool"),
         (AdaptiveAveragePool((6, 6)), (1, 8, 13, 13), "auto", "pool", "AveragePool"),
         (AdaptiveAveragePool((6, 6)), (1, 8, 60, 60), "auto", "pool", "AveragePool"),
-        (AdaptiveAveragePool((2, 2)), (1, 8, 60, 60), "auto", "gemm", GEMM),
+        (AdaptiveAveragePool((2, 2)), (1, 64, 60, 60), "auto", "gemm", GEMM),
+        (AdaptiveAveragePool((2, 2)), ("N", 64, 60, 60), "auto", "matmul", "MatMul MatMul"),
+        (AdaptiveAveragePool((2, 2)), (1, 8, 60, 60), "auto", "matmul", "MatMul MatMul"),
         (AdaptiveAveragePool((6, 6)), (1, 512, 60, 60), "auto", "gemm", GEMM),
         (AdaptiveAveragePool((6, 6)), (1, 512, 60, 60), "matmul", "matmul", "MatMul MatMul"),
-        (AdaptiveAveragePool((4, 1)), (1, 8, 14, 14), "auto", "gemm", GEMM),
+        (AdaptiveAveragePool((4, 1)), (1, 64, 14, 14), "auto", "gemm", GEMM),
         (
             AdaptiveAveragePool((2, 3, 4)),
-            (1, 8, 16, 33, 33),
+            (1, 64, 16, 33, 33),
             "auto",
             "gemm",
             GEMM + " MatMul Transpose",
         ),
         (AdaptiveAveragePool((6, 6)), (1, 2048, 65, 65), "auto", "matmul", "MatMul MatMul"),
         (AdaptiveAveragePool((6, 6)), (1, 2048, 97, 127), "auto", "gemm", GEMM),
-        (AdaptiveAveragePool((6, 6)), (1, 8, 65, 128), "auto", "matmul", "MatMul MatMul"),
-        (AdaptiveAveragePool((2, 9)), (1, 8, 73, 73), "auto", "matmul", "MatMul MatMul"),
+        (AdaptiveAveragePool((6, 6)), (1, 64, 65, 128), "auto", "matmul", "MatMul MatMul"),
+        (AdaptiveAveragePool((2, 9)), (1, 64, 73, 73), "auto", "matmul", "MatMul MatMul"),
         (AdaptiveAveragePool((3, 3)), (1, 2048, 65, 65), "auto", "kronecker", KRONECKER),
-        (AdaptiveAveragePool((4, 4)), (1, 8, 7, 7), "auto", "kronecker", KRONECKER),
+        (AdaptiveAveragePool((4, 4)), (1, 64, 7, 7), "auto", "kronecker", KRONECKER),
         (AdaptiveAveragePool((4, 4)), (1, 8, 14, 14), "matmul", "kronecker", KRONECKER),
         (AdaptiveAveragePool((5,)), (1, 8, 14), "auto", "matmul", "MatMul"),
         (AdaptiveAveragePool((KEEP, 5)), (1, 8, 9, 14), "auto", "matmul", "MatMul"),
@@ -101,7 +103,7 @@ KRONECKER = "Reshape MatMul Reshape"
         ),
         (
             PYRAMID,
-            (1, 8, 65, 65),
+            (1, 64, 65, 65),
             "auto",
             "shared matmul",
             GEMM + " Slice" * 4,
@@ -187,7 +189,7 @@ def two_pools(first: Op, second: Op, shape: tuple[int, ...]) -> gs.Graph:
 
 def test_equal_constants_are_one_initializer() -> None:
     op = AdaptiveAveragePool((6, 6))
-    graph = two_pools(op, op, (1, 8, 65, 65))
+    graph = two_pools(op, op, (1, 64, 65, 65))
     model = gs.export_onnx(graph)
     assert ops_of(model) == Counter(2 * GEMM.split())
     # Two matrices, and the shapes of two Reshapes.

@@ -90,7 +90,7 @@ def test_an_average_keeps_what_is_not_finite_in_its_windows(case: Case, strategy
 
 
 def test_a_matmul_spreads_a_nan_over_its_channel_and_no_further() -> None:
-    case = Case(AdaptiveAveragePool((6, 7)), (1, 2, 40, 45))
+    case = Case(AdaptiveAveragePool((6, 7)), (1, 32, 40, 45))
     (x,) = case.inputs()
     x[0, 0, 20, 20] = np.nan
     for op, strategy, form in (
@@ -102,7 +102,7 @@ def test_a_matmul_spreads_a_nan_over_its_channel_and_no_further() -> None:
         assert used == form
         (y,) = run(model, X=x)
         assert np.isnan(y[0, 0]).sum() > np.isnan(op.reference(x)[0]).sum()
-        assert np.isfinite(y[0, 1]).all()
+        assert np.isfinite(y[0, 1:]).all()
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
