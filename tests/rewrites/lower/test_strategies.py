@@ -31,6 +31,29 @@ def test_equals_the_reference(case: Case, strategy: str) -> None:
     assert_equals_reference(case, run(model, X=case.inputs()[0]), np.float32)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize("opset", [7, 10, 11, 17])
+@pytest.mark.parametrize(
+    ("op", "shape"),
+    [
+        (AdaptiveAveragePool((6, 7)), (2, 16, 40, 45)),
+        (AdaptiveAveragePool((6, 7)), (32, 40, 45)),
+        (AdaptiveAveragePool((40, 30)), (2, 16, 13, 11)),
+        (AdaptiveAveragePool((4, 1)), (2, 16, 14, 9)),
+        (AdaptiveAveragePool((4, 5, 4)), (1, 32, 7, 9, 11)),
+        (PyramidPool((1, 1, 2, 2, 6, 6), 3), (2, 16, 33, 29)),
+    ],
+    ids=str,
+)
+def test_products_of_many_planes_equal_the_reference(
+    op: Op, shape: tuple[int, ...], opset: int, dtype: Any
+) -> None:
+    case = Case(op, shape, outputs=op.levels if isinstance(op, PyramidPool) else 1)
+    model, _ = lowered(case, "auto", opset, dtype)
+    assert "Gemm" in {node.op_type for node in model.graph.node}
+    assert_equals_reference(case, run(model, X=case.inputs(dtype)[0]), dtype)
+
+
 def assert_equals_reference(case: Case, found: list[Array], dtype: Any) -> None:
     wanted = case.op.reference(*case.inputs(dtype))[: case.outputs]
     for y, expected, bound in zip(found, wanted, bounds(case, dtype), strict=True):
