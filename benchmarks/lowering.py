@@ -1,20 +1,23 @@
 """The measurements behind `auto`: every form of every lowering, in ONNX Runtime on the CPU.
 
     python benchmarks/lowering.py [--threads 1 4] [--only average max gem pyramid]
-                                  [--clock wall|cpu] [--above 1.15]
+                                  [--clock wall|cpu] [--above 1.15] [--drawn 150]
 
 Prints the time of the form that `auto` takes, and of each form as a multiple of it: 0.8 means
 that the form is faster than what `auto` takes. The forms of a row run in turns, and the least of
 their times counts, so other work on the machine shifts all of them alike. `--clock cpu` counts the
 processor time of this process, for one thread on a busy machine; `--above 1.15` prints only the
 rows in which `auto` takes more than that multiple of the best form, and how many rows there were.
+`--drawn 150` adds a group of so many shapes drawn at random, which no threshold was fitted to.
+Each group ends with how `auto` stands to the best form of each row.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -27,13 +30,19 @@ from onnxpool.ops import AdaptiveAveragePool, AdaptiveMaxPool, GeMPool, Op, Pyra
 from onnxpool.ops.op import Dim
 from onnxpool.rewrites.graph.builder import Builder
 from onnxpool.rewrites.lower import lower
-from onnxpool.rewrites.lower.adaptive_average_pool import by_kronecker, by_matmul
+from onnxpool.rewrites.lower.adaptive_average_pool import (
+    by_gemm,
+    by_kronecker,
+    by_matmul,
+)
 from onnxpool.rewrites.lower.separable import MAX, MEAN, by_pools, by_slices
 
 OPSET = 17
 LARGEST_MATRIX = 2**18
 SECONDS_PER_FORM = 0.15
 LEAST_ROUNDS = 4
+SEED = 20261128
+LARGEST_DRAWN = 2**24
 
 Shape = tuple[int, ...]
 Spelling = Callable[[Builder, gs.Tensor, Sequence[int]], gs.Tensor]
@@ -43,6 +52,7 @@ Row = tuple[str, Shape, str, Models]
 
 AVERAGE: dict[str, Spelling] = {
     "matmul": by_matmul,
+    "gemm": by_gemm,
     "kronecker": by_kronecker,
     "slice": lambda b, x, size: by_slices(b, x, size, MEAN),
     "pool": lambda b, x, size: by_pools(b, x, size, MEAN),
@@ -86,28 +96,49 @@ def shapes() -> Iterator[tuple[Shape, int]]:
             yield shape, size
 
 
+def drawn(count: int) -> Iterator[tuple[Shape, Shape]]:
+    """Shapes of X of at most 2^24 elements, and output sizes of more than one window."""
+    rng = np.random.default_rng(SEED)
+
+    def length() -> int:
+        return round(math.exp(rng.uniform(math.log(7), math.log(160))))
+
+    while count:
+        height = length()
+        width = height if rng.random() < 0.5 else length()
+        shape = (int(rng.choice([1, 1, 1, 2, 4, 8])), int(2 ** rng.integers(6, 12)), height, width)
+        rows = int(rng.integers(1, 10))
+        size = (rows, rows if rng.random() < 0.7 else int(rng.integers(1, 10)))
+        if math.prod(shape) <= LARGEST_DRAWN and size != (1, 1):
+            count -= 1
+            yield shape, size
+
+
 def average_rows() -> Iterator[Row]:
-    return _pool_rows("average", AdaptiveAveragePool, AVERAGE)
+    squares = ((shape, (size, size)) for shape, size in shapes())
+    return _pool_rows("average", AdaptiveAveragePool, AVERAGE, squares)
 
 
 def max_rows() -> Iterator[Row]:
-    return _pool_rows("max", AdaptiveMaxPool, MAXIMUM)
+    squares = ((shape, (size, size)) for shape, size in shapes())
+    return _pool_rows("max", AdaptiveMaxPool, MAXIMUM, squares)
 
 
 def _pool_rows(
     title: str,
     op: type[AdaptiveAveragePool | AdaptiveMaxPool],
     spellings: Mapping[str, Spelling],
+    cases: Iterable[tuple[Shape, Shape]],
 ) -> Iterator[Row]:
-    for shape, size in shapes():
-        elements = (shape[2] * shape[3]) * size**2
+    for shape, size in cases:
+        elements = math.prod(shape[2:]) * math.prod(size)
         models = {
             name: spelled(spelling, shape, size)
             for name, spelling in spellings.items()
             if name != "kronecker" or elements <= LARGEST_MATRIX
         }
-        _, used = lowered([op((size, size))], shape)
-        yield f"{title} to {size}", shape, used, models
+        _, used = lowered([op(size)], shape)
+        yield f"{title} to {size[0]}x{size[1]}", shape, used, models
 
 
 def gem_rows() -> Iterator[Row]:
@@ -159,15 +190,15 @@ def lowered(
     return gs.export_onnx(graph), used
 
 
-def spelled(spelling: Spelling, shape: Shape, size: int) -> onnx.ModelProto:
+def spelled(spelling: Spelling, shape: Shape, size: Shape) -> onnx.ModelProto:
     """A model of one pool in a given form."""
     graph = _graph(shape)
-    y = gs.Variable("Y", np.dtype(np.float32), (*shape[:2], size, size))
+    y = gs.Variable("Y", np.dtype(np.float32), (*shape[:2], *size))
     node = gs.Node("Pool", "pool", {}, [graph.inputs[0]], [y])
     graph.nodes.append(node)
     graph.outputs.append(y)
     builder = Builder(graph, node, OPSET)
-    builder.replace([spelling(builder, graph.inputs[0], (size, size))])
+    builder.replace([spelling(builder, graph.inputs[0], size)])
     return gs.export_onnx(graph)
 
 
@@ -206,21 +237,30 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
     parser.add_argument("--above", type=float, default=0.0)
+    parser.add_argument("--drawn", type=int, default=0)
     arguments = parser.parse_args()
+    groups = {name: ROWS[name] for name in arguments.only}
+    if arguments.drawn:
+        cases = list(drawn(arguments.drawn))
+        groups["drawn"] = lambda: _pool_rows("average", AdaptiveAveragePool, AVERAGE, cases)
     print(f"ONNX Runtime {onnxruntime.__version__}, CPU, float32, opset {OPSET}")
     for threads in arguments.threads:
-        for group in arguments.only:
+        for group, rows in groups.items():
             print(f"\n{group}, threads: {threads}\n{'':34}{'auto, ms':>9}  as a multiple of it")
-            rows = 0
-            for title, shape, used, models in ROWS[group]():
-                rows += 1
+            multiples = []
+            for title, shape, used, models in rows():
                 times = measure(models, shape, threads, CLOCKS[arguments.clock])
-                if times[used] <= arguments.above * min(times.values()):
+                multiples.append(times[used] / min(times.values()))
+                if multiples[-1] <= arguments.above:
                     continue
                 ratios = "  ".join(f"{n} {t / times[used]:.2f}" for n, t in times.items())
                 name = f"{'x'.join(map(str, shape))} {title}"
                 print(f"{name:34}{times[used]:9.3f}  {used}: {ratios}", flush=True)
-            print(f"{rows} rows")
+            mean, tenth, most = np.mean(multiples), np.quantile(multiples, 0.9), max(multiples)
+            print(
+                f"{len(multiples)} rows, of the best form mean {mean:.3f}, "
+                f"90 % up to {tenth:.2f}, most {most:.2f}"
+            )
 
 
 if __name__ == "__main__":

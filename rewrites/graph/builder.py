@@ -136,7 +136,11 @@ class Builder(NewNodes):
     def swap(self, x: gs.Tensor, axis: int, other: int) -> gs.Variable:
         order = list(range(len(x.shape)))
         order[axis], order[other] = other, axis
-        return self.node("Transpose", [x], tuple(x.shape[i] for i in order), perm=order)
+        return self.transpose(x, order)
+
+    def transpose(self, x: gs.Tensor, order: Sequence[int]) -> gs.Variable:
+        """`x` with axis ``order[i]`` as axis i."""
+        return self.node("Transpose", [x], tuple(x.shape[i] for i in order), perm=list(order))
 
     def unsqueeze(self, x: gs.Tensor, axis: int) -> gs.Variable:
         return self._with_axes("Unsqueeze", x, [axis], (*x.shape[:axis], 1, *x.shape[axis:]))
@@ -153,6 +157,13 @@ class Builder(NewNodes):
         """The product, where one of the two is a matrix."""
         shape = (*(a.shape[:-2] or b.shape[:-2]), a.shape[-2], b.shape[-1])
         return self.node("MatMul", [a, b], shape, b.dtype)
+
+    def gemm_of_rows(self, a: gs.Tensor, rows: gs.Tensor) -> gs.Variable:
+        """The matrix product of `a` with `rows` transposed, by Gemm."""
+        shape = (a.shape[0], rows.shape[0])
+        # Unused, but no input before opset 11 may be left out.
+        none = [self.constant("zero", np.zeros(1, a.dtype))] * (self.opset < _ALL_FORMS)
+        return self.node("Gemm", [a, rows, *none], shape, rows.dtype, transB=1)
 
     def pool(
         self, op: str, x: gs.Tensor, kernel: Sequence[int], strides: Sequence[int]

@@ -24,10 +24,14 @@ from onnxpool.ops.op import COMPUTED, KEEP, Dim, Shape, kept
 from onnxpool.rewrites.graph.builder import Builder
 from onnxpool.rewrites.graph.tensors import onnx_type, resized
 from onnxpool.rewrites.lower.separable import MAX, pooled_axes
+from onnxpool.rewrites.lower.turned import Turned
 
 INT64 = np.dtype(np.int64)
 MIN_TAKES_INTEGERS = 12
 """The opset; and MNN's Where does not broadcast."""
+
+SHORT_ROW = 16
+"""Elements."""
 
 Bins: TypeAlias = tuple[int, ...] | gs.Tensor
 """Numbers of windows, those of several pools one after the other; or one that the graph computes,
@@ -94,34 +98,41 @@ def split(
 
 
 def average_axes(b: Builder, x: gs.Tensor, axes: Mapping[int, Bins]) -> gs.Tensor:
-    rank = len(x.shape)
-    computed = all(isinstance(bins, gs.Tensor) for bins in axes.values())
-    if computed and sorted(axes) == list(range(rank - len(axes), rank)):
-        return _average_by_turns(b, x, axes)
-    # The last axis first: then the sizes behind a third axis are known, and small.
+    """Products with matrices; the last axis first, whose rows are read as they lie in memory.
+
+    The others follow as the last one too, one product for all of X: a product from the left is one
+    for each row of planes, which is slow where those are small.
+    """
+    turned = Turned(b, x)
     for axis in sorted(axes, reverse=True):
-        right = axis == rank - 1
+        behind = turned.behind(axis)
+        if all(other in axes or _is_short(x.shape[other]) for other in behind):
+            turned.move_to_front(behind)
+        at = turned.at(axis)
+        right = at == len(x.shape) - 1
         matrix = averaging_matrix(b, axis, axes[axis], x.shape[axis], x.dtype, right=right)
-        x = multiply(b, x, axis, matrix)
-    return x
-
-
-def _average_by_turns(b: Builder, x: gs.Tensor, axes: Mapping[int, Bins]) -> gs.Tensor:
-    """Each of the last axes in turn is the last one: sizes not known cannot be flattened."""
-    first, last, lengths = min(axes), max(axes), tuple(x.shape)
-    order = [*range(first), last, *range(first, last)]
-    for axis in sorted(axes, reverse=True):
-        matrix = averaging_matrix(b, axis, axes[axis], lengths[axis], x.dtype, right=True)
-        x = b.matmul(x, matrix)
-        if len(axes) > 1:
-            x = b.node("Transpose", [x], tuple(x.shape[i] for i in order), perm=order)
-    return x
+        turned.x = multiply(b, turned.x, at, matrix)
+    return turned.back()
 
 
 def maximum_axes(b: Builder, x: gs.Tensor, axes: Mapping[int, Bins]) -> gs.Tensor:
+    """Maxima of gathered windows, the first axis first, whose positions are whole rows.
+
+    The last axis goes to the front, where they are, too; and so do the others: what is left of X is
+    small then.
+    """
+    turned = Turned(b, x)
     for axis, bins in axes.items():
-        x = b.reduce_away(MAX.reduce, gather_windows(b, x, axis, bins), [axis + 1])
-    return x
+        if turned.x is not x or not turned.behind(axis):
+            turned.move_to_front([axis])
+        at = turned.at(axis)
+        gathered = gather_windows(b, turned.x, axis, bins, at=at)
+        turned.x = b.reduce_away(MAX.reduce, gathered, [at + 1])
+    return turned.back()
+
+
+def _is_short(dim: Dim) -> bool:
+    return isinstance(dim, int) and dim <= SHORT_ROW
 
 
 def position_of_maximum(b: Builder, x: gs.Tensor, axis: int, bins: Bins) -> gs.Variable:
@@ -175,11 +186,18 @@ def averaging_matrix(
     return b.shared("Div", [inside, positions_in_window], shape)
 
 
-def gather_windows(b: Builder, x: gs.Tensor, axis: int, bins: Bins) -> gs.Variable:
-    """`x` with ``(windows, positions in a window)`` for an axis; see `window_positions`."""
+def gather_windows(
+    b: Builder, x: gs.Tensor, axis: int, bins: Bins, *, at: int | None = None
+) -> gs.Variable:
+    """`x` with ``(windows, positions in a window)`` for an axis; see `window_positions`.
+
+    Args:
+        at: where the axis is in `x`; `axis` where that is None.
+    """
+    at = axis if at is None else at
     positions = window_positions(b, axis, bins)
-    shape = (*x.shape[:axis], *positions.shape, *x.shape[axis + 1 :])
-    return b.node("Gather", [x, positions], shape, axis=axis)
+    shape = (*x.shape[:at], *positions.shape, *x.shape[at + 1 :])
+    return b.node("Gather", [x, positions], shape, axis=at)
 
 
 def window_positions(b: Builder, axis: int, bins: Bins) -> gs.Tensor:

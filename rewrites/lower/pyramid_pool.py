@@ -17,7 +17,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-import numpy as np
 import onnx_graphsurgeon as gs
 
 from onnxpool.ops.op import KEEP, Shape
@@ -25,11 +24,12 @@ from onnxpool.ops.pyramid_pool import PyramidPool
 from onnxpool.rewrites.graph.builder import Builder
 from onnxpool.rewrites.lower.adaptive_average_pool import (
     average,
-    averaging_matrix,
+    average_axis,
     by_matmul,
     choose,
     exceeds_caches,
-    multiply_axis,
+    fastest_product,
+    multiply_rows,
     to_float,
 )
 from onnxpool.rewrites.lower.adaptive_max_pool import maximum, to_comparable
@@ -55,7 +55,7 @@ def lower_pyramid_pool(
         levels.update(_dynamic_product(b, base, together))
         used.append("dynamic matmul")
     elif averages and _shares(base, roots, strategy):
-        levels.update(_shared_product(b, base, roots))
+        levels.update(_shared_product(b, base, roots, strategy))
         used.append("shared matmul")
     pool = average if averages else maximum
     for size, parent in parents.items():
@@ -101,7 +101,9 @@ def _shares(x: gs.Tensor, sizes: Sequence[Size], strategy: str) -> bool:
         return False
     static = all(isinstance(dim, int) for dim in x.shape[-len(sizes[0]) :])
     forms = {choose(x, size, strategy) for size in sizes}
-    return static and ("matmul" in forms or ("kronecker" in forms and exceeds_caches(x)))
+    return static and bool(
+        forms & {"matmul", "gemm"} or ("kronecker" in forms and exceeds_caches(x))
+    )
 
 
 def _dynamic_levels(b: Builder, x: gs.Tensor, sizes: Sequence[Size]) -> list[Size]:
@@ -115,18 +117,23 @@ def _dynamic_product(b: Builder, x: gs.Tensor, sizes: Sequence[Size]) -> dict[Si
     bins = _bins(x, sizes, range(first, len(x.shape)))
     known = {axis for axis in bins if isinstance(x.shape[axis], int)}
     for axis in known:
-        x = _side_by_side(b, x, axis, bins[axis])
+        x = average_axis(b, x, axis, bins[axis])
     product = average_axes(b, x, {axis: n for axis, n in bins.items() if axis not in known})
     return _blocks(b, product, sizes, bins)
 
 
-def _shared_product(b: Builder, x: gs.Tensor, sizes: Sequence[Size]) -> dict[Size, gs.Tensor]:
+def _shared_product(
+    b: Builder, x: gs.Tensor, sizes: Sequence[Size], strategy: str
+) -> dict[Size, gs.Tensor]:
     axes = set.intersection(*(set(pooled_axes(x.shape, size)) for size in sizes))
     bins = _bins(x, sizes, sorted(axes))
-    # Rows are multiplied as they lie in memory, unless they are channels.
-    rows_first = len(x.shape) - 1 in axes
-    for axis in sorted(axes, reverse=rows_first):
-        x = _side_by_side(b, x, axis, bins[axis])
+    fastest = strategy == "auto" and len(axes) == len(sizes[0]) > 1
+    if fastest and fastest_product(x, [sum(each) for each in bins.values()]) == "gemm":
+        x = multiply_rows(b, x, bins)
+    else:
+        # Rows are multiplied as they lie in memory, unless they are channels.
+        for axis in sorted(axes, reverse=len(x.shape) - 1 in axes):
+            x = average_axis(b, x, axis, bins[axis])
     return {size: by_matmul(b, y, size) for size, y in _blocks(b, x, sizes, bins).items()}
 
 
@@ -147,10 +154,3 @@ def _blocks(
         ends = {axis: start + size[axis - first] for axis, start in starts.items()}
         levels[size] = b.block(product, starts, ends) if bins else product
     return levels
-
-
-def _side_by_side(b: Builder, x: gs.Tensor, axis: int, bins: Sequence[int]) -> gs.Tensor:
-    """The averages over several numbers of windows, one after the other on the axis."""
-    length = x.shape[axis]
-    matrix = np.concatenate([averaging_matrix(length, each, x.dtype) for each in bins], axis=1)
-    return multiply_axis(b, x, axis, matrix, f"average_{length}_to_{'_'.join(map(str, bins))}")

@@ -138,12 +138,16 @@ def _matrix(array: Array) -> Array:
 
 
 def gemm(call: Call) -> Sequence[Value]:
-    x, matrix = call.value(), call.constant(1).astype(np.float64)
-    if call.attributes.get("transA", 0):
+    on_the_left = isinstance(call.operand(0), Value)
+    x = call.value(0 if on_the_left else 1)
+    matrix = call.constant(1 if on_the_left else 0).astype(np.float64)
+    turned, other = ("transA", "transB") if on_the_left else ("transB", "transA")
+    if call.attributes.get(turned, 0):
         x = transposed(x, [1, 0])
-    if call.attributes.get("transB", 0):
+    if call.attributes.get(other, 0):
         matrix = matrix.T
-    y = mixed(x, 1, matrix * float(call.attributes.get("alpha", 1.0)))
+    alpha = float(call.attributes.get("alpha", 1.0))
+    y = mixed(x, 1, matrix * alpha) if on_the_left else mixed(x, 0, matrix.T * alpha)
     bias = call.optional(2)
     if bias is None:
         return [y]

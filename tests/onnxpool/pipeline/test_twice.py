@@ -53,7 +53,7 @@ def exported(steps: tuple[Step, ...]) -> onnx.ModelProto:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            Chain(*steps).eval(), (torch.zeros(1, 3, 19, 17),), dynamo=True, verbose=False
+            Chain(*steps).eval(), (torch.zeros(1, 32, 19, 17),), dynamo=True, verbose=False
         )
     assert program is not None
     return program.model_proto

@@ -30,6 +30,10 @@ def ops_of(model: onnx.ModelProto) -> Counter[str]:
     return Counter(node.op_type for node in model.graph.node)
 
 
+GEMM = "Reshape Gemm Reshape MatMul Transpose"
+KRONECKER = "Reshape MatMul Reshape"
+
+
 @pytest.mark.parametrize(
     ("op", "shape", "strategy", "used", "ops"),
     [
@@ -38,24 +42,26 @@ def ops_of(model: onnx.ModelProto) -> Counter[str]:
         (AdaptiveAveragePool((6, 6)), (1, 8, 12, 12), "auto", "pool", "AveragePool"),
         (AdaptiveAveragePool((6, 6)), (1, 8, 13, 13), "auto", "pool", "AveragePool"),
         (AdaptiveAveragePool((6, 6)), (1, 8, 60, 60), "auto", "pool", "AveragePool"),
+        (AdaptiveAveragePool((2, 2)), (1, 64, 60, 60), "auto", "gemm", GEMM),
+        (AdaptiveAveragePool((2, 2)), ("N", 64, 60, 60), "auto", "matmul", "MatMul MatMul"),
         (AdaptiveAveragePool((2, 2)), (1, 8, 60, 60), "auto", "matmul", "MatMul MatMul"),
-        (AdaptiveAveragePool((6, 6)), (1, 512, 60, 60), "auto", "matmul", "MatMul MatMul"),
-        (AdaptiveAveragePool((4, 4)), (1, 512, 60, 60), "auto", "matmul", "MatMul MatMul"),
+        (AdaptiveAveragePool((6, 6)), (1, 512, 60, 60), "auto", "gemm", GEMM),
+        (AdaptiveAveragePool((6, 6)), (1, 512, 60, 60), "matmul", "matmul", "MatMul MatMul"),
+        (AdaptiveAveragePool((4, 1)), (1, 64, 14, 14), "auto", "gemm", GEMM),
         (
-            AdaptiveAveragePool((4, 4)),
-            (1, 2048, 60, 60),
+            AdaptiveAveragePool((2, 3, 4)),
+            (1, 64, 16, 33, 33),
             "auto",
-            "kronecker",
-            "Reshape MatMul Reshape",
+            "gemm",
+            GEMM + " MatMul Transpose",
         ),
-        (AdaptiveAveragePool((6, 6)), (1, 8, 65, 65), "auto", "matmul", "MatMul MatMul"),
-        (
-            AdaptiveAveragePool((4, 4)),
-            (1, 8, 14, 14),
-            "auto",
-            "kronecker",
-            "Reshape MatMul Reshape",
-        ),
+        (AdaptiveAveragePool((6, 6)), (1, 2048, 65, 65), "auto", "matmul", "MatMul MatMul"),
+        (AdaptiveAveragePool((6, 6)), (1, 2048, 97, 127), "auto", "gemm", GEMM),
+        (AdaptiveAveragePool((6, 6)), (1, 64, 65, 128), "auto", "matmul", "MatMul MatMul"),
+        (AdaptiveAveragePool((2, 9)), (1, 64, 73, 73), "auto", "matmul", "MatMul MatMul"),
+        (AdaptiveAveragePool((3, 3)), (1, 2048, 65, 65), "auto", "kronecker", KRONECKER),
+        (AdaptiveAveragePool((4, 4)), (1, 64, 7, 7), "auto", "kronecker", KRONECKER),
+        (AdaptiveAveragePool((4, 4)), (1, 8, 14, 14), "matmul", "kronecker", KRONECKER),
         (AdaptiveAveragePool((5,)), (1, 8, 14), "auto", "matmul", "MatMul"),
         (AdaptiveAveragePool((KEEP, 5)), (1, 8, 9, 14), "auto", "matmul", "MatMul"),
         (AdaptiveAveragePool((9, KEEP)), (1, 8, 9, 14), "auto", "slice", "Identity"),
@@ -90,10 +96,17 @@ def ops_of(model: onnx.ModelProto) -> Counter[str]:
         ),
         (
             PYRAMID,
-            (1, 8, 65, 65),
+            (1, 2048, 65, 65),
             "auto",
             "shared matmul",
             "MatMul " * 2 + "Slice " * 4,
+        ),
+        (
+            PYRAMID,
+            (1, 64, 65, 65),
+            "auto",
+            "shared matmul",
+            GEMM + " Slice" * 4,
         ),
         (
             PyramidPool((2, KEEP, 3, KEEP), 2),
@@ -119,7 +132,14 @@ def test_nodes(op: Op, shape: tuple[int, ...], strategy: str, used: str, ops: st
 
 
 @pytest.mark.parametrize(
-    ("shape", "first"), [((1, 8, 65, 65), 2), ((1, 2048, 65, 65), 3), ((1, 2048, 129, 129), 2)]
+    ("shape", "first"),
+    [
+        ((1, 8, 65, 65), 2),
+        ((1, 2048, 65, 65), 3),
+        ((1, 2048, 129, 129), 2),
+        ((1, 2048, 97, 40), 3),
+        ((1, 2048, 97, 30), 2),
+    ],
 )
 def test_the_last_axis_goes_first_where_x_exceeds_caches(
     shape: tuple[int, ...], first: int
@@ -169,10 +189,11 @@ def two_pools(first: Op, second: Op, shape: tuple[int, ...]) -> gs.Graph:
 
 def test_equal_constants_are_one_initializer() -> None:
     op = AdaptiveAveragePool((6, 6))
-    graph = two_pools(op, op, (1, 8, 65, 65))
+    graph = two_pools(op, op, (1, 64, 65, 65))
     model = gs.export_onnx(graph)
-    assert ops_of(model) == {"MatMul": 4}
-    assert len(model.graph.initializer) == 2
+    assert ops_of(model) == Counter(2 * GEMM.split())
+    # Two matrices, and the shapes of two Reshapes.
+    assert len(model.graph.initializer) == 4
 
 
 def test_a_name_that_is_taken_by_other_values_is_not_shared() -> None:

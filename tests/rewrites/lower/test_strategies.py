@@ -20,7 +20,7 @@ from tests.cases import AVERAGE, CASES, GEM, MAX, PYRAMID, Case, infinite, minus
 from tests.rewrites.lower.lowered import lowered, run
 
 FINITE = [case for case in CASES if case.draw not in (nan, infinite, minus_infinity)]
-SPREADING = ("matmul", "kronecker")
+SPREADING = ("matmul", "gemm", "kronecker")
 """The forms that multiply with matrices: 0 times infinity is a NaN."""
 
 
@@ -29,6 +29,29 @@ SPREADING = ("matmul", "kronecker")
 def test_equals_the_reference(case: Case, strategy: str) -> None:
     model, _ = lowered(case, strategy)
     assert_equals_reference(case, run(model, X=case.inputs()[0]), np.float32)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize("opset", [7, 10, 11, 17])
+@pytest.mark.parametrize(
+    ("op", "shape"),
+    [
+        (AdaptiveAveragePool((6, 7)), (2, 16, 40, 45)),
+        (AdaptiveAveragePool((6, 7)), (32, 40, 45)),
+        (AdaptiveAveragePool((40, 30)), (2, 16, 13, 11)),
+        (AdaptiveAveragePool((4, 1)), (2, 16, 14, 9)),
+        (AdaptiveAveragePool((4, 5, 4)), (1, 32, 7, 9, 11)),
+        (PyramidPool((1, 1, 2, 2, 6, 6), 3), (2, 16, 33, 29)),
+    ],
+    ids=str,
+)
+def test_products_of_many_planes_equal_the_reference(
+    op: Op, shape: tuple[int, ...], opset: int, dtype: Any
+) -> None:
+    case = Case(op, shape, outputs=op.levels if isinstance(op, PyramidPool) else 1)
+    model, _ = lowered(case, "auto", opset, dtype)
+    assert "Gemm" in {node.op_type for node in model.graph.node}
+    assert_equals_reference(case, run(model, X=case.inputs(dtype)[0]), dtype)
 
 
 def assert_equals_reference(case: Case, found: list[Array], dtype: Any) -> None:
@@ -90,15 +113,19 @@ def test_an_average_keeps_what_is_not_finite_in_its_windows(case: Case, strategy
 
 
 def test_a_matmul_spreads_a_nan_over_its_channel_and_no_further() -> None:
-    case = Case(AdaptiveAveragePool((6, 7)), (1, 2, 40, 45))
+    case = Case(AdaptiveAveragePool((6, 7)), (1, 32, 40, 45))
     (x,) = case.inputs()
     x[0, 0, 20, 20] = np.nan
-    for op, form in ((case.op, "matmul"), (AdaptiveAveragePool((2, 2)), "kronecker")):
-        model, used = lowered(Case(op, case.shape), "matmul")
+    for op, strategy, form in (
+        (case.op, "matmul", "matmul"),
+        (case.op, "auto", "gemm"),
+        (AdaptiveAveragePool((2, 2)), "matmul", "kronecker"),
+    ):
+        model, used = lowered(Case(op, case.shape), strategy)
         assert used == form
         (y,) = run(model, X=x)
         assert np.isnan(y[0, 0]).sum() > np.isnan(op.reference(x)[0]).sum()
-        assert np.isfinite(y[0, 1]).all()
+        assert np.isfinite(y[0, 1:]).all()
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

@@ -107,13 +107,20 @@ def gemm(draw: Draw, net: Net, x: Tensor) -> str:
     for name in ("alpha", "beta"):
         if draw(st.booleans()):
             more[name] = draw(st.sampled_from([0.5, 2.0, -1.0, 0.0]))
-    rows, inner = x.shape[::-1] if more.get("transA") else x.shape
     outer = draw(st.integers(1, 4))
-    matrix = _matrix(draw, net, [outer, inner] if more.get("transB") else [inner, outer])
-    shapes = [[outer], [1], [rows, outer], [1, outer], [rows, 1], []]
+    if on_the_left := draw(st.booleans()):
+        rows, inner = x.shape[::-1] if more.get("transA") else x.shape
+        columns = outer
+        matrix = _matrix(draw, net, [outer, inner] if more.get("transB") else [inner, outer])
+    else:
+        inner, columns = x.shape[::-1] if more.get("transB") else x.shape
+        rows = outer
+        matrix = _matrix(draw, net, [inner, outer] if more.get("transA") else [outer, inner])
+    factors = (x, matrix) if on_the_left else (matrix, x)
+    shapes = [[columns], [1], [rows, columns], [1, columns], [rows, 1], []]
     if net.opset >= 11 and draw(st.booleans()):
-        return net("Gemm", x, matrix, **more)
-    return net("Gemm", x, matrix, _matrix(draw, net, draw(st.sampled_from(shapes))), **more)
+        return net("Gemm", *factors, **more)
+    return net("Gemm", *factors, _matrix(draw, net, draw(st.sampled_from(shapes))), **more)
 
 
 def conv(draw: Draw, net: Net, x: Tensor) -> str:
