@@ -14,8 +14,9 @@ at most 64 positions, or of 400 where X fits in caches, AveragePool; else matmul
 Kronecker form where its matrix is small, and to at most 16 windows of an X that is larger than
 caches. Of such an X the last axis goes first: its rows are read as they lie in memory, which is up
 to twice as fast; not where they are long. Where a last axis of channels is kept, matmul at all
-known sizes (benchmarks/layouts.py): there ONNX Runtime's ReduceMean is up to 20 times slower in a
-batch of 1, and `pool`, which would take a pool of one axis more, is `slice`.
+sizes (benchmarks/layouts.py), unless two of those that are not pooled are open: there ONNX
+Runtime's ReduceMean is up to 20 times slower in a batch of 1, and `pool`, which would take a pool
+of one axis more, is `slice`.
 
 A MatMul spreads an infinity or a NaN over its whole channel, where PyTorch keeps it in the windows
 that see it; slice and pool do as PyTorch does. ONNX Runtime refuses an empty batch in the forms
@@ -38,7 +39,7 @@ import onnx_graphsurgeon as gs
 from numpy.typing import DTypeLike
 
 from onnxpool.ops.adaptive_average_pool import AdaptiveAveragePool
-from onnxpool.ops.op import KEEP, Array
+from onnxpool.ops.op import KEEP, MOST_SIZES, Array
 from onnxpool.ops.windows import windows
 from onnxpool.rewrites.graph.builder import Builder
 from onnxpool.rewrites.graph.tensors import is_half
@@ -103,18 +104,20 @@ def choose(x: gs.Tensor, output_size: Sequence[int], strategy: str) -> str:
     axes = pooled_axes(x.shape, output_size)
     if strategy == "auto":
         strategy = _fastest(x, axes)
-    if strategy == "pool" and (x.dtype == np.float64 or channels_last(x.shape, axes)):
+    if strategy == "pool" and (
+        x.dtype == np.float64 or channels_last(x.shape, axes) or len(output_size) > MOST_SIZES
+    ):
         return "slice"
     if strategy != "matmul":
         return strategy
     if not all(isinstance(x.shape[axis], int) for axis in axes):
         return "slice"
-    plane = x.shape[-len(output_size) :]
-    if not all(isinstance(dim, int) for dim in plane):
-        return "matmul"
     if channels_last(x.shape, axes):
         whole = len(axes) == len(x.shape) - 2
         return "flat matmul" if whole and to_one(axes) else "matmul"
+    plane = x.shape[-len(output_size) :]
+    if not all(isinstance(dim, int) for dim in plane):
+        return "matmul"
     whole = len(axes) == len(output_size) > 1
     return "kronecker" if whole and _suits_kronecker(x, plane, output_size) else "matmul"
 
@@ -137,7 +140,8 @@ def _known_elements(x: gs.Tensor) -> int:
 
 
 def _fastest(x: gs.Tensor, axes: dict[int, int]) -> str:
-    if channels_last(x.shape, axes) and all(isinstance(dim, int) for dim in x.shape[1:]):
+    open_axes = sum(not isinstance(dim, int) for dim in x.shape[1:])
+    if channels_last(x.shape, axes) and open_axes <= 1:
         return "matmul"
     if not axes or to_one(axes):
         return "slice"

@@ -300,8 +300,8 @@ def test_indices_count_positions_of_the_plane(text: str, flat: list[int], of: st
             "its pooled axes are not the last ones, and no form of fewer nodes is known there",
         ),
         (
-            gem("X", (1, 2, 3), keep=False),
-            (2, 5, 7, 8, 3),
+            gem("X", (0, 1, 2), keep=False),
+            (5, 7, 8, 2, 3),
             {"low": 1e-6, "p": 3.0, "q": 1 / 3},
             "its pooled axes are not the last ones, and to move them costs a Transpose",
         ),
