@@ -317,6 +317,20 @@ def test_what_is_left(text: str, dims: Dims, constants: dict[str, Any], reason: 
         assert result.model == model
 
 
+@pytest.mark.parametrize("plane", [(8, 9), (9, 8)])
+@pytest.mark.parametrize("reduction", sorted(POOLS))
+def test_the_mean_of_columns_between_transposes_is_not_named(
+    plane: tuple[int, int], reduction: str
+) -> None:
+    """Axis 1 of X may be channels, and no other reading of the shapes is worth a word."""
+    text = f"""t = Transpose<perm=[0, 3, 1, 2]>(X)
+        m = {reduction}<axes=[2], keepdims=1>(t)
+        Y = Transpose<perm=[0, 2, 3, 1]>(m)"""
+    model = lookalike("", text, (2, *plane, 4)).model
+    assert not onnxpool.inspect(model).findings
+    assert onnxpool.rewrite(model).model == model
+
+
 class Source(torch.nn.Module):
     def __init__(self, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
         super().__init__()
