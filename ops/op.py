@@ -24,6 +24,9 @@ KEEP = -1
 COMPUTED = 0
 """In an output size: the size of this axis is an element of the input `size`."""
 
+MOST_SIZES = 3
+"""Of an output size in a file: what kernels and function bodies take."""
+
 FLOAT_TYPES = ("tensor(float)", "tensor(double)", "tensor(float16)", "tensor(bfloat16)")
 
 Array = NDArray[Any]
@@ -98,6 +101,11 @@ class Op(abc.ABC):
             k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if v is not None
         }
 
+    @property
+    def each_size(self) -> tuple[tuple[int, ...], ...]:
+        """Per level the output size; an op that does not pool has none."""
+        return (self.output_size,) if hasattr(self, "output_size") else ()
+
     @abc.abstractmethod
     def output_shapes(self, x: Shape, outputs: int = 1) -> tuple[Shape, ...]:
         """The shapes of the first `outputs` outputs for an X of shape `x`.
@@ -150,15 +158,22 @@ def check_output_size(
 ) -> None:
     """Check a size of an op, which may have these `special` elements.
 
+    Inside a rewrite there may be channels behind three axes: a fourth size, which keeps them.
+
     Raises:
         InvalidOp: it has others that are no sizes, or not 1 to 3.
     """
-    if not 1 <= len(output_size) <= 3 or any(s < 1 and s not in special for s in output_size):
-        or_computed = f" or {COMPUTED} (computed)" * (COMPUTED in special)
-        raise InvalidOp(
-            f"{op} takes an output_size of 1 to 3 sizes, each at least 1 or {KEEP} (keep)"
-            f"{or_computed}, found {list(output_size)}"
-        )
+    pooled = output_size[:MOST_SIZES] if output_size[MOST_SIZES:] == (KEEP,) else output_size
+    if not 1 <= len(pooled) <= MOST_SIZES or any(s < 1 and s not in special for s in pooled):
+        raise InvalidOp(wrong_size(op, output_size, special))
+
+
+def wrong_size(op: str, output_size: Sequence[int], special: Container[int] = (KEEP,)) -> str:
+    or_computed = f" or {COMPUTED} (computed)" * (COMPUTED in special)
+    return (
+        f"{op} takes an output_size of 1 to {MOST_SIZES} sizes, each at least 1 or {KEEP} (keep)"
+        f"{or_computed}, found {list(output_size)}"
+    )
 
 
 def dialect_schema(

@@ -81,6 +81,10 @@ class PyramidPool(Op):
         k = len(self.output_sizes) // self.levels
         return tuple(self.output_sizes[i : i + k] for i in range(0, len(self.output_sizes), k))
 
+    @property
+    def each_size(self) -> tuple[tuple[int, ...], ...]:
+        return self.sizes()
+
     def output_shapes(self, x: Shape, outputs: int = 1) -> tuple[Shape, ...]:
         return tuple(pooled_shape(self.op_type(), x, size) for size in self.sizes())
 

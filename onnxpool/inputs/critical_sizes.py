@@ -17,8 +17,8 @@ from onnxpool.ops.op import Shape
 _LONGEST = 1 << 16
 _MOST_POSITIONS = 1 << 16
 """Of a plane of two long axes."""
-_LARGE = ((36_503,), (173, 211), (29, 31, 41))
-"""Planes of more than 32768 positions."""
+_LARGE = ((36_503,), (173, 211), (29, 31, 41), (29, 31, 41, 3))
+"""Planes of more than 32768 positions; the fourth axis is one of channels."""
 
 
 def lengths(numbers: Iterable[int], bins: Iterable[int]) -> list[int]:

@@ -44,11 +44,10 @@ from onnxpool.inputs import adversarial, constants, critical_sizes
 from onnxpool.inputs.adversarial import Draw
 from onnxpool.inputs.values import draw, model_inputs
 from onnxpool.model.file import ModelFile
-from onnxpool.ops import GeMPool, PyramidPool
-from onnxpool.ops.adaptive_pool import AdaptivePool
-from onnxpool.ops.op import Array, Dim, Op, Shape
+from onnxpool.ops import GeMPool
+from onnxpool.ops.op import Array, Dim, Shape
 from onnxpool.pipeline import rounding
-from onnxpool.pipeline.leading_sizes import cropped, whole, with_room
+from onnxpool.pipeline.leading_sizes import cropped, further, whole, with_room
 from onnxpool.pipeline.piece import Bodies, Piece, is_dialect
 from onnxpool.pipeline.rounding import Range
 from onnxpool.rewrites.graph import limits
@@ -66,7 +65,7 @@ _BYTES_OF_EACH = 128
 _MOST_PLANES = 1 << 11
 _MOST_SIZES = 48
 _MOST_RIGHT_SIZES = 4
-_MOST_LEADS = 6
+_MOST_LEADS = 5
 _ORDINARY = "ordinary values"
 
 
@@ -125,7 +124,7 @@ class Probe:
         self._parameters = [
             evaluate(p, opset) if needs_constants_alone(p) else None for p in construct.parameters
         ]
-        self._sizes = _sizes(construct.op)
+        self._sizes = construct.op.each_size
         given, outputs = self._given(), [region.y for region in construct.found]
         nodes = producers(outputs, {tensor.name for tensor in given})
         self._whole_numbers = set(constants.integers(nodes))
@@ -357,7 +356,7 @@ class Probe:
                 yield trial, repair is None
         smallest = min(planes, key=math.prod)
         least = cropped(self._lead) if self._is_cropped else self._lead
-        for lead in critical_sizes.planes(least, (), numbers, _MOST_LEADS)[1:]:
+        for lead in further(least, numbers, smallest, _MOST_LEADS):
             for trial in self._at(smallest, around, rng, lead=lead, thorough=False):
                 yield trial, repair is None
         right = self._right_planes
@@ -513,19 +512,11 @@ def too_large(construct: Construct) -> str:
     """Why a construct cannot be checked, whatever its open sizes; empty where it can."""
     x = construct.op_shape
     known = [dim for dim in x if isinstance(dim, int)]
-    if known and isinstance(x[0], int) and len(x) == len(_sizes(construct.op)[0]) + 2:
+    if known and isinstance(x[0], int) and len(x) == len(construct.op.each_size[0]) + 2:
         known = known[1:]  # A large batch is not run.
     most = limits.current().memory // _BYTES_OF_EACH
     found = math.prod(known)
     return f"too large to try: {found:,} elements, at most {most:,}" if found > most else ""
-
-
-def _sizes(op: Op) -> Sequence[tuple[int, ...]]:
-    """The output sizes as an op has them, in which some may be computed."""
-    if isinstance(op, PyramidPool):
-        return op.sizes()
-    assert isinstance(op, (AdaptivePool, GeMPool))
-    return [op.output_size]
 
 
 def _fits(found: Array, range_: Range, piece: Piece) -> Array:

@@ -1,4 +1,4 @@
-"""The last check before a model is written: ONNX Runtime loads it."""
+"""Whether ONNX Runtime loads a model: the last check before one is written; a note of inspect."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from onnxpool.rewrites.lower.function_body import is_body
 
 LARGEST = 128 << 20
 """Weights up to this many bytes are loaded."""
+
+_OWN = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 
 BRANCHES = (
     " (where a branch of an If does not fit the sizes that are fixed, what decides has to be "
@@ -58,6 +60,19 @@ def check_loading(
             "was written"
         ) from error
     return []
+
+
+def note(model: str | os.PathLike[str] | bytes | onnx.ModelProto, file: ModelFile) -> str:
+    """Why ONNX Runtime does not load a model of its own ops; empty where it does, or is not asked.
+
+    Args:
+        file: the same, read.
+    """
+    nodes = [n for scope in file.scopes for n in with_bodies(scope.proto.node)]
+    if any(n.domain not in _OWN for n in nodes) or weights(file.proto) > LARGEST:
+        return ""
+    reason = _refusal(model, file.path.parent)
+    return f"ONNX Runtime does not load the model as it is: {reason}" if reason else ""
 
 
 def weights(model: onnx.ModelProto) -> int:

@@ -36,6 +36,7 @@ from onnxpool.pipeline import (
     freeze_inputs,
     frozen_sizes,
     in_target,
+    loading,
     report,
     upsampling,
 )
@@ -43,7 +44,6 @@ from onnxpool.pipeline import input_shapes as input_shapes_
 from onnxpool.pipeline.check import check_whole_model
 from onnxpool.pipeline.frozen_sizes import OutputSizes, Restore, TracedSizes
 from onnxpool.pipeline.input_shapes import InputShapes
-from onnxpool.pipeline.loading import check_loading
 from onnxpool.pipeline.report import Finding, Report, Summary
 from onnxpool.pipeline.see_through import see_through
 from onnxpool.pipeline.survey import Goal, Pooling, survey
@@ -220,13 +220,18 @@ def _inspect(
     seen = see_through(file, goal, told)
     file = seen.file
     poolings = survey(file, goal, told, Bodies(file.proto.functions))
+    findings = tuple(finding for pooling in poolings for finding in pooling.findings)
+    notes = [*_notes(file), *seen.notes]
+    # To load it takes longer than to inspect it: it is asked where something is to be done.
+    if any(finding.level == "warning" for finding in findings):
+        notes += filter(None, [loading.note(model, file)])
     return Report(
         model=_name(model),
         opset=file.opset,
-        findings=tuple(finding for pooling in poolings for finding in pooling.findings),
+        findings=findings,
         before=summary,
         after=summary,
-        notes=(*_notes(file), *seen.notes),
+        notes=tuple(notes),
         target=target or "",
         opset_before=file.opset,
         refusals=tuple(conform.refusals(file, goal.target)),
@@ -473,7 +478,7 @@ def _run_whole(model: Plain, file: ModelFile, check: Check) -> list[str]:
     if check == "none":
         return []
     steps.at("loading the result")
-    return check_loading(model, file)
+    return loading.check_loading(model, file)
 
 
 def _copy(model: Plain, reason: NoOpsetError) -> Result:

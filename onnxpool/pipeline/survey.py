@@ -120,7 +120,7 @@ class Pooling:
             for each in self._changing()
             if not (each.plan.custom_op and each.construct.is_dialect_node)
         ]
-        verify(graph)
+        verify(graph, lifted=True)
         retarget(graph, [(construct, node) for construct, node, _ in lifted], opset)
         for _, node, planned in lifted:
             if not planned.custom_op:

@@ -11,16 +11,20 @@ import onnx_graphsurgeon as gs
 from onnx.defs import OpSchema
 
 from onnxpool.ops import DIALECT, DOMAIN, GeMPool, InvalidOp, Op, PyramidPool
-from onnxpool.ops.op import Dim, Shape
+from onnxpool.ops.op import MOST_SIZES, Dim, Shape, wrong_size
 from onnxpool.rewrites.graph.tensors import is_float, onnx_type
 
 UNDEFINED = int(onnx.TensorProto.UNDEFINED)
 
 
-def verify(graph: gs.Graph) -> None:
+def verify(graph: gs.Graph, *, lifted: bool = False) -> None:
     """Check the dialect nodes of `graph`, not those of its subgraphs.
 
     Types and sizes that are not known agree with everything.
+
+    Args:
+        lifted: whether they may have been lifted, and are to be lowered: these alone may keep
+            channels behind three axes.
 
     Raises:
         InvalidOp: one line, about the first malformed node: its op type, its attributes, the
@@ -30,13 +34,16 @@ def verify(graph: gs.Graph) -> None:
     for node in graph.nodes:
         if node.domain == DOMAIN:
             try:
-                verify_node(node)
+                verify_node(node, lifted=lifted)
             except InvalidOp as error:
                 raise InvalidOp(f"node {node.name!r}: {error}") from None
 
 
-def verify_node(node: gs.Node) -> None:
+def verify_node(node: gs.Node, *, lifted: bool = False) -> None:
     """Check one dialect node.
+
+    Args:
+        lifted: as `verify`.
 
     Raises:
         InvalidOp: as `verify`, without the name of the node.
@@ -46,6 +53,9 @@ def verify_node(node: gs.Node) -> None:
         known = ", ".join(cls.op_type() for cls in DIALECT)
         raise InvalidOp(f"the dialect has no op {node.op!r}; it has {known}")
     op = cls.from_attributes(node.attrs)
+    longest = max(op.each_size, key=len, default=())
+    if len(longest) > MOST_SIZES and not lifted:
+        raise InvalidOp(wrong_size(op.op_type(), longest))
     _check_count(op, "inputs", [tensor.name for tensor in node.inputs], cls.schema.inputs)
     _check_count(op, "outputs", [tensor.name for tensor in node.outputs], cls.schema.outputs)
     if isinstance(op, PyramidPool) and len(node.outputs) != op.levels:

@@ -120,6 +120,11 @@ class Construct:
         return [node.domain for node in self.nodes] == [DOMAIN]
 
     @property
+    def holds_dialect_node(self) -> bool:
+        """Whether there is one among its nodes: standard ops have to stand in its place."""
+        return any(node.domain == DOMAIN for node in self.nodes)
+
+    @property
     def owner(self) -> str:
         """Whose op a node of it is that no runtime has; empty where all nodes are known."""
         owners = OWNERS | {each.domain: each.owner for each in added_exporters()}

@@ -70,14 +70,14 @@ def judge(
     if reason := rounding(region):
         return Declined(region, f"windows computed in the graph; {reason}")
     x, y = shape_of(region.x), shape_of(region.y)
-    verdict = _judge(region, _fixed_axes(rule, region), trials, rule, constants, thorough)
+    verdict = _judge(region, _fixed_axes(rule, region), None, trials, rule, constants, thorough)
     if isinstance(verdict, Construct) or x is None or y is None:
         return verdict
     for layout, pooled, lead in layouts(len(x), len(y)):
         if not may_pool(layout, pooled, x, y):
             continue
         reading, k = dataclasses.replace(region, layout=layout), len(layout.x) - lead
-        found = _judge(reading, k, trials, rule, constants, thorough)
+        found = _judge(reading, k, pooled, trials, rule, constants, thorough)
         if isinstance(found, Construct):
             return found
     return verdict
@@ -93,13 +93,14 @@ def _fixed_axes(rule: Rule, region: Region) -> int | None:
 def _judge(
     region: Region,
     k: int | None,
+    pooled: Sequence[int] | None,
     trials: Trials,
     rule: Rule,
     constants: Constants,
     thorough: bool,
 ) -> Construct | Declined | None:
     try:
-        sweep = Sweep(region, trials, constants, k)
+        sweep = Sweep(region, trials, constants, k, pooled)
         if _has_no_size(region, trials, sweep):
             return None
         if trials.symbols and not _is_frozen_by_an_exporter(region):

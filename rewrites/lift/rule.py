@@ -16,6 +16,7 @@ from onnxpool.rewrites.graph.contents import Contents
 from onnxpool.rewrites.graph.run import RunError
 from onnxpool.rewrites.graph.tensors import is_integer, onnx_type, shape_of
 from onnxpool.rewrites.lift.construct import Construct, Declined
+from onnxpool.rewrites.lift.single_node import is_pool
 from onnxpool.rewrites.region.casts import rounding
 from onnxpool.rewrites.region.computation import Constants, Dims, NeedsSize, compute
 from onnxpool.rewrites.region.layout import readings
@@ -109,7 +110,13 @@ def judge(rule: Rule, region: Region, meanings: Meanings) -> Construct | Decline
         if isinstance(verdict, Construct):
             return verdict
         declined = declined or verdict
-    return declined
+    return None if _is_one_reduction(region) else declined
+
+
+def _is_one_reduction(region: Region) -> bool:
+    """Whether it is a mean or a maximum over one axis, wherever that stands: of channels, maybe."""
+    others = [node for node in region.nodes if node.op != "Transpose"]
+    return len(others) == 1 and is_pool(others[0]) and others[0].op.startswith("Reduce")
 
 
 def _readings(rule: Rule, region: Region) -> Iterator[tuple[Region, Size]]:

@@ -16,7 +16,7 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from onnxpool import plugins
-from onnxpool.ops import COMPUTED, DIALECT, AdaptivePool, InvalidOp, Op, PyramidPool
+from onnxpool.ops import COMPUTED, DIALECT, AdaptivePool, InvalidOp, Op
 from onnxpool.ops.op import Dim
 from onnxpool.ops.windows import MOST_WINDOWS
 from onnxpool.rewrites.graph.builder import Builder
@@ -142,7 +142,7 @@ def _with_known_size(op: Op, inputs: Sequence[gs.Tensor]) -> Op:
 
 def _check_size(op: Op, x: Sequence[Dim]) -> None:
     """Refuse what takes more nodes, or larger matrices, than a file may ask for."""
-    for size in op.sizes() if isinstance(op, PyramidPool) else [getattr(op, "output_size", ())]:
+    for size in op.each_size:
         for length, bins in zip(x[len(x) - len(size) :], size, strict=True):
             if length == 0 and bins > 0:
                 raise Unsupported("an axis of X has no elements, and no windows over them")

@@ -17,9 +17,10 @@ of an X that is larger than caches, which it passes once; gemm where X fits in c
 are long; and the two of matmul otherwise, of few planes, and in an open batch. Of an X larger than
 caches they begin with the last axis: its rows are read as they lie in memory, which is up to twice
 as fast; not where rows are long, nor where the other axes lose much more. Rows of a multiple of 128
-elements share lines of a cache: no gemm. Where a last axis of channels is kept, matmul at all known
-sizes (benchmarks/layouts.py): there ONNX Runtime's ReduceMean is up to 20 times slower in a batch
-of 1, and `pool`, which would take a pool of one axis more, is `slice`.
+elements share lines of a cache: no gemm. Where a last axis of channels is kept, matmul at all sizes
+(benchmarks/layouts.py), unless two of those that are not pooled are open: there ONNX Runtime's
+ReduceMean is up to 20 times slower in a batch of 1, and `pool`, which would take a pool of one axis
+more, is `slice`.
 
 A MatMul spreads an infinity or a NaN over its whole channel, where PyTorch keeps it in the windows
 that see it; slice and pool do as PyTorch does. ONNX Runtime refuses an empty batch in the forms
@@ -42,7 +43,7 @@ import onnx_graphsurgeon as gs
 from numpy.typing import DTypeLike
 
 from onnxpool.ops.adaptive_average_pool import AdaptiveAveragePool
-from onnxpool.ops.op import KEEP, Array
+from onnxpool.ops.op import KEEP, MOST_SIZES, Array
 from onnxpool.ops.windows import windows
 from onnxpool.rewrites.graph.builder import Builder
 from onnxpool.rewrites.graph.tensors import is_half
@@ -111,18 +112,20 @@ def choose(x: gs.Tensor, output_size: Sequence[int], strategy: str) -> str:
     fastest = strategy == "auto"
     if fastest:
         strategy = _fastest(x, axes)
-    if strategy == "pool" and (x.dtype == np.float64 or channels_last(x.shape, axes)):
+    if strategy == "pool" and (
+        x.dtype == np.float64 or channels_last(x.shape, axes) or len(output_size) > MOST_SIZES
+    ):
         return "slice"
     if strategy != "matmul":
         return strategy
     if not all(isinstance(x.shape[axis], int) for axis in axes):
         return "slice"
-    plane = x.shape[-len(output_size) :]
-    if not all(isinstance(dim, int) for dim in plane):
-        return "matmul"
     if channels_last(x.shape, axes):
         whole = len(axes) == len(x.shape) - 2
         return "flat matmul" if whole and to_one(axes) else "matmul"
+    plane = x.shape[-len(output_size) :]
+    if not all(isinstance(dim, int) for dim in plane):
+        return "matmul"
     if not len(axes) == len(output_size) > 1:
         return "matmul"
     return fastest_product(x, output_size) if fastest else _product(x, output_size)
@@ -173,7 +176,8 @@ def _known_elements(x: gs.Tensor) -> int:
 
 
 def _fastest(x: gs.Tensor, axes: dict[int, int]) -> str:
-    if channels_last(x.shape, axes) and all(isinstance(dim, int) for dim in x.shape[1:]):
+    open_axes = sum(not isinstance(dim, int) for dim in x.shape[1:])
+    if channels_last(x.shape, axes) and open_axes <= 1:
         return "matmul"
     if not axes or to_one(axes):
         return "slice"

@@ -16,7 +16,8 @@ PyTorch lets a NaN win. ONNX Runtime's ReduceMax, MaxPool and ArgMax pass over N
 MaxPool gives the lowest finite float32 for a window that is -inf throughout.
 
 ONNX Runtime has no bfloat16 kernels: bfloat16 is compared in float32, which is exact. It has no
-float64 GlobalMaxPool, nor MaxPool before opset 8: there, `pool` is `slice`.
+float64 GlobalMaxPool, nor MaxPool before opset 8: there, `pool` is `slice`, and so it is of
+(N, D, H, W, C), whose channels would be a fourth axis.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ import onnx
 import onnx_graphsurgeon as gs
 
 from onnxpool.ops.adaptive_max_pool import AdaptiveMaxPool
-from onnxpool.ops.op import Array
+from onnxpool.ops.op import MOST_SIZES, Array
 from onnxpool.ops.windows import windows
 from onnxpool.rewrites.graph.builder import Builder
 from onnxpool.rewrites.graph.tensors import onnx_type
@@ -87,7 +88,8 @@ def _static_maximum(
     axes = pooled_axes(x.shape, output_size)
     if strategy not in ("slice", "pool"):
         strategy = _fastest(x, output_size, axes)
-    if strategy == "pool" and x.dtype == np.float64 and (to_one(axes) or b.opset < 8):
+    no_float64 = x.dtype == np.float64 and (to_one(axes) or b.opset < 8)
+    if strategy == "pool" and (no_float64 or len(output_size) > MOST_SIZES):
         strategy = "slice"
     spelling = by_pools if strategy == "pool" else by_slices
     return spelling(b, x, output_size, MAX), strategy

@@ -155,12 +155,13 @@ def multiply(b: Builder, x: gs.Tensor, axis: int, matrix: gs.Tensor) -> gs.Tenso
         return b.matmul(x, matrix)
     if len(after) == 1:
         return b.matmul(matrix, x)
-    if not all(isinstance(dim, int) for dim in after):
+    known = [dim for dim in after if isinstance(dim, int)]
+    if len(known) < len(after) - 1:
         second_last = len(x.shape) - 2
         product = b.matmul(matrix, b.swap(x, axis, second_last))
         return b.swap(product, axis, second_last)
-    before = tuple(x.shape[:axis])
-    flat = b.reshape(x, (*before, x.shape[axis], math.prod(after)), leading=axis + 1)
+    before, row = tuple(x.shape[:axis]), math.prod(known) if len(known) == len(after) else None
+    flat = b.reshape(x, (*before, x.shape[axis], row), leading=axis + 1)
     product = b.matmul(matrix, flat)
     return b.reshape(product, (*before, matrix.shape[0], *after), leading=axis + 1)
 

@@ -87,13 +87,20 @@ def by_slices(
     b: Builder, x: gs.Tensor, output_size: Sequence[int], reduction: Reduction
 ) -> gs.Tensor:
     axes = pooled_axes(x.shape, output_size)
-    if whole := [axis for axis, size in axes.items() if size == 1]:
+    slow = _slow_axis(x.shape, axes, reduction)
+    if whole := [axis for axis, size in axes.items() if size == 1 and axis != slow]:
         x = b.reduce(reduction.reduce, x, whole)
     # The second last axis before the last one: reducing whole rows is what runtimes do best.
-    for axis, size in axes.items():
+    for axis in sorted(axes, key=lambda axis: axis == slow):
         if axis not in whole:
-            x = _slice_axis(b, x, axis, size, reduction)
+            x = _slice_axis(b, x, axis, axes[axis], reduction)
     return x
+
+
+def _slow_axis(shape: Shape, axes: dict[int, int], reduction: Reduction) -> int | None:
+    """The axis that is reduced last, since ONNX Runtime's ReduceMax behind a batch of 1 is slow."""
+    last_of_all = reduction is MAX and channels_last(shape, axes) and shape[0] == 1
+    return 1 if last_of_all and not to_one(axes) else None
 
 
 def by_pools(

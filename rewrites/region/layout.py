@@ -3,11 +3,11 @@
 An op pools the last axes of its X, (N, C, D1, …, Dk). A graph may pool others, and leave those out
 of Y that it pools to 1. What its X is to the op, by the least that leads there:
 
-    as it stands    (N, H, W, C) is an X of three axes to pool, the last of which is kept
+    as it stands    (N, H, W, C) is an X of three axes to pool, the last of which is kept; of
+                    (N, D, H, W, C) there are four
     an axis more    (T, N, C) is (1, T, N, C)
-    transposed      (N, D, H, W, C) is (N, C, D, H, W), since no op pools or keeps four axes; so is
-                    an X of which indices are wanted, which count the positions of a plane, or that
-                    has an exponent per channel
+    transposed      (N, H, W, C) is (N, C, H, W), where indices are wanted, which count the
+                    positions of a plane, or there is an exponent per channel
 
 Y has its axes in the order of those of X, or channels first.
 """
@@ -140,11 +140,13 @@ _ORDERS: dict[int, tuple[_Order, ...]] = {
     4: (
         _Order((0, 1, 2, 3), 1, (1, 2)),
         _Order((0, 3, 1, 2), 2, (2, 3)),
+        _Order((None, 0, 1, 2, 3), 1, (1, 2, 3)),
         _Order((3, 0, 1, 2), 1, (1, 2, 3)),
         _Order((2, 3, 0, 1), 2, (2, 3)),
     ),
     5: (
         _Order((0, 1, 2, 3, 4), 2, (2, 3)),
+        _Order((0, 1, 2, 3, 4), 1, (1, 2, 3)),
         _Order((0, 4, 1, 2, 3), 2, (2, 3, 4)),
         _Order((3, 4, 0, 1, 2), 2, (2, 3, 4)),
     ),

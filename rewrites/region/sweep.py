@@ -51,12 +51,18 @@ class Sweep:
     """A region, at many sizes."""
 
     def __init__(
-        self, region: Region, trials: Trials, constants: Constants, k: int | None = None
+        self,
+        region: Region,
+        trials: Trials,
+        constants: Constants,
+        k: int | None = None,
+        pooled: Sequence[int] | None = None,
     ) -> None:
         """Make it ready.
 
         Args:
             k: how many axes the plane has; by default that follows from which ones are open.
+            pooled: the axes of the op's X that may be pooled; by default those of the plane.
 
         Raises:
             NotUnderstood: no op pools an X of its rank.
@@ -70,6 +76,7 @@ class Sweep:
         if not 2 <= self._rank <= 5:
             raise NotUnderstood(f"X has rank {self._rank}")
         self.k = k or self._pooled_axes()
+        self._pooled = range(self._rank - self.k, self._rank) if pooled is None else pooled
         self._known: dict[Plane, Run | None] = {}
 
     def _pooled_axes(self) -> int:
@@ -99,6 +106,13 @@ class Sweep:
             for axis, bins in enumerate(size)
         ]
         yield from filter(None, map(self.at, squares_and_strips(axes)))
+
+    def _followed(self, run: Run) -> Plane:
+        """The plane of a run, with one slice of the axes that are carried."""
+        assert run.value is not None
+        first = self._rank - self.k
+        axes = enumerate(run.plane, start=first)
+        return tuple(1 if axis in run.value.sizes else length for axis, length in axes)
 
     def plane(self, length: int) -> Plane:
         """The last axes of the op's X where all open ones are so long."""
@@ -136,10 +150,11 @@ class Sweep:
         except RunError:
             return Run(plane, dims, None)
         known = {t.name: value for t, value in zip(self._operands, values, strict=True)}
-        pooled = range(self._rank - self.k, self._rank)
         lead = {axis for axis in range(self._rank - self.k) if self._follows_inputs(axis)}
         try:
-            value = compute(self.region, dims, pooled, self._constants, known, must_carry=lead)
+            value = compute(
+                self.region, dims, self._pooled, self._constants, known, must_carry=lead
+            )
         except Impossible:
             return Run(plane, dims, None)
         except NeedsSize:
@@ -184,7 +199,7 @@ class Sweep:
         rows, shape = run.value.each(), run.value.ids.shape
         if len(shape) != self._rank or shape[axis - self.k] != bins or not rows.is_linear.all():
             return False
-        weights = _marginal(rows, run.plane, axis).reshape(*shape, length)
+        weights = _marginal(rows, self._followed(run), axis).reshape(*shape, length)
         wanted = np.zeros((bins, length))
         for row, window in zip(wanted, windows(length, bins), strict=True):
             row[window.start : window.end] = 1 / window.length
@@ -200,15 +215,12 @@ class Sweep:
         """Whether each window of a run reads its first position on `axis` where it should."""
         assert run.value is not None
         rows, shape = run.value.rows.take(run.value.ids.reshape(-1)), run.value.ids.shape
-        terms = getattr(rows, "terms", None)
-        length = run.plane[axis]
-        bins = length if size[axis] == KEEP else size[axis]
-        if terms is None or math.prod(shape[-self.k :]) != math.prod(
-            n if b == KEEP else b for n, b in zip(run.plane, size, strict=True)
-        ):
+        terms, plane = getattr(rows, "terms", None), self._followed(run)
+        planes = [n if b == KEEP else b for n, b in zip(plane, size, strict=True)]
+        length, bins = plane[axis], planes[axis]
+        if terms is None or math.prod(shape[-self.k :]) != math.prod(planes):
             return False
-        positions = np.where(terms == NOTHING, length, _along(terms, run.plane, axis))
-        planes = [n if b == KEEP else b for n, b in zip(run.plane, size, strict=True)]
+        positions = np.where(terms == NOTHING, length, _along(terms, plane, axis))
         first = np.moveaxis(positions.min(axis=1).reshape(-1, *planes), axis + 1, -1)
         wanted = [window.start for window in windows(length, bins)]
         return bool((first == wanted).all())
@@ -222,7 +234,7 @@ class Sweep:
         rows = run.value.rows
         if not isinstance(rows, Sums):
             return True
-        weights = _marginal(rows, run.plane, axis)
+        weights = _marginal(rows, self._followed(run), axis)
         there = weights != 0
         first, count = there.argmax(axis=1), there.sum(axis=1)
         last = weights.shape[1] - 1 - there[:, ::-1].argmax(axis=1)
@@ -261,8 +273,11 @@ class Along:
         """
         # The nodes that compute of shapes are no part of what a sweep follows.
         nodes = tuple(n for n in region.nodes if n.outputs[0].name not in trials.sizes)
-        k = None if region.layout is None else len(output_size)
-        self._sweep = Sweep(dataclasses.replace(region, nodes=nodes), trials, constants, k)
+        k, pooled = None, None
+        if region.layout is not None:
+            k, lead = len(output_size), len(region.layout.x) - len(output_size)
+            pooled = [axis for axis, bins in enumerate(output_size, start=lead) if bins != KEEP]
+        self._sweep = Sweep(dataclasses.replace(region, nodes=nodes), trials, constants, k, pooled)
         self._output_size = output_size
         self.k = self._sweep.k
         planes = (run.plane for run in self._sweep.each_run() if run.value is not None)

@@ -62,6 +62,9 @@ def run(
     write: Annotated[Path | None, typer.Option(help="A page to write the tables into.")] = None,
 ) -> None:
     """Judge the models of every origin that is there."""
+    if write is not None and not write.is_file():
+        typer.echo(f"--write {write} is no file; it takes a page that has tables", err=True)
+        raise typer.Exit(2)
     found: list[tuple[str, list[Line]]] = []
     text: list[str] = []
     for origin in _chosen(names):

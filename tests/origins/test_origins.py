@@ -10,10 +10,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import onnxpool
 from tests.origins import make
-from tests.origins.__main__ import judged
+from tests.origins.__main__ import app, judged
 from tests.origins.document import row
 from tests.origins.judge import cases, is_right
 from tests.origins.registry import ORIGINS, Origin
@@ -45,6 +46,13 @@ def test_a_few_that_are_kept(origin: Origin, name: str, tmp_path: Path) -> None:
     assert result.report.rewritten == case.pools
     result.save(tmp_path / "out.onnx")
     assert is_right(tmp_path / "out.onnx", case.pairs)
+
+
+def test_a_page_that_is_missing_is_told_in_one_line(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["run", "torch-2.6", "--write", str(tmp_path / "none.md")])
+    assert result.exit_code == 2
+    line = f"--write {tmp_path}/none.md is no file; it takes a page that has tables"
+    assert result.output == f"{line}\n"
 
 
 @pytest.mark.parametrize("origin", KEPT, ids=lambda origin: origin.name)

@@ -25,6 +25,8 @@ from onnxpool.rewrites.graph.replace import replace
 from onnxpool.rewrites.legalize.computed_resize import COMPUTED_RESIZE
 from onnxpool.rewrites.lift import adaptive_average_pool, adaptive_max_pool, gem_pool
 from onnxpool.rewrites.lift.needed_repair import Repair
+from tests.lookalikes.lookalike import lookalike
+from tests.lookalikes.pieces import adaptive, volume_bins
 from tests.onnxpool.pipeline.beliefs import (
     FAULTS,
     RIGHT,
@@ -239,6 +241,24 @@ def test_a_vector_of_sizes_says_what_the_graph_declares(channels: int) -> None:
     error = probe.compare(graph, 18)
     assert error is not None
     assert error < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("dims", "axes"), [(("N", 33, 33, 64), (1, 2)), (("N", 8, 256, 256), (2, 3))]
+)
+def test_an_open_batch_is_as_large_as_its_planes_leave_room_for(
+    dims: tuple[int | str, ...], axes: tuple[int, int]
+) -> None:
+    lengths = [int(dims[axis]) for axis in axes]
+    text, constants = volume_bins([adaptive(length, 3) for length in lengths], axes)
+    model = lookalike("", text, dims, **constants).model
+    tracemalloc.start()
+    try:
+        (finding,) = onnxpool.rewrite(model).report.findings
+        assert tracemalloc.get_traced_memory()[1] < 512 << 20
+    finally:
+        tracemalloc.stop()
+    assert finding.action == "rewritten"
 
 
 def _sliced(length: int, end: int) -> gs.Graph:

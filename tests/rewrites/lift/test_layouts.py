@@ -300,8 +300,8 @@ def test_indices_count_positions_of_the_plane(text: str, flat: list[int], of: st
             "its pooled axes are not the last ones, and no form of fewer nodes is known there",
         ),
         (
-            gem("X", (1, 2, 3), keep=False),
-            (2, 5, 7, 8, 3),
+            gem("X", (0, 1, 2), keep=False),
+            (5, 7, 8, 2, 3),
             {"low": 1e-6, "p": 3.0, "q": 1 / 3},
             "its pooled axes are not the last ones, and to move them costs a Transpose",
         ),
@@ -315,6 +315,20 @@ def test_what_is_left(text: str, dims: Dims, constants: dict[str, Any], reason: 
         assert finding.op
         assert finding.detail.startswith(reason)
         assert result.model == model
+
+
+@pytest.mark.parametrize("plane", [(8, 9), (9, 8)])
+@pytest.mark.parametrize("reduction", sorted(POOLS))
+def test_the_mean_of_columns_between_transposes_is_not_named(
+    plane: tuple[int, int], reduction: str
+) -> None:
+    """Axis 1 of X may be channels, and no other reading of the shapes is worth a word."""
+    text = f"""t = Transpose<perm=[0, 3, 1, 2]>(X)
+        m = {reduction}<axes=[2], keepdims=1>(t)
+        Y = Transpose<perm=[0, 2, 3, 1]>(m)"""
+    model = lookalike("", text, (2, *plane, 4)).model
+    assert not onnxpool.inspect(model).findings
+    assert onnxpool.rewrite(model).model == model
 
 
 class Source(torch.nn.Module):
