@@ -319,8 +319,9 @@ void reduce_windows(const R& r, const Strip<T>& strip, const Rows& rows, const A
 // Vectors of a row that are reduced over rows together, in registers.
 constexpr int kAtOnce = 12;
 
-// Bytes of the rows of Y that are reduced together.
-constexpr int64_t kBand = 32 * 1024;
+// Bytes of the rows of Y that are reduced together: where they are not all of a strip, X is read in
+// parts of planes.
+constexpr int64_t kBand = 64 * 1024;
 
 // Rows that are summed one after the other: about the root of kFewRows.
 constexpr int64_t kRun = 16;
@@ -469,7 +470,7 @@ void reduce_strip(const R& r, const Job& job, const Strip<T>& strip, int64_t fir
                   int64_t last_row, Vec<T>* reduced) {
   const Axis& w = job.w;
   const int64_t most_rows = longest(job.d) * longest(job.h);
-  if (w.length > kTile || longest(w) > kShort || most_rows > kFewRows)
+  if (w.length <= kLanes<T> || w.length > kTile || longest(w) > kShort || most_rows > kFewRows)
     return for_each_row(job, first_row, last_row, [&](const Rows& rows) {
       reduce_windows(r, strip, rows, w, [&](int64_t, Vec<T> v) { *reduced++ = v; });
     });
