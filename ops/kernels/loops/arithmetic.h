@@ -62,6 +62,7 @@ V maximum(V a, V b) {
 template <typename T>
 class Divisor {
  public:
+  Divisor() : Divisor(int64_t{1}) {}
   explicit Divisor(int64_t n)
       : count_(n),
         n_(broadcast<T>(static_cast<Compute<T>>(n))),

@@ -43,7 +43,7 @@ void pool_cells(const R& r, const PyramidLevel& level, const Vec<T>* cells, int6
       for (int64_t k = 0; k < level.w.bins; ++k)
         *y++ = reduce_columns(r, row, level.w.windows[k].start, level.w.windows[k].end);
     }
-  Divisor<T> divisor(1);
+  Divisor<T> divisor;
   y -= bins;
   for (int64_t i = 0; i < bins; ++i) {
     divisor.set(level.counts[i]);

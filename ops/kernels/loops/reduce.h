@@ -694,7 +694,7 @@ void pool(const R& r, const Job& job, int64_t first_item, int64_t last_item) {
                     [&](int64_t plane, int64_t planes, int64_t first_row, int64_t last_row) {
                       const Strip<T> strip(job, plane, planes);
                       Results<T> results(job.y, plane, planes, bins, first_row * job.w.bins);
-                      Divisor<T> divisor(1);
+                      Divisor<T> divisor;
                       if (job.w.bins > Results<T>::kMost)
                         return for_each_row(job, first_row, last_row, [&](const Rows& rows) {
                           reduce_windows(r, strip, rows, job.w, [&](int64_t j, Vec<T> v) {
