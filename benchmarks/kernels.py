@@ -303,7 +303,7 @@ def main() -> None:
                 table.add_column(column, justify="left" if column == "shape" else "right")
             for case in cases():
                 table.add_row(*row(case, threads, arguments.runs, *how))
-            Console(width=160).print(table)
+            Console(width=200).print(table)
 
 
 if __name__ == "__main__":

@@ -45,7 +45,9 @@ std::vector<int64_t> resolve_size(std::vector<int64_t> sizes, const std::optiona
 }
 
 int64_t planes_at_once(int64_t items, int64_t elements) {
-  return std::clamp(items / Context::most_tasks(elements), int64_t{1}, kMostPlanes);
+  int64_t planes = kMostPlanes;
+  while (planes > 1 && planes > items / Context::most_tasks(elements)) planes /= 2;
+  return planes;
 }
 
 Plan::Plan(const Tensor& x, const std::vector<int64_t>& sizes) : x_(x), y_shape_(x.shape) {
@@ -84,8 +86,12 @@ void Plan::run(const Context& context, const ByDType<PoolFunction>& function, vo
 void run_items(const Context& context, const Job& job,
                const std::function<void(int64_t, int64_t)>& body, int64_t cost) {
   if (job.y_elements == 0) return;
-  context.parallel_for(block_count(job) * rows_per_plane(job),
-                       cost * std::max(job.x_elements, job.y_elements), body);
+  const int64_t elements = cost * std::max(job.x_elements, job.y_elements);
+  const int64_t blocks = block_count(job), rows = rows_per_plane(job);
+  // Whole planes are read in the order of their elements, which is faster.
+  const int64_t unit = blocks >= Context::most_tasks(elements) ? rows : 1;
+  context.parallel_for(blocks * rows / unit, elements,
+                       [&](int64_t first, int64_t last) { body(first * unit, last * unit); });
 }
 
 }  // namespace onnxpool

@@ -17,7 +17,7 @@ void check_output_size(const std::vector<int64_t>& sizes, bool computed);
 std::vector<int64_t> resolve_size(std::vector<int64_t> sizes, const std::optional<Tensor>& size);
 
 // How many planes an item of a job has, if there were `items` of one plane: as many as fill a
-// vector, unless threads would have nothing to do.
+// vector, or half of one and so on, where threads would have nothing to do.
 int64_t planes_at_once(int64_t items, int64_t elements);
 
 // Calls body(first_item, last_item) for the items of a job, in parallel; an element costs `cost`

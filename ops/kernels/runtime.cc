@@ -382,7 +382,9 @@ int64_t Context::most_tasks(int64_t elements) {
   // 20 to 40 µs of work, which a thread that has to be woken comes too late for.
   constexpr int64_t kForOneThread = 256 * 1024;
   constexpr int64_t kElementsPerTask = 32 * 1024;
-  return elements < kForOneThread ? 1 : elements / kElementsPerTask;
+  // Enough for any number of threads; smaller ones would cut what is read in its order.
+  constexpr int64_t kMost = 64;
+  return elements < kForOneThread ? 1 : std::min(elements / kElementsPerTask, kMost);
 }
 
 void Context::parallel_for(int64_t units, int64_t elements,

@@ -62,10 +62,17 @@ V maximum(V a, V b) {
 template <typename T>
 class Divisor {
  public:
+  Divisor() : Divisor(int64_t{1}) {}
   explicit Divisor(int64_t n)
-      : n_(broadcast<T>(static_cast<Compute<T>>(n))),
+      : count_(n),
+        n_(broadcast<T>(static_cast<Compute<T>>(n))),
         reciprocal_(broadcast<T>(1 / static_cast<Compute<T>>(n))) {}
   explicit Divisor(Vec<T> n) : n_(n), reciprocal_(1 / n) {}
+
+  // Windows often have as many elements as the one before.
+  void set(int64_t n) {
+    if (n != count_) *this = Divisor(n);
+  }
 
   Vec<T> divide(Vec<T> a) const {
 #if defined(ONNXPOOL_FMA)
@@ -79,6 +86,7 @@ class Divisor {
   }
 
  private:
+  int64_t count_ = 0;
   Vec<T> n_, reciprocal_;
 };
 

@@ -56,10 +56,11 @@ class ColumnMaxima {
  private:
   void read(int64_t from, int64_t to) {
     from_ = from, to_ = to;
-    with_load(strip_, rows_, from, to, [&](const auto& load_from) {
-      for (int64_t column = from; column < to; column += kLanes<T>)
-        find(column, load_from, values_ + (column - from), numbers_ + (column - from));
-    });
+    with_load(strip_, strip_.x[strip_.planes - 1] + rows_.last(), from, to,
+              [&](const auto& load_from) {
+                for (int64_t column = from; column < to; column += kLanes<T>)
+                  find(column, load_from, values_ + (column - from), numbers_ + (column - from));
+              });
     for (int64_t i = 0; i < to - from; i += kLanes<T>) {
       transpose<T>(values_ + i);
       transpose<T>(numbers_ + i);

@@ -9,33 +9,46 @@
 namespace onnxpool::ONNXPOOL_ISA {
 namespace {
 
-// The cells from first to last in each direction, reduced to one. They are vectors over planes; a
-// slice of them has h_length rows of w_length.
+// The cells in some rows of cells, reduced over these: `width` of them. The cells are vectors over
+// planes; a slice of them has `rows` rows.
 template <typename R, typename T = typename R::Stored>
-Vec<T> reduce_box(const R& r, const Vec<T>* cells, int64_t h_length, int64_t w_length,
-                  const Window& d, const Window& h, const Window& w) {
-  Vec<T> box;
+void reduce_cell_rows(const R& r, const Vec<T>* cells, int64_t rows, int64_t width, const Window& d,
+                      const Window& h, Vec<T>* reduced) {
+  const Vec<T>* so_far = nullptr;
   for (int64_t i = d.start; i < d.end; ++i)
     for (int64_t j = h.start; j < h.end; ++j) {
-      const Vec<T> row = reduce_columns(r, cells + (i * h_length + j) * w_length, w.start, w.end);
-      box = i == d.start && j == h.start ? row : r.combine(box, row);
+      const Vec<T>* row = cells + (i * rows + j) * width;
+      if (so_far != nullptr) {
+        for (int64_t k = 0; k < width; ++k) reduced[k] = r.combine(so_far[k], row[k]);
+        row = reduced;
+      }
+      so_far = row;
     }
-  return box;
+  if (so_far != reduced)
+    for (int64_t k = 0; k < width; ++k) reduced[k] = so_far[k];
 }
 
 // One level of some planes.
 template <typename R, typename T = typename R::Stored>
 void pool_cells(const R& r, const PyramidLevel& level, const Vec<T>* cells, int64_t plane,
                 int64_t planes) {
-  Results<T> results(level.y, plane, planes, level.d.bins * level.h.bins * level.w.bins, 0);
-  const int64_t* count = level.counts;
+  const int64_t bins = level.d.bins * level.h.bins * level.w.bins;
+  Results<T> results(level.y, plane, planes, bins, 0);
+  Vec<T>* y = results.next(bins);
+  Vec<T> row[kMostCells];
   for (int64_t i = 0; i < level.d.bins; ++i)
-    for (int64_t j = 0; j < level.h.bins; ++j)
-      for (int64_t k = 0; k < level.w.bins; ++k) {
-        const Vec<T> box = reduce_box(r, cells, level.h.length, level.w.length, level.d.windows[i],
-                                      level.h.windows[j], level.w.windows[k]);
-        results.push(r.finish(box, Divisor<T>(*count++)));
-      }
+    for (int64_t j = 0; j < level.h.bins; ++j) {
+      reduce_cell_rows(r, cells, level.h.length, level.w.length, level.d.windows[i],
+                       level.h.windows[j], row);
+      for (int64_t k = 0; k < level.w.bins; ++k)
+        *y++ = reduce_columns(r, row, level.w.windows[k].start, level.w.windows[k].end);
+    }
+  Divisor<T> divisor;
+  y -= bins;
+  for (int64_t i = 0; i < bins; ++i) {
+    divisor.set(level.counts[i]);
+    y[i] = r.finish(y[i], divisor);
+  }
 }
 
 template <template <typename> class Reduction, typename T>
@@ -46,11 +59,7 @@ void pyramid(const PyramidJob& job, int64_t first_block, int64_t last_block) {
   for_each_strip<T>(job, first_block * rows, last_block * rows,
                     [&](int64_t plane, int64_t planes, int64_t first_row, int64_t last_row) {
                       const Strip<T> strip(job, plane, planes);
-                      Vec<T>* cell = cells;
-                      for_each_row(job, first_row, last_row, [&](const Rows& rows) {
-                        reduce_windows(r, strip, rows, job.w,
-                                       [&](int64_t, Vec<T> v) { *cell++ = v; });
-                      });
+                      reduce_strip(r, job, strip, first_row, last_row, cells);
                       for (int64_t l = 0; l < job.level_count; ++l)
                         pool_cells(r, job.levels[l], cells, plane, planes);
                     });

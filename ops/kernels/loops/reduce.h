@@ -2,8 +2,9 @@
 //
 // As many planes are pooled together as a vector has lanes. The rows of a window are reduced in
 // vectors over columns, one for each plane; these are transposed, and the columns are reduced in
-// vectors over planes. So no lane is idle where windows are narrow, and X is read from several
-// places at once, which is faster than from one.
+// vectors over planes, or, where windows are as wide as vectors, each is reduced over its lanes. So
+// no lane is idle where windows are narrow. X is read in the order of its elements where a row fits
+// in a few registers, which a CPU fetches ahead: one plane after the other, all rows of it.
 //
 // A reduction R says what happens to the values:
 //
@@ -51,6 +52,20 @@ constexpr int64_t kFewRows = 512;
 constexpr int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 constexpr int64_t length(const Window& window) { return window.end - window.start; }
+
+// As many elements in whole vectors.
+template <typename T>
+constexpr int64_t padded(int64_t count) {
+  return (count + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
+}
+
+// The length of the longest window.
+[[maybe_unused]] int64_t longest(const Axis& axis) {
+  int64_t most = 0;
+  for (int64_t i = 0; i < axis.bins; ++i)
+    if (length(axis.windows[i]) > most) most = length(axis.windows[i]);
+  return most;
+}
 
 // Bytes of X from which on it is fetched ahead. A CPU sees no pattern in a few rows of one plane
 // after those of another, and a smaller X may be in a cache.
@@ -182,13 +197,11 @@ void reduce_rows(const R& r, const Strip<T>& strip, const Rows& rows, int64_t fr
     }
 }
 
-// Calls f(load_from), with load_from(x, column) the vector at x + column, for columns of some rows
-// from `from` to `to`; nothing is read past the end of X.
+// Calls f(load_from), with load_from(x, column) the vector at x + column, for columns from `from`
+// to `to` of rows up to last_row; nothing is read past the end of X.
 template <typename T, typename F>
-void with_load(const Strip<T>& strip, const Rows& rows, int64_t from, int64_t to, const F& f) {
-  const T* last_row = strip.x[strip.planes - 1] + rows.last();
-  const int64_t padded = (to - from + kLanes<T> - 1) / kLanes<T> * kLanes<T>;
-  if (last_row + from + padded <= strip.end)
+void with_load(const Strip<T>& strip, const T* last_row, int64_t from, int64_t to, const F& f) {
+  if (last_row + from + padded<T>(to - from) <= strip.end)
     f([](const T* x, int64_t column) ONNXPOOL_INLINE { return load(x + column); });
   else
     f([to](const T* x, int64_t column)
@@ -199,7 +212,7 @@ void with_load(const Strip<T>& strip, const Rows& rows, int64_t from, int64_t to
 template <typename R, typename T = typename R::Stored>
 void read_lines(const R& r, const Strip<T>& strip, const Rows& rows, int64_t from, int64_t to,
                 Vec<T>* lines) {
-  with_load(strip, rows, from, to, [&](const auto& load_from) {
+  with_load(strip, strip.x[strip.planes - 1] + rows.last(), from, to, [&](const auto& load_from) {
     reduce_rows(r, strip, rows, from, to, load_from, lines);
   });
   // Any ordinary number: what a stack holds by chance may be subnormal, and slow.
@@ -303,33 +316,220 @@ void reduce_windows(const R& r, const Strip<T>& strip, const Rows& rows, const A
   }
 }
 
+// Vectors of a row that are reduced over rows together, in registers.
+constexpr int kAtOnce = 12;
+
+// Bytes of the rows of Y that are reduced together: where they are not all of a strip, X is read in
+// parts of planes.
+constexpr int64_t kBand = 64 * 1024;
+
+// Rows that are summed one after the other: about the root of kFewRows.
+constexpr int64_t kRun = 16;
+
+// Rows of a plane that follow each other, from the element number `first` on: all that a row of Y
+// is pooled from, or some.
+struct Run {
+  int64_t first, rows;
+  bool starts;  // The first of a row of Y.
+};
+
+// How many runs a row of Y has at most.
+[[maybe_unused]] int64_t most_runs(const Job& job) {
+  return longest(job.d) * ((longest(job.h) + kRun - 1) / kRun);
+}
+
+// The runs for the rows of Y from first_row to last_row; returns their end.
+[[maybe_unused]] const Run* list_runs(const Job& job, int64_t first_row, int64_t last_row,
+                                      Run* runs) {
+  for_each_row(job, first_row, last_row, [&](const Rows& rows) {
+    for (int64_t i = 0; i < rows.d.count; ++i)
+      for (int64_t j = 0; j < rows.h.count; j += kRun)
+        *runs++ = {rows.first + i * rows.d.stride + j * rows.h.stride,
+                   least(rows.h.count - j, kRun), i + j == 0};
+  });
+  return runs;
+}
+
+// kCount vectors from x on, reduced over the rows of each run. Those for the first row of Y are in
+// lines[0] and behind it, and `next` vectors further those for the next.
+template <int kCount, typename R, typename Load, typename T = typename R::Stored>
+ONNXPOOL_INLINE inline void fold_columns(const R& r, const T* x, int64_t stride, const Run* runs,
+                                         const Run* end, const Load& load_from, Vec<T>* lines,
+                                         int64_t next) {
+  lines -= next;
+  for (const Run* run = runs; run < end; ++run) {
+    const T* row = x + run->first;
+    Vec<T> v[kCount];
+#pragma GCC unroll 12
+    for (int c = 0; c < kCount; ++c) v[c] = load_from(row, c * kLanes<T>);
+#pragma GCC unroll 1
+    for (int64_t k = run->rows; k > 1; --k) {
+      row += stride;
+#pragma GCC unroll 12
+      for (int c = 0; c < kCount; ++c) v[c] = r.combine(v[c], load_from(row, c * kLanes<T>));
+    }
+    if (run->starts)
+      lines += next;
+    else
+#pragma GCC unroll 12
+      for (int c = 0; c < kCount; ++c) v[c] = r.combine(lines[c], v[c]);
+#pragma GCC unroll 12
+    for (int c = 0; c < kCount; ++c) lines[c] = v[c];
+  }
+}
+
+// Whole rows of X, reduced for some rows of Y: a row of Y has a line for each of kLanes<T> planes,
+// of `vectors` vectors. One plane follows the other, as they do in memory, which a CPU knows to
+// read ahead.
+template <typename R, typename T = typename R::Stored>
+void fold_planes(const R& r, const Job& job, const Strip<T>& strip, const Run* runs, const Run* end,
+                 int64_t vectors, Vec<T>* lines) {
+  const int64_t width = job.w.length, last = (job.d.length * job.h.length - 1) * width;
+  const int64_t parts = (vectors + kAtOnce - 1) / kAtOnce, together = (vectors + parts - 1) / parts;
+  with_constant<kAtOnce>(together, [&](auto count) ONNXPOOL_INLINE {
+    for (int64_t plane = 0; plane < strip.planes; ++plane)
+      for (int64_t part = 0; part < parts; ++part) {
+        const int64_t from = least(part * together, vectors - together);
+        const T* x = strip.x[plane] + from * kLanes<T>;
+        Vec<T>* line = lines + plane * vectors + from;
+        with_load(strip, x + last, 0, width - from * kLanes<T>, [&](const auto& load_from) {
+          fold_columns<decltype(count)::value>(r, x, width, runs, end, load_from, line,
+                                               kLanes<T> * vectors);
+        });
+      }
+  });
+  // Any ordinary number: what a stack holds by chance may be subnormal, and slow.
+  for (const Run* run = runs; run < end; ++run) {
+    if (!run->starts) continue;
+    for (int64_t i = strip.planes * vectors; i < kLanes<T> * vectors; ++i)
+      lines[i] = broadcast<T>(0);
+    lines += kLanes<T> * vectors;
+  }
+}
+
+// A window of the lines, reduced to one, for each of some rows of Y: that of row i is
+// reduced[i * step]. It has at most kParts vectors, and more than kParts - 1.
+template <int kParts, typename R, typename T = typename R::Stored>
+void reduce_lines(const R& r, const Vec<T>* lines, int64_t vectors, const Window& window,
+                  int64_t rows, Vec<T>* reduced, int64_t step) {
+  const auto* at = reinterpret_cast<const Compute<T>*>(lines) + window.start;
+  const auto in_last = static_cast<Integer<T>>(length(window) - (kParts - 1) * kLanes<T>);
+  const Mask<T> is_in_last = lane_numbers<T>() < in_last;
+  const Vec<T> identity = broadcast<T>(r.identity());
+  for (int64_t row = 0; row < rows; ++row) {
+    Vec<T> v[kLanes<T>];
+#pragma GCC unroll 16
+    for (int plane = 0; plane < kLanes<T>; ++plane, at += vectors * kLanes<T>) {
+      const Vec<T> last = load<Compute<T>>(at + (kParts - 1) * kLanes<T>);
+      v[plane] = is_in_last ? last : identity;
+      for (int i = 0; i < kParts - 1; ++i)
+        v[plane] = r.combine(load<Compute<T>>(at + i * kLanes<T>), v[plane]);
+    }
+    reduced[row * step] = reduce_lanes(r, v);
+  }
+}
+
+// At most so many vectors are a wide window.
+constexpr int kWide = 4;
+
+// Whether to reduce windows one by one over their lanes: half a vector each, or more.
+template <typename T>
+bool are_wide(const Axis& w) {
+  return 2 * w.length >= kLanes<T> * w.bins && longest(w) <= kWide * kLanes<T>;
+}
+
+// The windows of the lines, wide ones: window j of row i is reduced[i * w.bins + j].
+template <typename R, typename T = typename R::Stored>
+void reduce_wide(const R& r, const Vec<T>* lines, int64_t vectors, const Axis& w, int64_t rows,
+                 Vec<T>* reduced) {
+  for (int64_t j = 0; j < w.bins; ++j) {
+    const Window& window = w.windows[j];
+    with_constant<kWide>(padded<T>(length(window)) / kLanes<T>, [&](auto parts) ONNXPOOL_INLINE {
+      constexpr int kParts = decltype(parts)::value;
+      reduce_lines<kParts>(r, lines, vectors, window, rows, reduced + j, w.bins);
+    });
+  }
+}
+
+// The same for narrow ones.
+template <typename R, typename T = typename R::Stored>
+void reduce_narrow(const R& r, const Vec<T>* lines, int64_t vectors, const Axis& w, int64_t rows,
+                   Vec<T>* reduced) {
+  Vec<T> columns[kTile + kLanes<T>];
+  for (int64_t row = 0; row < rows; ++row, lines += vectors * kLanes<T>) {
+    for (int64_t i = 0; i < vectors; ++i) transpose<T>(lines + i, vectors, columns + i * kLanes<T>);
+    for (int64_t j = 0; j < w.bins; ++j)
+      *reduced++ = reduce_columns(r, columns, w.windows[j].start, w.windows[j].end);
+  }
+}
+
+// The windows of the rows of Y from first_row to last_row, each reduced to one, in order, as
+// vectors over planes.
+template <typename R, typename T = typename R::Stored>
+void reduce_strip(const R& r, const Job& job, const Strip<T>& strip, int64_t first_row,
+                  int64_t last_row, Vec<T>* reduced) {
+  const Axis& w = job.w;
+  const int64_t most_rows = longest(job.d) * longest(job.h);
+  if (w.length <= kLanes<T> || w.length > kTile || longest(w) > kShort || most_rows > kFewRows)
+    return for_each_row(job, first_row, last_row, [&](const Rows& rows) {
+      reduce_windows(r, strip, rows, w, [&](int64_t, Vec<T> v) { *reduced++ = v; });
+    });
+  constexpr int64_t kVectors = kBand / sizeof(Vec<T>);
+  Vec<T> band[kVectors + kLanes<T>];
+  Run runs[kFewRows];
+  const int64_t vectors = padded<T>(w.length) / kLanes<T>, row_vectors = vectors * kLanes<T>;
+  const int64_t together = least(kVectors / row_vectors, kFewRows / most_runs(job));
+  const bool wide = are_wide<T>(w);
+  for (int64_t row = first_row; row < last_row; row += together) {
+    const int64_t rows = least(together, last_row - row);
+    const Run* end = list_runs(job, row, row + rows, runs);
+    fold_planes(r, job, strip, runs, end, vectors, band);
+    if (wide)
+      reduce_wide(r, band, vectors, w, rows, reduced);
+    else
+      reduce_narrow(r, band, vectors, w, rows, reduced);
+    reduced += rows * w.bins;
+  }
+}
+
 // Results on their way to Y, where those of a plane follow each other; a lane for each plane.
 template <typename T>
 class Results {
  public:
+  static constexpr int64_t kMost = kMostCells;
+
   Results(void* y, int64_t plane, int64_t planes, int64_t bins, int64_t first_bin)
       : y_(static_cast<T*>(y) + plane * bins + first_bin), planes_(planes), bins_(bins) {}
   ~Results() { flush(); }
 
-  void push(Vec<T> v) {
-    if (bins_ == 1) return store_part(y_, v, planes_);
-    waiting_[count_] = v;
-    if (++count_ == kLanes<T>) flush();
+  // Where the next `count` results are put, at most kMost.
+  Vec<T>* next(int64_t count) {
+    if (count_ + count > kMost) flush();
+    count_ += count;
+    return waiting_ + count_ - count;
   }
+
+  void push(Vec<T> v) { *next(1) = v; }
 
  private:
   void flush() {
-    if (count_ == 0) return;
-    transpose<T>(waiting_);
-    for (int64_t p = 0; p < planes_; ++p) store_part(y_ + p * bins_, waiting_[p], count_);
-    y_ += count_;
+    for (int64_t i = 0; i < count_; i += kLanes<T>) {
+      const int64_t count = least(count_ - i, kLanes<T>);
+      if (bins_ == 1) {
+        store_part(y_, waiting_[i], planes_);
+      } else {
+        transpose<T>(waiting_ + i);
+        for (int64_t p = 0; p < planes_; ++p) store_part(y_ + p * bins_, waiting_[i + p], count);
+      }
+      y_ += count;
+    }
     count_ = 0;
   }
 
   T* y_;
   const int64_t planes_, bins_;
   int64_t count_ = 0;
-  Vec<T> waiting_[kLanes<T>] = {};
+  Vec<T> waiting_[kMost + kLanes<T>];
 };
 
 // For a reduction that combines the elements of X as they are.
@@ -490,17 +690,31 @@ void pool(const R& r, const Job& job, int64_t first_item, int64_t last_item) {
       return;
   }
   const int64_t bins = rows_per_plane(job) * job.w.bins;
-  for_each_strip<T>(
-      job, first_item, last_item,
-      [&](int64_t plane, int64_t planes, int64_t first_row, int64_t last_row) {
-        const Strip<T> strip(job, plane, planes);
-        Results<T> results(job.y, plane, planes, bins, first_row * job.w.bins);
-        for_each_row(job, first_row, last_row, [&](const Rows& rows) {
-          reduce_windows(r, strip, rows, job.w, [&](int64_t j, Vec<T> v) {
-            results.push(r.finish(v, Divisor<T>(rows.count() * length(job.w.windows[j]))));
-          });
-        });
-      });
+  for_each_strip<T>(job, first_item, last_item,
+                    [&](int64_t plane, int64_t planes, int64_t first_row, int64_t last_row) {
+                      const Strip<T> strip(job, plane, planes);
+                      Results<T> results(job.y, plane, planes, bins, first_row * job.w.bins);
+                      Divisor<T> divisor;
+                      if (job.w.bins > Results<T>::kMost)
+                        return for_each_row(job, first_row, last_row, [&](const Rows& rows) {
+                          reduce_windows(r, strip, rows, job.w, [&](int64_t j, Vec<T> v) {
+                            divisor.set(rows.count() * length(job.w.windows[j]));
+                            results.push(r.finish(v, divisor));
+                          });
+                        });
+                      const int64_t together = Results<T>::kMost / job.w.bins;
+                      for (int64_t row = first_row; row < last_row; row += together) {
+                        const int64_t end = least(row + together, last_row);
+                        Vec<T>* y = results.next((end - row) * job.w.bins);
+                        reduce_strip(r, job, strip, row, end, y);
+                        for_each_row(job, row, end, [&](const Rows& rows) {
+                          for (int64_t j = 0; j < job.w.bins; ++j, ++y) {
+                            divisor.set(rows.count() * length(job.w.windows[j]));
+                            *y = r.finish(*y, divisor);
+                          }
+                        });
+                      }
+                    });
 }
 
 }  // namespace

@@ -54,19 +54,19 @@ ONNXPOOL_INLINE inline void transpose_from(Vec<T>* v) {
   }
 }
 
-// Lane i of vector j becomes lane j of vector i, of kLanes<T> vectors.
+// Lane i of vector j becomes lane j of vector i, of kLanes<T> vectors that are `step` apart.
 template <typename T>
-void transpose(Vec<T>* vectors) {
+void transpose(const Vec<T>* vectors, int64_t step, Vec<T>* transposed) {
   constexpr int kAll = kLanes<T>;
   Vec<T> v[kAll];
 #pragma GCC unroll 16
-  for (int i = 0; i < kAll; ++i) v[i] = vectors[i];
+  for (int i = 0; i < kAll; ++i) v[i] = vectors[i * step];
   transpose_from<T, 1>(v);
   // In a block of four, unit 1 took the place of bit 2 of the lane, and unit 2 that of bit 1.
   constexpr bool kSwapped = kBlock<T, 1> == 4;
 #pragma GCC unroll 16
   for (int i = 0; i < kAll; ++i)
-    vectors[kSwapped ? (i & ~3) | (i & 1) << 1 | (i & 2) >> 1 : i] = v[i];
+    transposed[kSwapped ? (i & ~3) | (i & 1) << 1 | (i & 2) >> 1 : i] = v[i];
 }
 
 template <typename R, typename T, int kUnit>
@@ -84,7 +84,7 @@ ONNXPOOL_INLINE inline void reduce_lanes_from(const R& r, Vec<T>* v) {
 
 // Lane i is vector i, its lanes reduced to one.
 template <typename R, typename T = typename R::Stored>
-Vec<T> reduce_lanes(const R& r, const Vec<T>* vectors) {
+ONNXPOOL_INLINE inline Vec<T> reduce_lanes(const R& r, const Vec<T>* vectors) {
   Vec<T> v[kLanes<T>];
 #pragma GCC unroll 16
   for (int i = 0; i < kLanes<T>; ++i) v[i] = vectors[i];
@@ -95,7 +95,9 @@ Vec<T> reduce_lanes(const R& r, const Vec<T>* vectors) {
 #else
 
 template <typename T>
-void transpose(Vec<T>*) {}
+void transpose(const Vec<T>* vectors, int64_t, Vec<T>* transposed) {
+  *transposed = *vectors;
+}
 
 template <typename R, typename T = typename R::Stored>
 Vec<T> reduce_lanes(const R&, const Vec<T>* vectors) {
@@ -103,6 +105,12 @@ Vec<T> reduce_lanes(const R&, const Vec<T>* vectors) {
 }
 
 #endif
+
+// The same, in place.
+template <typename T>
+void transpose(Vec<T>* vectors) {
+  transpose<T>(vectors, 1, vectors);
+}
 
 }  // namespace
 }  // namespace onnxpool::ONNXPOOL_ISA
