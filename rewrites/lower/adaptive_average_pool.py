@@ -23,8 +23,8 @@ ReduceMean is up to 20 times slower in a batch of 1, and `pool`, which would tak
 more, is `slice`.
 
 A MatMul spreads an infinity or a NaN over its whole channel, where PyTorch keeps it in the windows
-that see it; slice and pool do as PyTorch does. ONNX Runtime refuses an empty batch in the forms
-matmul and dynamic matmul, whose matrix is the left factor, in no other.
+that see it; slice and pool do as PyTorch does. ONNX Runtime refuses an empty batch in the form
+matmul, whose matrix is the left factor, in no other.
 
 There is no other form than dynamic matmul where sizes are not known: it spreads them too.
 

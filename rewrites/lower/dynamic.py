@@ -31,7 +31,7 @@ MIN_TAKES_INTEGERS = 12
 """The opset; and MNN's Where does not broadcast."""
 
 SHORT_ROW = 16
-"""Elements."""
+"""Elements of a kept axis that is moved with those that were pooled."""
 
 Bins: TypeAlias = tuple[int, ...] | gs.Tensor
 """Numbers of windows, those of several pools one after the other; or one that the graph computes,

@@ -351,6 +351,13 @@ def test_nothing_is_computed_that_is_known(op: Op, shape: Any, ops: set[str]) ->
     assert set(Lowered(op, shape).ops) <= ops | {"MatMul"}
 
 
+@pytest.mark.parametrize("pool", [AdaptiveAveragePool, AdaptiveMaxPool])
+def test_an_empty_batch(pool: Any) -> None:
+    lowered = Lowered(pool((5, 6)), ("N", 8, "H", "W"))
+    (y,) = lowered(np.zeros((0, 8, 40, 31), np.float32))
+    assert y.shape == (0, 8, 5, 6)
+
+
 def test_a_constant_size_is_a_static_one() -> None:
     op = AdaptiveAveragePool((COMPUTED, 6))
     lowered = Lowered(op, (1, 2, 65, 65), p=np.array([5, 9]))
