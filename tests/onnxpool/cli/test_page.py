@@ -112,15 +112,16 @@ def test_the_drawings_have_every_node_and_its_arrows(run: Run, tmp_path: Path) -
     assert run("rewrite", PYRAMID, out)[0] == 0
     assert run("report", PYRAMID, out, "-o", file) == (0, "", "")
     page = read(file)
-    (replaced,) = replacements(PYRAMID, out)
-    nodes = (*replaced.before.nodes, *replaced.after.nodes)
+    sides = [side for each in replacements(PYRAMID, out) for side in (each.before, each.after)]
+    nodes = [node for side in sides for node in side.nodes]
     boxes = [a for tag, a in page.opened if tag == "g" and a["class"] == "node"]
-    assert len(boxes) == len(nodes) == 13
+    # Of the pools, and of four Resizes, each of which is two MatMuls.
+    assert len(boxes) == len(nodes) == 13 + 4 * 3
     drawn = page.all("text")
     for node in nodes:
         assert drawn.count(node.op_type) == sum(n.op_type == node.op_type for n in nodes)
-    # Each node reads one tensor that is no constant, and each side gives three on.
-    assert len([a for tag, a in page.opened if tag == "path"]) == 13 + 3 + 3
+    # Each node reads one tensor that is no constant; a side gives three on of the pools, else one.
+    assert len([a for tag, a in page.opened if tag == "path"]) == len(nodes) + 3 + 3 + 4 * 2
     titles = page.all("title")
     assert any(title.startswith("node_GatherND") for title in titles)
 
