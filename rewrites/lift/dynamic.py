@@ -17,7 +17,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from onnxpool.ops.op import is_confirmed
+from onnxpool.ops.op import KEEP, MOST_SIZES, is_confirmed
 from onnxpool.rewrites.graph.run import RunError
 from onnxpool.rewrites.graph.tensors import is_float, shape_of
 from onnxpool.rewrites.lift.construct import Construct, Declined
@@ -237,7 +237,7 @@ def _verdicts(
 
 
 def _verdict(region: Region, rule: Rule, run: Run, size: tuple[int, ...]) -> _Verdict:
-    if run.value is None:
+    if run.value is None or size[MOST_SIZES:] not in ((), (KEEP,)):
         return run, None
     try:
         meaning = rule.explain(region, run.value, run.dims, size)
