@@ -23,6 +23,7 @@ from onnxpool.rewrites.graph.constants import is_standard
 from onnxpool.rewrites.graph.replace import obstacle, replace
 from onnxpool.rewrites.graph.run import RunError
 from onnxpool.rewrites.graph.unread import sweep, unread
+from onnxpool.rewrites.legalize.replacement import Replacement
 from onnxpool.rewrites.lower import Unsupported
 from onnxpool.targets import Limit, Target
 
@@ -155,15 +156,28 @@ def _cure(number: int, scope: Scope, target: Target, probe: bool) -> Iterator[Jo
         for limit in (*target.limits, *target.faster):
             if limit.cure is None or not is_standard(node) or not limit.matches(node, scope.opset):
                 continue
-            kept = NodeProbe(node, limit.cure.reads(node), scope.opset) if probe else None
-            change = change_of(scope, node, limit.cure.name)
-            try:
-                new = replace(scope.graph, node, scope.opset, limit.cure.emit)
-            except (Unsupported, RunError):
-                continue
-            yield Job(number, change, kept)
-            pending += new
-            break
+            if made := write_otherwise(number, scope, node, limit.cure, probe=probe):
+                job, new = made
+                yield job
+                pending += new
+                break
+
+
+def write_otherwise(
+    number: int, scope: Scope, node: gs.Node, form: Replacement, *, probe: bool
+) -> tuple[Job, list[gs.Node]] | None:
+    """Put `form` in the place of `node`; None where it cannot be written so.
+
+    Returns:
+        The change, and the new nodes.
+    """
+    kept = NodeProbe(node, form.reads(node), scope.opset) if probe else None
+    change = change_of(scope, node, form.name)
+    try:
+        new = replace(scope.graph, node, scope.opset, form.emit)
+    except (Unsupported, RunError):
+        return None
+    return Job(number, change, kept), new
 
 
 def _convert(number: int, scope: Scope, opset: int, probe: bool) -> Iterator[Job]:

@@ -14,7 +14,7 @@ import onnx_graphsurgeon as gs
 
 from onnxpool.model.scope import Scope
 from onnxpool.ops import DOMAIN, PyramidUpsample
-from onnxpool.pipeline.conform import Job, change_of
+from onnxpool.pipeline.conform import Job, change_of, write_otherwise
 from onnxpool.pipeline.node_check import NodeProbe
 from onnxpool.pipeline.survey import Goal, Pooling
 from onnxpool.rewrites import lower
@@ -113,12 +113,8 @@ def _few_pixels(pooling: Pooling, goal: Goal, probe: bool) -> Iterator[Job]:
     unread_before = {id(node) for node in unread(scope.graph)}
     for _, found in _pyramids(pooling):
         for node in found.nodes if isinstance(found, Upsampling) else ():
-            if node.op == "Resize":
-                kept = NodeProbe(node, node.inputs, scope.opset) if probe else None
-                change = change_of(scope, node, FEW_PIXELS.name)
-                try:
-                    replace(scope.graph, node, scope.opset, FEW_PIXELS.emit)
-                except lower.Unsupported:
-                    continue
-                yield Job(pooling.number, change, kept)
+            if node.op != "Resize":
+                continue
+            if made := write_otherwise(pooling.number, scope, node, FEW_PIXELS, probe=probe):
+                yield made[0]
     sweep(scope.graph, unread_before)

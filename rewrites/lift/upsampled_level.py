@@ -18,7 +18,7 @@ import onnx_graphsurgeon as gs
 from onnxpool.ops.op import Array, is_confirmed
 from onnxpool.ops.pyramid_upsample import MODES, neighbours
 from onnxpool.rewrites.graph.constants import has_reference, is_standard
-from onnxpool.rewrites.graph.run import known_value
+from onnxpool.rewrites.graph.run import RunError, known_value
 from onnxpool.rewrites.graph.tensors import shape_of
 
 _MOST_WEIGHTS = 2**20
@@ -85,7 +85,7 @@ def _of_products(y: gs.Tensor, opset: int) -> UpsampledLevel | None:
     x = y
     while (node := _maker(x)) is not None and node.op == "MatMul":
         axis, source, matrix = _factors(node)
-        values = known_value(matrix, opset) if axis and axis not in weights else None
+        values = _value(matrix, opset) if axis and axis not in weights else None
         if values is None:
             break
         weights[axis] = values.T if axis == 2 else values
@@ -103,6 +103,14 @@ def _factors(node: gs.Node) -> tuple[int, gs.Tensor, gs.Tensor]:
         if ranks == [4, 2] and _is_small(matrix):
             return axis, x, matrix
     return 0, left, right
+
+
+def _value(tensor: gs.Tensor, opset: int) -> Array | None:
+    """The value of a constant; None of what is computed, or is not run to be known."""
+    try:
+        return known_value(tensor, opset)
+    except RunError:
+        return None
 
 
 def _is_small(matrix: gs.Tensor) -> bool:
@@ -140,7 +148,7 @@ def _trouble_of_scales(node: gs.Node, opset: int) -> str:
     """Where a Resize has scales, its coordinates follow from these, not from the lengths."""
     if len(node.inputs) < 3 or not node.inputs[2].name or _is_empty(node.inputs[2]):
         return ""
-    scales = known_value(node.inputs[2], opset)
+    scales = _value(node.inputs[2], opset)
     x, y = shape_of(node.inputs[0]), shape_of(node.outputs[0])
     if scales is None or x is None or y is None:
         return "has scales that the graph computes"

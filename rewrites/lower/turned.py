@@ -14,8 +14,10 @@ from onnxpool.rewrites.graph.builder import Builder
 
 
 class Turned:
-    """Attributes:
-    x: the tensor, in the order that it has now.
+    """The tensor, and the order of its axes.
+
+    Attributes:
+        x: the tensor, in the order that it has now.
     """
 
     def __init__(self, b: Builder, x: gs.Tensor, order: Sequence[int] | None = None) -> None:

@@ -268,3 +268,22 @@ def test_one_pixel_by_expand() -> None:
     (expected,) = Runner(onnxpool.rewrite(before).model)({"X": x})
     for found in both_ways(result.model, x):
         np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("to", ["standard", "custom-op"])
+@pytest.mark.parametrize(
+    "weights",
+    [
+        """n = Constant<value_ints=[1000000, 1000000]>() large = ConstantOfShape(n)
+        a = Constant<value_ints=[0, 0]>() b = Constant<value_ints=[9, 9]>()
+        W = Slice(large, a, b)""",
+        """c = Constant<value_floats=[1.0, 2.0]>() i = Constant<value_ints=[77]>()
+        one = Gather(c, i) n = Constant<value_ints=[9, 9]>() W = Expand(one, n)""",
+    ],
+    ids=["too large to try", "fails"],
+)
+def test_weights_that_are_not_run_to_be_known(weights: str, to: str) -> None:
+    nodes = f"{weights} u = MatMul(X, W) v = MatMul(W, X) Y = Concat<axis=1>(u, v)"
+    result = onnxpool.rewrite(model(nodes, "float[1,3,9,9] X"), to=to)
+    assert upsampled(result) == []
+    assert result.report.changes == ()
