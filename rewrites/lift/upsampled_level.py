@@ -121,7 +121,7 @@ def _is_small(matrix: gs.Tensor) -> bool:
 def _interpolates(weights: Array, mode: str) -> bool:
     """Whether ``(length, size)`` weights are those of linear interpolation."""
     length, size = weights.shape
-    if length > size:
+    if not 0 < length <= size:
         return False
     below, above, share = neighbours(length, size, mode)
     expected = np.zeros(weights.shape)

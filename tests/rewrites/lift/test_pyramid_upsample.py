@@ -287,3 +287,10 @@ def test_weights_that_are_not_run_to_be_known(weights: str, to: str) -> None:
     result = onnxpool.rewrite(model(nodes, "float[1,3,9,9] X"), to=to)
     assert upsampled(result) == []
     assert result.report.changes == ()
+
+
+def test_weights_of_no_pixels() -> None:
+    nodes = """n = Constant<value_ints=[0, 9]>() W = ConstantOfShape(n)
+    u = MatMul(X, W) v = MatMul(X, W) Y = Concat<axis=1>(u, v)"""
+    result = onnxpool.rewrite(model(nodes, "float[1,3,9,0] X"), to="custom-op")
+    assert upsampled(result) == []
